@@ -1,0 +1,91 @@
+# `make help` lists the targets. Every target but help and clean makes .venv first.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+CITY ?=
+ARGS ?=
+city := $(if $(CITY),--city $(CITY),)
+
+.PHONY: help setup lock demo test test-all check bench serve stop clean \
+	ingest features train deploy infer monitor gate promote rollback
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "  CITY=name chooses a city, ARGS='...' passes flags on; bikeshare --help explains them."
+
+setup: $(STAMP) ## make .venv from requirements.lock (uv if there, else pip); nothing to do, nothing done
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; give one with make setup PYTHON=/path/to/python3.11" >&2; exit 2; }
+	@if command -v uv >/dev/null; then \
+	  uv venv --quiet --seed --allow-existing --python "$$(command -v $(PYTHON))" .venv && \
+	  uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock && \
+	  uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e . ; \
+	else \
+	  $(PYTHON) -m venv .venv && \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock && \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . ; \
+	fi
+	@touch $(STAMP)
+
+lock: ## compile requirements.lock from pyproject.toml (needs uv)
+	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --no-annotate \
+	  --python-version 3.11 --all-extras pyproject.toml -o requirements.lock
+
+demo: setup ## the whole lifecycle on a recorded city, with a report
+	@$(BIN)/bikeshare demo $(ARGS)
+
+test: setup ## the tests, under ten minutes
+	@$(BIN)/pytest -n 2 --dist worksteal -m "not long" $(ARGS)
+
+test-all: setup ## every test, the long ones too
+	@$(BIN)/pytest -n 2 --dist worksteal $(ARGS)
+
+check: setup ## format, lint, types, layers
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+bench: setup ## measure, print a table, write var/bench.json
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+serve: setup ## start the local endpoint host in the background
+	@$(BIN)/bikeshare serve --background $(ARGS)
+
+stop: setup ## stop it
+	@$(BIN)/bikeshare stop $(ARGS)
+
+ingest: setup ## read a recording into the lake: make ingest ARGS="--recording DIR" CITY=boston
+	@$(BIN)/bikeshare ingest $(city) $(ARGS)
+
+features: setup ## build the features of the days in the lake
+	@$(BIN)/bikeshare features $(city) $(ARGS)
+
+train: setup ## train, evaluate and register a challenger
+	@$(BIN)/bikeshare train $(city) $(ARGS)
+
+deploy: setup ## put the challenger on staging
+	@$(BIN)/bikeshare deploy $(city) $(ARGS)
+
+infer: setup ## one batch of predictions on both endpoints
+	@$(BIN)/bikeshare infer $(city) $(ARGS)
+
+monitor: setup ## quality and drift up to now
+	@$(BIN)/bikeshare monitor $(city) $(ARGS)
+
+gate: setup ## judge staging; fails unless it passes
+	@$(BIN)/bikeshare gate $(city) $(ARGS)
+
+promote: setup ## move the gated challenger to production
+	@$(BIN)/bikeshare promote $(city) $(ARGS)
+
+rollback: setup ## put the previous champion back
+	@$(BIN)/bikeshare rollback $(city) $(ARGS)
+
+clean: ## remove the demo workspace and caches (other workspaces and .venv stay)
+	rm -rf var/demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

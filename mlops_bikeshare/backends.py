@@ -1,0 +1,132 @@
+"""The only place that picks adapters: opens a workspace for the profile in the settings.
+
+A workspace is a lake, metrics, a clock and files of its own under var/<workspace>. It has one
+kind of clock, recorded in workspace.json with a replay's time; opening it with the other kind
+raises SettingsError. Adapters are made when first used.
+"""
+
+import json
+import os
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache, cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlops_bikeshare.domain.clock import Clock, RealClock, SimulatedClock
+from mlops_bikeshare.domain.errors import EndpointError, SettingsError
+from mlops_bikeshare.domain.windows import parse_time
+from mlops_bikeshare.settings import Settings
+
+if TYPE_CHECKING:
+    from mlops_bikeshare.lake.lake import Lake
+    from mlops_bikeshare.lake.query import Query
+    from mlops_bikeshare.monitoring.metrics import MetricStore
+    from mlops_bikeshare.serving.session import Clients
+
+STATE_FILE = "workspace.json"
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """What flows work with."""
+
+    settings: Settings
+    clock: Clock
+
+    @property
+    def path(self) -> Path:
+        """Folder of the workspace."""
+        return self.settings.var
+
+    @cached_property
+    def lake(self) -> "Lake":
+        """The tables."""
+        from mlops_bikeshare.lake.lake import Lake
+        from mlops_bikeshare.lake.local import LocalStore
+
+        return Lake(LocalStore(self.path / "lake"))
+
+    @cached_property
+    def query(self) -> "Query":
+        """SQL over the tables."""
+        from mlops_bikeshare.lake.duckdb import DuckDbQuery
+
+        return DuckDbQuery(self.path / "lake")
+
+    @cached_property
+    def metrics(self) -> "MetricStore":
+        """Metrics of the model and of the endpoints."""
+        from mlops_bikeshare.monitoring.sqlite import SqliteMetricStore
+
+        return SqliteMetricStore(self.path / "metrics.db")
+
+    @property
+    def clients(self) -> "Clients":
+        """SageMaker, its runtime and S3; locally those of the workspace's endpoint host."""
+        from mlops_bikeshare.serving.launch import running
+        from mlops_bikeshare.serving.session import START_HINT
+
+        host = running(self.path)
+        if host is None:
+            msg = f"no endpoint host runs for workspace {self.settings.workspace!r}"
+            raise EndpointError(f"{msg}; {START_HINT}")
+        return _clients(host.url, self.settings.region)
+
+    @property
+    def now(self) -> datetime:
+        """The workspace's time."""
+        return self.clock.now()
+
+    def advance(self, at: datetime) -> None:
+        """Move a simulated clock forward and remember it; a real clock moves by itself."""
+        if isinstance(self.clock, SimulatedClock) and at > self.clock.at:
+            self.clock.set(at)
+            _write_state(self.path, {"clock": "simulated", "now": at.isoformat()})
+
+
+def open_workspace(settings: Settings, *, simulated: bool | None = None) -> Workspace:
+    """Open or create the workspace; `simulated` None takes the kind it has (new ones: real)."""
+    if settings.profile != "local":
+        msg = "profile aws: the AWS adapters of the lake and of CloudWatch are not built yet"
+        raise SettingsError(f'{msg}; use profile = "local"')
+    state = _read_state(settings.var)
+    kind = state.get("clock")
+    if kind is None:
+        kind = "simulated" if simulated else "real"
+    elif simulated is not None and (kind == "simulated") != simulated:
+        wanted = "simulated" if simulated else "real"
+        msg = f"workspace {settings.workspace!r} runs on a {kind} clock, this needs a {wanted} one"
+        raise SettingsError(f"{msg}; choose another with --workspace NAME")
+    if kind == "real":
+        clock: Clock = RealClock()
+    else:
+        clock = SimulatedClock(parse_time(state.get("now", "1970-01-01"), key=STATE_FILE))
+    if not state:
+        _write_state(settings.var, {"clock": kind})
+    return Workspace(settings, clock)
+
+
+@cache
+def _clients(url: str, region: str) -> "Clients":
+    from mlops_bikeshare.serving.session import Clients
+
+    return Clients(url, region)
+
+
+def _read_state(folder: Path) -> dict[str, Any]:
+    path = folder / STATE_FILE
+    if not path.is_file():
+        return {}
+    try:
+        state: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        raise SettingsError(f"{path} is not JSON; mend or delete the workspace") from None
+    return state
+
+
+def _write_state(folder: Path, state: dict[str, Any]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / f".{STATE_FILE}.{os.getpid()}"
+    temporary.write_text(json.dumps(state), encoding="utf-8")
+    temporary.replace(folder / STATE_FILE)

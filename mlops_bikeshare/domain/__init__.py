@@ -1,0 +1,1 @@
+"""What the words mean: time, cities, targets, tables, reports. No I/O, no imports of ours."""

@@ -1,0 +1,1 @@
+"""Arithmetic that stages share: scores, baseline, calibration, PSI, bootstrap. Pure NumPy."""

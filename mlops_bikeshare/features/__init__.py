@@ -1,0 +1,1 @@
+"""Features and labels: one kernel for history (offline) and for the row at dt (online)."""

@@ -1,0 +1,90 @@
+"""What a feature may look at: the slots up to each decision time and what is known beside them.
+
+Input    a carried `Grid` that starts `LOOKBACK` before the first dt, the station list (a frame of
+         `station_information`), a city, and the profiles of the day.
+Output   `Block`, whose arrays broadcast to (dts, stations); counts NaN where missing.
+Raises   GridError when a dt is not a slot of the grid.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from mlops_bikeshare.domain.city import City
+from mlops_bikeshare.features.calendar import Calendar
+from mlops_bikeshare.features.grid import MISSING, Grid, Seconds
+from mlops_bikeshare.features.profiles import Means, ProfileState
+from mlops_bikeshare.features.track import Track, Values
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """Decision times (`places`: slot indices) of a grid, with capacity, calendar and profiles."""
+
+    grid: Grid
+    places: Seconds
+    capacity: Values
+    calendar: Calendar
+    profiles: ProfileState
+    _usual: dict[str, Means] = field(default_factory=dict, init=False, repr=False)
+
+    @classmethod
+    def of(
+        cls,
+        grid: Grid,
+        *,
+        dts: Seconds,
+        stations: pd.DataFrame,
+        city: City,
+        profiles: ProfileState,
+    ) -> "Block":
+        """The block of `grid` for the decision times `dts` (seconds since 1970)."""
+        return cls(
+            grid=grid,
+            places=grid.index_of(dts),
+            capacity=_capacity(stations, grid.stations),
+            calendar=Calendar.at(dts, zone=city.zone),
+            profiles=profiles,
+        )
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(dts, stations)."""
+        return len(self.places), len(self.grid.stations)
+
+    @cached_property
+    def bikes(self) -> Track:
+        """Bikes that can be rented."""
+        return Track(self.grid.bikes, at=self.places)
+
+    @cached_property
+    def docks(self) -> Track:
+        """Docks that accept a bike."""
+        return Track(self.grid.docks, at=self.places)
+
+    @cached_property
+    def age_s(self) -> Values:
+        """Seconds from the station's last report to dt."""
+        reported = self.grid.last_reported[self.places]
+        age = self.grid.slot_ends[self.places][:, None] - reported
+        return np.where(reported == MISSING, np.nan, age)
+
+    @cached_property
+    def _own_profiles(self) -> Seconds:
+        return self.profiles.places(self.grid.stations)
+
+    def profile(self, measure: str) -> Means:
+        """What is usual at this time of day, from earlier days only."""
+        if measure not in self._usual:
+            places, calendar = self._own_profiles, self.calendar
+            self._usual[measure] = self.profiles.usual(measure, places=places, calendar=calendar)
+        return self._usual[measure]
+
+
+def _capacity(stations: pd.DataFrame, names: Sequence[str]) -> Values:
+    """Capacity of each of `names`, NaN where the list gives none; an id's last row counts."""
+    listed = stations.drop_duplicates("station_id", keep="last").set_index("station_id")["capacity"]
+    return listed.reindex(list(names)).to_numpy(dtype=np.float64, na_value=np.nan)

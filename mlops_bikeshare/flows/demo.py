@@ -1,0 +1,206 @@
+"""Demo: the whole lifecycle on one city, from a recording to a promotion and a rollback.
+
+The champion learns from the older half of the recording, the challenger from everything before
+the replayed day; neither model, calibration nor profile sees that day. The workspace is always
+`demo`, and is made anew.
+
+Output   the report as a dict, also `report.json` and `report.html` in the workspace.
+Raises   SourceError or InputError for a recording that is missing, malformed or too short.
+"""
+
+import dataclasses
+import shutil
+import time
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from mlops_bikeshare.backends import Workspace, open_workspace
+from mlops_bikeshare.domain.city import City
+from mlops_bikeshare.domain.errors import InputError, SourceError
+from mlops_bikeshare.domain.reports import GateReport, QualityReport, to_json
+from mlops_bikeshare.domain.windows import Window, parse_time
+from mlops_bikeshare.flows import deploy, features, gate, ingest, promote, replay, report, serve
+from mlops_bikeshare.flows import train as training
+from mlops_bikeshare.flows.progress import Track, silent
+from mlops_bikeshare.flows.promote import Moved
+from mlops_bikeshare.flows.replay import Replayed
+from mlops_bikeshare.flows.train import Trained
+from mlops_bikeshare.settings import Settings
+from mlops_bikeshare.sources.recorded import Recording, open_recording
+from mlops_bikeshare.training.split import Split
+
+WORKSPACE = "demo"
+DEFAULT_DAY = "2021-09-01"
+LEAST_DAYS = 6
+DRILL = "drill: the way back must be known before it is needed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Told:
+    """Everything the report tells."""
+
+    city: City
+    stations: int
+    window: Window
+    challenger: Trained
+    replayed: Replayed
+    verdict: GateReport
+    promotion: Moved | None
+    rollback: Moved | None
+    seconds: float
+
+
+def demo(
+    settings: Settings,
+    *,
+    city: str | None = None,
+    recording: Path | None = None,
+    day: str | None = None,
+    track: Track = silent,
+) -> dict[str, Any]:
+    """Run the lifecycle; the report is written whatever the verdict."""
+    began = time.perf_counter()
+    where = settings.city(city)
+    if recording is None:
+        msg = "the demo needs a recording: `bikeshare demo --recording DIR --city NAME`"
+        raise SourceError(f"{msg}, a folder with station_status.parquet; see the README")
+    source = open_recording(recording)
+    replayed_day = _day(source, day)
+    ws = _fresh(settings, where)
+    told = _lifecycle(ws, where, source, replayed_day, track)
+    return report.write(ws, _document(told, time.perf_counter() - began))
+
+
+def summary(document: dict[str, Any]) -> str:
+    """What happened, in a few lines."""
+    return report.summary(document)
+
+
+def _day(source: Recording, day: str | None) -> Window:
+    """The UTC day to replay, which must lie in the recording with enough days before it."""
+    span = source.span
+    start = parse_time(day or DEFAULT_DAY, key="--day")
+    window = Window.day(start.date())
+    first = span.start + timedelta(days=LEAST_DAYS)
+    if not first <= window.start < span.end:
+        msg = f"--day {start:%F}: {source.folder} covers {span}; choose a day"
+        raise InputError(f"{msg} with at least {LEAST_DAYS} recorded days before it")
+    return window
+
+
+def _fresh(settings: Settings, city: City) -> Workspace:
+    """The demo's workspace, emptied; a host left over from before is stopped."""
+    own = settings.with_workspace(WORKSPACE, default_city=city.name)
+    own = dataclasses.replace(own, serving=dataclasses.replace(own.serving, port=0))
+    if own.var.exists():
+        serve.stop(open_workspace(own))
+        shutil.rmtree(own.var)
+    return open_workspace(own, simulated=True)
+
+
+def _lifecycle(ws: Workspace, city: City, source: Recording, day: Window, track: Track) -> _Told:
+    began = time.perf_counter()
+    history = Window(_midnight_after(source.span.start), day.start)
+    ingest.import_recording(ws, city, source.folder, window=history, track=track)
+    features.build(ws, city, window=history, track=track)
+    champion = training.train(ws, city, _older_half(history), label="champion", track=track)
+    challenger = training.train(ws, city, _all_of(history), label="challenger", track=track)
+    promotion = rollback = None
+    with serve.hosting(ws, replay_clock=True):
+        deploy.deploy(ws, city, version=champion.version, initial=True)
+        deploy.deploy(ws, city, version=challenger.version)
+        replayed = replay.replay(ws, city, source, day, track=track)
+        verdict = gate.gate(ws, city)
+        if verdict.verdict == "pass":
+            promotion = promote.promote(ws, city)
+            rollback = promote.rollback(ws, city, reason=DRILL)
+    return _Told(
+        city=city,
+        stations=len(features.station_list(ws, city)),
+        window=day,
+        challenger=challenger,
+        replayed=replayed,
+        verdict=verdict,
+        promotion=promotion,
+        rollback=rollback,
+        seconds=time.perf_counter() - began,
+    )
+
+
+def _midnight_after(at: datetime) -> datetime:
+    """The first midnight at or after `at`, give or take the minutes a recording starts late."""
+    early = at - timedelta(minutes=30)
+    start = Window.day(early.date()).start
+    return start if early == start else start + timedelta(days=1)
+
+
+def _older_half(history: Window) -> Split:
+    half = timedelta(days=max(5, history.duration // timedelta(days=2)))
+    return training.by_shares(Window(history.start, history.start + half))
+
+
+def _all_of(history: Window) -> Split:
+    """All of it: the end calibrates, and the replayed day is the test."""
+    days = history.duration // timedelta(days=1)
+    part = timedelta(days=min(7, max(1, days // 6)))
+    return Split(Window(history.start, history.end - part), Window(history.end - part, history.end))
+
+
+def _document(told: _Told, seconds_total: float) -> dict[str, Any]:
+    """The report, as documented in docs/report.md."""
+    verdict = told.verdict
+    return {
+        "city": told.city.name,
+        "stations": told.stations,
+        "window": str(told.window),
+        "train": {"rows": told.challenger.rows, "seconds": round(told.challenger.seconds, 1)},
+        "quality": _quality(told),
+        "replay": {
+            "batches": told.replayed.batches,
+            "polls": told.replayed.polls,
+            "failed_batches": told.replayed.failed_batches,
+            "failed_polls": told.replayed.failed_polls,
+            "seconds": round(told.replayed.seconds, 1),
+        },
+        "gate": {
+            "verdict": verdict.verdict,
+            "model_version": verdict.model_version,
+            "window": str(verdict.window),
+            "checks": to_json(verdict.checks),
+        },
+        "promotion": _moved(told.promotion),
+        "rollback": _moved(told.rollback),
+        "seconds_total": round(seconds_total, 1),
+    }
+
+
+def _quality(told: _Told) -> dict[str, Any]:
+    """The challenger on the replayed day, at the promised horizon."""
+    found: list[QualityReport] = [
+        q for q in told.replayed.quality if q.model_version == told.challenger.version
+    ]
+    return {
+        q.target: {
+            "rows": q.model.rows,
+            "pr_auc": q.model.pr_auc,
+            "brier": q.model.brier,
+            "brier_skill": q.brier_skill,
+            "ece": q.model.ece,
+            "f1": q.model.f1,
+            "onset_pr_auc": q.model.onset_pr_auc,
+            "onset_brier_skill": q.onset_brier_skill,
+            "persistence": {
+                "pr_auc": q.persistence.pr_auc,
+                "brier": q.persistence.brier,
+                "onset_pr_auc": q.persistence.onset_pr_auc,
+            },
+        }
+        for report_ in found
+        for q in report_.targets
+    }
+
+
+def _moved(moved: Moved | None) -> dict[str, Any] | None:
+    return None if moved is None else {**to_json(moved), "seconds": round(moved.seconds, 2)}

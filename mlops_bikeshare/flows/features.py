@@ -1,0 +1,128 @@
+"""Features: curated slots to `features_offline`, and the profiles that each day may use.
+
+Days are built in order, because a day's profiles hold all days before it; a day that is there
+already is left alone, so an interrupted run continues where it stopped. Memory holds one day.
+"""
+
+import logging
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from mlops_bikeshare.backends import Workspace
+from mlops_bikeshare.domain.city import City
+from mlops_bikeshare.domain.errors import InputError
+from mlops_bikeshare.domain.tables import (
+    PROFILES,
+    STATION_INFORMATION_RAW,
+    STATION_STATUS,
+    features_table,
+)
+from mlops_bikeshare.domain.windows import Window
+from mlops_bikeshare.features.definition import FEATURE_NAMES
+from mlops_bikeshare.features.grid import LOOKBACK
+from mlops_bikeshare.features.offline import day_grid, day_rows
+from mlops_bikeshare.features.profiles import ProfileState
+from mlops_bikeshare.flows.progress import Track, silent
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+log = logging.getLogger(__name__)
+OFFLINE = features_table("features_offline", FEATURE_NAMES)
+ONLINE = features_table("features_online", FEATURE_NAMES)
+OBJECT = "day"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Built:
+    """What a build wrote."""
+
+    city: str
+    window: Window
+    days_written: int
+    days_there: int
+    rows: int
+
+
+def build(
+    ws: Workspace, city: City, *, window: Window | None = None, track: Track = silent
+) -> Built:
+    """Build every whole day of `window` (default: all) that is over and not there yet."""
+    days = _whole_days(ws, city, window)
+    stations = station_list(ws, city)
+    state = profiles_for(ws, city, days[0])
+    rows = written = 0
+    for day in track(days, label=f"features {city.name}", total=len(days)):
+        if ws.lake.has(PROFILES, city=city.name, day=day + timedelta(days=1), name=OBJECT):
+            state = profiles_for(ws, city, day + timedelta(days=1))
+            continue
+        state, added = _build_day(ws, city, day, stations=stations, state=state)
+        rows += added
+        written += 1
+    return Built(
+        city=city.name,
+        window=Window(Window.day(days[0]).start, Window.day(days[-1]).end),
+        days_written=written,
+        days_there=len(days) - written,
+        rows=rows,
+    )
+
+
+def station_list(ws: Workspace, city: City) -> "pd.DataFrame":
+    """The newest row of each station; InputError when the city has none."""
+    rows = ws.lake.read(STATION_INFORMATION_RAW, city=city.name)
+    if rows.empty:
+        msg = f"no stations of {city.name} in workspace {ws.settings.workspace!r}"
+        raise InputError(f"{msg}; run `bikeshare ingest --city {city.name}` first")
+    newest = rows.sort_values("fetched_at", kind="stable")
+    return newest.drop_duplicates("station_id", keep="last").reset_index(drop=True)
+
+
+def profiles_for(ws: Workspace, city: City, day: date) -> ProfileState:
+    """The newest profiles that `day` may use; empty before the first day."""
+    known = [d for d in ws.lake.days(PROFILES, city=city.name) if d <= day]
+    if not known:
+        return ProfileState.empty()
+    frame = ws.lake.read(PROFILES, city=city.name, window=Window.day(known[-1]))
+    return ProfileState.from_frame(frame)
+
+
+def known_at(ws: Workspace, city: City, at: datetime) -> "pd.DataFrame":
+    """The curated rows that a feature at `at` may look at: fetched by then, not too long ago."""
+    window = Window(at - LOOKBACK, at + timedelta(seconds=1))
+    rows = ws.lake.read(STATION_STATUS, city=city.name, window=window)
+    return rows[rows["fetched_at"] <= at]
+
+
+def _whole_days(ws: Workspace, city: City, window: Window | None) -> list[date]:
+    there = ws.lake.days(STATION_STATUS, city=city.name)
+    over = [day for day in there if Window.day(day).end <= _limit(ws)]
+    days = [day for day in over if window is None or Window.day(day).start in window]
+    if not days:
+        span = f"; the lake holds {there[0]}..{there[-1]}" if there else ""
+        msg = f"no whole day of {city.name} in {window or 'the lake'}{span}"
+        raise InputError(f"{msg}; run `bikeshare ingest --city {city.name}` first")
+    return days
+
+
+def _limit(ws: Workspace) -> datetime:
+    """Days that end by then are over; a recording may stop seconds before midnight."""
+    return ws.now.astimezone(UTC) + timedelta(minutes=5)
+
+
+def _build_day(
+    ws: Workspace, city: City, day: date, *, stations: "pd.DataFrame", state: ProfileState
+) -> tuple[ProfileState, int]:
+    whole = Window.day(day)
+    status = ws.lake.read(
+        STATION_STATUS, city=city.name, window=Window(whole.start - LOOKBACK, whole.end)
+    )
+    grid = day_grid(status, day=day, stations=stations)
+    rows = day_rows(grid, day=day, stations=stations, city=city, profiles=state)
+    if len(rows.values):
+        ws.lake.write(OFFLINE, rows.to_frame(), city=city.name, name=OBJECT)
+    state = state.update(grid, day=day, zone=city.zone)
+    # Written last: it says that the day is complete.
+    ws.lake.write(PROFILES, state.to_frame(), city=city.name, name=OBJECT)
+    return state, len(rows.values)

@@ -1,0 +1,96 @@
+"""Predictions beside what happened: the rows that quality and the gate judge.
+
+A row is (station, dt) at the promised horizon with, per target, `p_`, `label_` (NaN unknown) and
+`count_` at dt (-1 missing). Only matured rows: dt + horizon + 10 min lies in the past.
+"""
+
+import json
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mlops_bikeshare.backends import Workspace
+from mlops_bikeshare.domain.city import City
+from mlops_bikeshare.domain.tables import INFERENCE
+from mlops_bikeshare.domain.targets import PROMISE_MIN, TARGETS
+from mlops_bikeshare.domain.windows import SLOT_S, Window
+from mlops_bikeshare.evaluation.persistence import Persistence
+from mlops_bikeshare.features.grid import Grid
+from mlops_bikeshare.features.labels import count_of, out_for_rows
+from mlops_bikeshare.flows import tracking
+from mlops_bikeshare.flows.labels import truth
+from mlops_bikeshare.monitoring.quality import Yardstick
+from mlops_bikeshare.registry import artefact, versions
+
+MATURES = timedelta(minutes=PROMISE_MIN + 10)
+_COLUMNS = ("station_id", "dt", "horizon_min", "p_bikeout", "p_dockout", "model_version", "source")
+
+
+def matured(window: Window, at: datetime) -> Window | None:
+    """The decision times of `window` whose label is known at `at`; None if there are none yet."""
+    end = min(window.end, at - MATURES + timedelta(seconds=1))
+    return Window(window.start, end) if end > window.start else None
+
+
+def outcomes(ws: Workspace, city: City, stations: list[str], window: Window) -> Grid:
+    """What was true in `window` and for as long after it as its labels reach."""
+    beyond = timedelta(minutes=PROMISE_MIN, seconds=SLOT_S)
+    return truth(ws, city, stations=stations, window=Window(window.start, window.end + beyond))
+
+
+def predictions(ws: Workspace, city: City, endpoint: str, window: Window) -> pd.DataFrame:
+    """What an endpoint said in `window` for the promised horizon."""
+    return ws.lake.read(
+        INFERENCE,
+        city=city.name,
+        window=window,
+        columns=_COLUMNS,
+        name_prefix=f"{endpoint}_",
+        where=("horizon_min", PROMISE_MIN),
+    )
+
+
+def joined(said: pd.DataFrame, happened: Grid) -> pd.DataFrame:
+    """Each prediction with its label and the count at dt, matched by time and station."""
+    seconds = said["dt"].dt.as_unit("s").astype("int64").to_numpy()
+    slot = happened.index_of(seconds)
+    station = pd.Index(happened.stations).get_indexer(pd.Index(said["station_id"]))
+    horizon = np.full(len(said), PROMISE_MIN, dtype=np.int16)
+    columns: dict[str, Any] = {}
+    for target in TARGETS:
+        columns[f"label_{target.name}"] = out_for_rows(
+            happened, target=target, slot=slot, station=station, horizon_min=horizon
+        )
+        columns[f"count_{target.name}"] = count_of(happened, target=target)[slot, station]
+    return said.assign(**columns)
+
+
+def yardsticks(ws: Workspace, city: City, version: str) -> dict[str, Yardstick]:
+    """Persistence and threshold of a registered version, per target."""
+    folder = artifacts(ws, city, version)
+    tables = artefact.read_persistence(folder)
+    thresholds = artefact.read_thresholds(folder)
+    return {
+        t.name: Yardstick(
+            persistence=Persistence.from_json(tables[t.name]), threshold=thresholds[t.name]
+        )
+        for t in TARGETS
+    }
+
+
+def artifacts(ws: Workspace, city: City, version: str) -> Path:
+    """The artifacts of a version, fetched and checked once and then kept in the workspace."""
+    kept = ws.path / "models" / f"{city.registered_model}-{version}"
+    marker = kept / "complete.json"
+    if not marker.is_file():
+        tracking.connect(ws)
+        found = versions.find(city.registered_model, version)
+        folder = versions.download(found, kept / "files")
+        kept.mkdir(parents=True, exist_ok=True)
+        text = json.dumps({"digest": found.digest, "folder": str(folder.relative_to(kept))})
+        marker.write_text(text, encoding="utf-8")
+    where: str = json.loads(marker.read_text(encoding="utf-8"))["folder"]
+    return kept / where / "artifacts"

@@ -1,0 +1,117 @@
+"""What a workspace writes down about decisions: the audit, gate reports and plan journals.
+
+`audit.jsonl` is append-only and hash-chained. A gate report is kept whole under `gate/`; the newest
+one of an endpoint is what a promotion looks at. A journal is one file of JSON lines
+per plan, flushed to disk line by line, so that a killed run can be continued.
+"""
+
+import fcntl
+import getpass
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from mlops_bikeshare.backends import Workspace
+from mlops_bikeshare.domain.reports import GateReport, to_json
+from mlops_bikeshare.domain.windows import stamp
+from mlops_bikeshare.release import audit as chain
+from mlops_bikeshare.release.gate import report_from_json
+from mlops_bikeshare.release.plan import Plan, plan_from_json
+
+
+def who() -> str:
+    """The person or machine account that runs this process."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
+
+
+def facts(value: object) -> dict[str, Any]:
+    """A report or result as plain JSON values."""
+    document: dict[str, Any] = to_json(value)
+    return document
+
+
+def audit(ws: Workspace, kind: str, *, why: str, facts: Mapping[str, Any]) -> str:
+    """Append one entry and return its digest; the chain so far is checked first."""
+    path = ws.path / "audit.jsonl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        previous = chain.verify(file.read().splitlines())
+        entry = chain.entry(previous, kind=kind, at=ws.now, who=who(), why=why, facts=facts)
+        _append(file, chain.line(entry))
+    return str(entry["digest"])
+
+
+def audited(ws: Workspace) -> list[dict[str, Any]]:
+    """Every entry, oldest first, after checking the chain."""
+    path = ws.path / "audit.jsonl"
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    chain.verify(lines)
+    return [json.loads(line) for line in lines]
+
+
+def keep_gate(ws: Workspace, report: GateReport) -> Path:
+    """Store a verdict with its evidence."""
+    path = ws.path / "gate" / f"{report.endpoint}_{stamp(report.judged_at)}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(".tmp")
+    draft.write_text(json.dumps(to_json(report), indent=1), encoding="utf-8")
+    draft.replace(path)
+    return path
+
+
+def newest_gate(ws: Workspace, endpoint: str) -> GateReport | None:
+    """The newest verdict on an endpoint, None if it was never judged."""
+    found = sorted((ws.path / "gate").glob(f"{endpoint}_*.json"))
+    return report_from_json(json.loads(found[-1].read_text(encoding="utf-8"))) if found else None
+
+
+def keep_plan(ws: Workspace, plan: Plan) -> None:
+    """Store a plan before its first step, so that it can be continued as it was made."""
+    path = _journal_path(ws, plan.id).with_suffix(".plan.json")
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_suffix(".tmp")
+        draft.write_text(json.dumps(to_json(plan), indent=1), encoding="utf-8")
+        draft.replace(path)
+
+
+def plans(ws: Workspace) -> list[Plan]:
+    """Every stored plan, oldest first."""
+    found = sorted((ws.path / "journal").glob("*.plan.json"), key=lambda path: path.stat().st_mtime)
+    return [plan_from_json(json.loads(path.read_text(encoding="utf-8"))) for path in found]
+
+
+def journal(ws: Workspace, plan: Plan) -> list[dict[str, Any]]:
+    """The entries of a plan, oldest first; a last line torn by a kill does not count."""
+    path = _journal_path(ws, plan.id)
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.is_file() else []
+    return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+def note(ws: Workspace, entry: Mapping[str, Any]) -> None:
+    """Append an entry to its plan's journal."""
+    path = _journal_path(ws, entry["plan"])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+", encoding="utf-8") as file:
+        file.seek(0)
+        text = file.read()
+        # A line torn by a kill was never acted upon: it goes, the next one starts clean.
+        file.truncate(len(text[: text.rfind("\n") + 1].encode()))
+        _append(file, json.dumps(to_json(entry)))
+
+
+def _journal_path(ws: Workspace, plan_id: str) -> Path:
+    return ws.path / "journal" / f"{plan_id}.jsonl"
+
+
+def _append(file: IO[str], line: str) -> None:
+    file.write(line + "\n")
+    file.flush()
+    os.fsync(file.fileno())

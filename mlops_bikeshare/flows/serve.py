@@ -1,0 +1,77 @@
+"""Serve: the local endpoint host of a workspace, in this process or in the background."""
+
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from mlops_bikeshare.backends import Workspace
+from mlops_bikeshare.domain.errors import SettingsError
+from mlops_bikeshare.domain.reports import MetricPoint
+from mlops_bikeshare.serving import launch
+from mlops_bikeshare.serving.host.server import run_host
+
+START_S = 60
+STOP_S = 30
+
+
+def run(ws: Workspace, *, replay_clock: bool) -> None:
+    """Serve until stopped; metrics go to the workspace's store."""
+    if replay_clock and ws.clock.kind != "simulated":
+        msg = f"workspace {ws.settings.workspace!r} runs on a real clock; --replay-clock"
+        raise SettingsError(f"{msg} is for replays: choose one with --workspace NAME")
+    run_host(
+        root=ws.path,
+        host="127.0.0.1",
+        port=ws.settings.serving.port,
+        sink=lambda points: _keep(ws, points),
+        replay_clock=replay_clock,
+    )
+
+
+def start(ws: Workspace, *, replay_clock: bool = False) -> str:
+    """Start it in the background, unless it runs already; its address."""
+    facts = launch.running(ws.path)
+    if facts is None:
+        facts, _ = launch.start(_command(ws, replay_clock=replay_clock), ws.path, timeout_s=START_S)
+    return facts.url
+
+
+def stop(ws: Workspace) -> bool:
+    """Stop it and wait until it is gone; whether one was running."""
+    facts = launch.running(ws.path)
+    if facts is not None:
+        launch.stop(facts, timeout_s=STOP_S)
+    return facts is not None
+
+
+@contextmanager
+def hosting(ws: Workspace, *, replay_clock: bool) -> Iterator[str]:
+    """A host for as long as the block runs, SIGTERM included; one that ran before is replaced."""
+    stop(ws)
+    before = signal.signal(signal.SIGTERM, _leave)
+    try:
+        yield start(ws, replay_clock=replay_clock)
+    finally:
+        stop(ws)
+        signal.signal(signal.SIGTERM, before)
+
+
+def _keep(ws: Workspace, points: Sequence[MetricPoint]) -> None:
+    ws.metrics.put(points)
+
+
+def _leave(number: int, frame: object) -> None:  # noqa: ARG001 - the signature is Python's
+    raise KeyboardInterrupt
+
+
+def _command(ws: Workspace, *, replay_clock: bool) -> list[str]:
+    settings = ws.settings
+    options = ["--workspace", settings.workspace, "serve", "--port", str(settings.serving.port)]
+    return [
+        sys.executable,
+        "-m",
+        "mlops_bikeshare",
+        *options,
+        *(["--replay-clock"] if replay_clock else []),
+    ]

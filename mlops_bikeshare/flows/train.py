@@ -1,0 +1,252 @@
+"""Train: stored features to a registered challenger, with its evidence in an MLflow run.
+
+Input    a Split of time, or none: the last sixth of the days tests, the one before calibrates.
+Output   Trained: version, digest, test scores per target and horizon.
+Raises   InputError for ranges without data or labels of one class; what was logged so far stays in
+         a run marked failed, nothing is registered.
+"""
+
+import json
+import tempfile
+import time
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from mlops_bikeshare.backends import Workspace
+from mlops_bikeshare.domain.city import City
+from mlops_bikeshare.domain.errors import InputError
+from mlops_bikeshare.domain.reports import TargetQuality, to_json
+from mlops_bikeshare.domain.targets import HORIZONS_MIN, OUT_AT_OR_BELOW, PROMISE_MIN, TARGETS
+from mlops_bikeshare.domain.windows import Window
+from mlops_bikeshare.features.definition import FEATURE_NAMES, FEATURES, feature_digest
+from mlops_bikeshare.flows import tracking, training_table
+from mlops_bikeshare.flows.features import OFFLINE
+from mlops_bikeshare.flows.progress import Track, silent
+from mlops_bikeshare.registry import versions
+from mlops_bikeshare.registry.artefact import TargetFiles, write_artifacts
+from mlops_bikeshare.registry.register import register
+from mlops_bikeshare.registry.versions import ModelVersion
+from mlops_bikeshare.settings import TrainingSettings
+from mlops_bikeshare.training.candidate import (
+    HORIZON_FEATURE,
+    Candidate,
+    Plan,
+    TrainingTable,
+    train_candidate,
+)
+from mlops_bikeshare.training.fit import FitParams
+from mlops_bikeshare.training.split import Split
+
+CITY_WIDE = tuple(f.name for f in FEATURES if f.scope != "station")
+PROBE_ROWS = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trained:
+    """What a training made."""
+
+    city: str
+    version: str
+    run_id: str
+    artefact_digest: str
+    rows: int
+    seconds: float
+    trees: dict[str, int]
+    quality: tuple[TargetQuality, ...]
+
+
+def choose_split(
+    ws: Workspace,
+    city: City,
+    *,
+    train: Window | None = None,
+    calibrate: Window | None = None,
+    test: Window | None = None,
+) -> Split:
+    """The ranges given, or all stored days by sixths."""
+    if train and calibrate:
+        return Split(train, calibrate, test)
+    if train or calibrate or test:
+        msg = "give --train and --calibrate together (and --test for scores), or none of them"
+        raise InputError(msg)
+    days = ws.lake.days(OFFLINE, city=city.name)
+    if not days:
+        msg = f"no features of {city.name} in workspace {ws.settings.workspace!r}"
+        raise InputError(f"{msg}; run `bikeshare ingest` and `bikeshare features` first")
+    return by_shares(Window(Window.day(days[0]).start, Window.day(days[-1]).end))
+
+
+def by_shares(window: Window, *, share: float = 1 / 6, most_days: int = 7) -> Split:
+    """Test on the end of `window`, calibrate before it, train on the rest."""
+    days = window.duration // timedelta(days=1)
+    part = timedelta(days=min(most_days, max(1, round(days * share))))
+    calibrate, test = window.end - 2 * part, window.end - part
+    return Split(Window(window.start, calibrate), Window(calibrate, test), Window(test, window.end))
+
+
+def train(
+    ws: Workspace,
+    city: City,
+    split: Split,
+    *,
+    label: str = "train",
+    alias: str = versions.CHALLENGER,
+    track: Track = silent,
+) -> Trained:
+    """Train both targets, log the run, register the version and give it `alias`."""
+    began = time.perf_counter()
+    plan = _plan(ws.settings.training)
+    name = f"{label} {split.train.start:%F}..{split.train.end:%F}"
+    with tracking.run(ws, city, name, {"kind": "training"}) as active:
+        table = training_table.load(ws, city, split, plan, track)
+        candidate = train_candidate(table, split, plan=plan, city_wide=CITY_WIDE)
+        version = _record(ws, city, split, plan, table, candidate)
+        previous = versions.find_if_any(version.name, alias)
+        expected = previous.version if previous else None
+        versions.move_alias(version.name, alias, version.version, expected=expected)
+        return Trained(
+            city=city.name,
+            version=version.version,
+            run_id=active.info.run_id,
+            artefact_digest=version.digest,
+            rows=candidate.rows["fit"],
+            seconds=time.perf_counter() - began,
+            trees={t: b.best_iteration for t, b in candidate.boosters.items()},
+            quality=candidate.quality,
+        )
+
+
+def summary(trained: Trained) -> str:
+    """What a person wants to know."""
+    head = f"{trained.city}: version {trained.version} ({trained.artefact_digest[:12]})"
+    effort = f"{trained.rows:,} rows in {trained.seconds:.0f} s, trees {trained.trees}"
+    promised = [q for q in trained.quality if q.horizon_min == PROMISE_MIN]
+    return "\n".join([f"{head}, {effort}", *map(_quality_text, promised)])
+
+
+def _quality_text(q: TargetQuality) -> str:
+    return (
+        f"{q.target} at {q.horizon_min} min: onset PR-AUC {_text(q.model.onset_pr_auc)}"
+        f" (persistence {_text(q.persistence.onset_pr_auc)}), PR-AUC {_text(q.model.pr_auc)},"
+        f" Brier skill {_text(q.brier_skill)}, ECE {_text(q.model.ece)}"
+    )
+
+
+def _text(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.3f}"
+
+
+def _plan(settings: TrainingSettings) -> Plan:
+    params = FitParams(
+        rounds=settings.rounds,
+        leaves=settings.leaves,
+        learning_rate=settings.learning_rate,
+        seed=settings.seed,
+        threads=settings.threads,
+    )
+    return Plan(params=params, max_rows=settings.max_rows)
+
+
+def _record(
+    ws: Workspace,
+    city: City,
+    split: Split,
+    plan: Plan,
+    table: TrainingTable,
+    candidate: Candidate,
+) -> ModelVersion:
+    """Log parameters, metrics and model into the active run, and register the version."""
+    import mlflow
+    import pandas as pd
+
+    window = Window(split.train.start, (split.test or split.calibrate).end)
+    facts = {
+        "train": str(split.train),
+        "calibrate": str(split.calibrate),
+        "test": str(split.test) if split.test else "none",
+        "data_digest": training_table.data_digest(ws, city, window),
+        "feature_definition": feature_digest(),
+        "git": tracking.revision(),
+    }
+    mlflow.log_params({**facts, **to_json(plan.params), **_counted(candidate)})
+    _log_metrics(candidate)
+    with tempfile.TemporaryDirectory(prefix="bikeshare-") as scratch:
+        folder = _artifacts(Path(scratch) / "artifacts", candidate, facts)
+        probe = pd.DataFrame(table.features[:PROBE_ROWS], columns=list(table.names))
+        tags = {**facts, **_test_tags(candidate)}
+        return register(folder, name=city.registered_model, tags=tags, probe=probe)
+
+
+def _counted(candidate: Candidate) -> dict[str, int]:
+    trees = {f"trees_{t}": b.best_iteration for t, b in candidate.boosters.items()}
+    return {**{f"rows_{name}": n for name, n in candidate.rows.items()}, **trees}
+
+
+def _artifacts(folder: Path, candidate: Candidate, facts: dict[str, str]) -> Path:
+    targets = {
+        target.name: TargetFiles(
+            booster=candidate.boosters[target.name].text,
+            column=target.probability,
+            calibrators=candidate.calibrations[target.name].to_json(),
+            threshold=candidate.calibrations[target.name].threshold,
+            persistence=candidate.persistence[target.name].to_json(),
+        )
+        for target in TARGETS
+    }
+    return write_artifacts(
+        folder,
+        targets=targets,
+        features=FEATURE_NAMES,
+        horizon_feature=HORIZON_FEATURE,
+        horizons_min=HORIZONS_MIN,
+        reference=candidate.reference,
+        details={"out_at_or_below": OUT_AT_OR_BELOW, **facts},
+    )
+
+
+def _log_metrics(candidate: Candidate) -> None:
+    """Test scores with the horizon as step, log-loss curves, importance and both as pictures."""
+    import mlflow
+    from mlflow.entities import Metric
+
+    now = int(time.time() * 1000)
+    values = [
+        Metric(f"{name}_{q.target}", value, now, q.horizon_min)
+        for q in candidate.quality
+        for name, value in _values(q).items()
+        if value is not None
+    ]
+    for target, booster in candidate.boosters.items():
+        name = f"log_loss_early_stop_{target}"
+        values += [Metric(name, loss, now, i) for i, loss in enumerate(booster.curve, start=1)]
+    client, run_id = mlflow.MlflowClient(), mlflow.active_run().info.run_id
+    for start in range(0, len(values), 1000):
+        client.log_batch(run_id, metrics=values[start : start + 1000])
+    mlflow.log_text(json.dumps(to_json(candidate.quality), indent=1), "quality.json")
+
+
+def _values(q: TargetQuality) -> dict[str, Any]:
+    return {
+        "pr_auc": q.model.pr_auc,
+        "f1": q.model.f1,
+        "brier": q.model.brier,
+        "ece": q.model.ece,
+        "onset_pr_auc": q.model.onset_pr_auc,
+        "brier_skill": q.brier_skill,
+        "onset_brier_skill": q.onset_brier_skill,
+        "persistence_pr_auc": q.persistence.pr_auc,
+        "persistence_onset_pr_auc": q.persistence.onset_pr_auc,
+    }
+
+
+def _test_tags(candidate: Candidate) -> dict[str, str]:
+    """The version's own test at the promised horizon, for a first deploy to be judged by."""
+    return {
+        f"test_{name}_{q.target}": f"{value:.6f}"
+        for q in candidate.quality
+        if q.horizon_min == PROMISE_MIN
+        for name, value in _values(q).items()
+        if value is not None
+    }

@@ -1,0 +1,1 @@
+"""Where data rests: objects created once, tables of Parquet, and SQL views over them."""

@@ -1,0 +1,79 @@
+"""SQL over local Parquet by DuckDB, which is given the tables and views under Athena's names.
+
+A table without objects is there all the same, empty and typed. Statements are translated from
+Athena's dialect by sqlglot. Times come back aware, in UTC. Raises LakeError.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlops_bikeshare.domain import tables
+from mlops_bikeshare.domain.errors import LakeError
+from mlops_bikeshare.domain.tables import Table
+from mlops_bikeshare.lake.query import VIEWS, view_sql
+
+if TYPE_CHECKING:
+    import duckdb
+    import pandas as pd
+
+QUERYABLE: tuple[Table, ...] = (
+    tables.STATION_INFORMATION_RAW,
+    tables.STATION_STATUS_RAW,
+    tables.STATION_STATUS,
+    tables.INFERENCE,
+    tables.MONITORING_QUALITY,
+    tables.MONITORING_DRIFT,
+)
+
+
+class DuckDbQuery:
+    """Queries the lake below `root`; a fresh in-memory catalogue for each statement."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def run(self, sql: str) -> "pd.DataFrame":
+        """The rows; LakeError if the statement fails."""
+        import duckdb
+        import sqlglot
+
+        with duckdb.connect(":memory:") as connection:
+            connection.execute("SET TimeZone = 'UTC'")
+            try:
+                self._catalogue(connection)
+                statement = sqlglot.transpile(sql, read="athena", write="duckdb")[0]
+                rows: pd.DataFrame = connection.sql(statement).to_arrow_table().to_pandas()
+            except (duckdb.Error, sqlglot.errors.SqlglotError) as error:
+                raise LakeError(f"query failed: {error}; the statement was: {sql}") from error
+        return rows
+
+    def _catalogue(self, connection: "duckdb.DuckDBPyConnection") -> None:
+        import sqlglot
+
+        for table in QUERYABLE:
+            connection.execute(self._table_sql(table))
+        for name in VIEWS:
+            select = sqlglot.transpile(view_sql(name), read="athena", write="duckdb")[0]
+            connection.execute(f"CREATE VIEW {name} AS {select}")
+
+    def _table_sql(self, table: Table) -> str:
+        folder = self.root / table.location
+        if any(folder.glob("city=*/date=*/*.parquet")):
+            files = str(folder / "city=*" / "date=*" / "*.parquet").replace("'", "''")
+            types = "{'city': VARCHAR, 'date': DATE}"
+            source = f"read_parquet('{files}', hive_partitioning = true, hive_types = {types})"
+            return f"CREATE VIEW {table.name} AS SELECT * FROM {source}"
+        columns = ", ".join(f"{c.name} {_TYPES[c.kind]}" for c in table.columns)
+        return f"CREATE TABLE {table.name} ({columns}, city VARCHAR, date DATE)"
+
+
+_TYPES = {
+    "string": "VARCHAR",
+    "bool": "BOOLEAN",
+    "int16": "SMALLINT",
+    "int32": "INTEGER",
+    "int64": "BIGINT",
+    "float32": "FLOAT",
+    "float64": "DOUBLE",
+    "timestamp": "TIMESTAMPTZ",
+}

@@ -1,0 +1,1 @@
+"""Metrics, quality from matured labels, drift, heartbeat."""

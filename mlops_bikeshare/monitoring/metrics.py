@@ -1,0 +1,221 @@
+"""Where metrics are kept (`MetricStore`), what statistics mean, and the catalogue of our metrics.
+
+Input    `MetricPoint`s: single data, one value each, aware times.
+Output   `series` mirrors CloudWatch's GetMetricData: data with start <= at < end in periods that
+         are aligned to 1970, [period, period + period_s); a period without data is left out.
+Raises   TableError for a value that is not finite or a time without zone: unknown is not posted.
+Source   AWS, CloudWatch API reference; percentiles interpolate linearly between order
+         statistics (CloudWatch does not publish its method, ours is NumPy's default).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, Protocol, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlops_bikeshare.domain.errors import InputError
+from mlops_bikeshare.domain.reports import MetricPoint
+from mlops_bikeshare.domain.windows import Window
+
+MODEL = "Bikeshare/Model"
+ENDPOINT = "AWS/SageMaker"
+
+Statistic = Literal[
+    "Sum", "Average", "Minimum", "Maximum", "SampleCount", "p50", "p90", "p95", "p99"
+]
+Worse = Literal["lower", "higher"]
+
+
+class MetricStore(Protocol):
+    """Metrics of the model and of the endpoints; SQLite here, CloudWatch in the cloud."""
+
+    def put(self, points: Sequence[MetricPoint], *, once: str | None = None) -> bool:
+        """Keep all points or none. False, and nothing kept, if the key `once` was used before."""
+        ...
+
+    def series(
+        self,
+        namespace: str,
+        name: str,
+        dimensions: Mapping[str, str],
+        *,
+        window: Window,
+        statistic: Statistic,
+        period_s: int,
+    ) -> list[tuple[datetime, float]]:
+        """The statistic of each period that has data, oldest first."""
+        ...
+
+    def latest(
+        self,
+        namespace: str,
+        name: str,
+        dimensions: Mapping[str, str],
+        *,
+        before: datetime,
+        within_s: int,
+    ) -> tuple[datetime, float] | None:
+        """The newest datum at or before `before`, at most `within_s` older."""
+        ...
+
+    def names(self, namespace: str) -> list[tuple[str, dict[str, str]]]:
+        """Every name with its dimensions, sorted."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """One metric: how it is posted, how it is read, and what it tells.
+
+    `worse`: the side on which the worse of two targets lies; None where targets play no part.
+    """
+
+    name: str
+    meaning: str
+    unit: str = "None"
+    statistic: Statistic = "Average"
+    namespace: str = MODEL
+    dimensions: tuple[str, ...] = ("EndpointName", "City")
+    worse: Worse | None = None
+
+
+_SHARE = "share of [0, 1]"
+_VARIANT = ("EndpointName", "VariantName")
+_CITY = ("City",)
+
+CATALOGUE: tuple[Metric, ...] = (
+    Metric(name="PR-AUC-24h", meaning="average precision", worse="lower"),
+    Metric(name="F1-24h", meaning="F1 at the version's threshold", worse="lower"),
+    Metric(name="Brier-24h", meaning="Brier score", worse="higher"),
+    Metric(name="ECE-24h", meaning="expected calibration error, 10 bins", worse="higher"),
+    Metric(name="Onset-PR-AUC-24h", meaning="average precision of onset rows", worse="lower"),
+    Metric(name="Brier-Skill-24h", meaning="1 - Brier / persistence's Brier", worse="lower"),
+    Metric(name="Onset-Brier-Skill-24h", meaning="the same on onset rows", worse="lower"),
+    Metric(
+        name="QualitySamples-24h",
+        meaning="labelled rows judged",
+        unit="Count",
+        statistic="Minimum",
+        worse="lower",
+    ),
+    Metric(name="PSI", meaning="largest PSI of a feature", statistic="Maximum"),
+    Metric(name="DriftShare", meaning="features that drift, " + _SHARE, statistic="Maximum"),
+    Metric(
+        name="PredictionHeartbeat",
+        meaning="1 for a batch that ran and wrote its rows",
+        unit="Count",
+        statistic="Sum",
+    ),
+    Metric(name="BatchSuccessRate", meaning="rows the model answered, " + _SHARE),
+    Metric(
+        name="FeedAge_s",
+        meaning="age of the feed's document when read",
+        unit="Seconds",
+        statistic="Maximum",
+        dimensions=_CITY,
+    ),
+    Metric(
+        name="PollFailures",
+        meaning="polls without a document",
+        unit="Count",
+        statistic="Sum",
+        dimensions=_CITY,
+    ),
+    Metric(
+        name="QuarantinedRows",
+        meaning="rows that broke their table's contract",
+        unit="Count",
+        statistic="Sum",
+        dimensions=_CITY,
+    ),
+    Metric(
+        name="ModelLatency",
+        meaning="time in the model",
+        unit="Microseconds",
+        statistic="p95",
+        namespace=ENDPOINT,
+        dimensions=_VARIANT,
+    ),
+    Metric(
+        name="OverheadLatency",
+        meaning="time around the model",
+        unit="Microseconds",
+        statistic="p95",
+        namespace=ENDPOINT,
+        dimensions=_VARIANT,
+    ),
+    *(
+        Metric(
+            name=name,
+            meaning=meaning,
+            unit="Count",
+            statistic="Sum",
+            namespace=ENDPOINT,
+            dimensions=_VARIANT,
+        )
+        for name, meaning in (
+            ("Invocations", "requests to the variant"),
+            ("Invocation4XXErrors", "1 for a request refused, else 0"),
+            ("Invocation5XXErrors", "1 for a request that failed, else 0"),
+        )
+    ),
+)
+
+
+def metric(name: str) -> Metric:
+    """The catalogue's entry."""
+    for entry in CATALOGUE:
+        if entry.name == name:
+            return entry
+    known = ", ".join(entry.name for entry in CATALOGUE)
+    raise InputError(f"metric {name!r} is not in the catalogue; known: {known}")
+
+
+def point(name: str, value: float, *, at: datetime, dimensions: Mapping[str, str]) -> MetricPoint:
+    """A point of a metric in the catalogue, with its namespace and unit."""
+    entry = metric(name)
+    return MetricPoint(
+        namespace=entry.namespace,
+        name=name,
+        dimensions=dimensions,
+        at=at,
+        value=float(value),
+        unit=entry.unit,
+    )
+
+
+def by_period(
+    at_s: NDArray[np.float64], values: NDArray[np.float64], *, statistic: Statistic, period_s: int
+) -> list[tuple[int, float]]:
+    """Period start (seconds since 1970) and statistic; `at_s` sorted, empty periods left out."""
+    if statistic not in get_args(Statistic):
+        allowed = ", ".join(get_args(Statistic))
+        raise InputError(f"statistic {statistic!r} is unknown; expected one of {allowed}")
+    period = np.floor_divide(at_s, period_s).astype(np.int64)
+    if not period.size:
+        return []
+    starts = np.append(0, np.flatnonzero(np.diff(period)) + 1)
+    return list(
+        zip(
+            (period[starts] * period_s).tolist(),
+            _reduce(values, starts, statistic).tolist(),
+            strict=True,
+        )
+    )
+
+
+def _reduce(
+    values: NDArray[np.float64], starts: NDArray[np.int64], statistic: Statistic
+) -> NDArray[Any]:
+    rows = np.diff(np.append(starts, values.size))
+    if statistic == "SampleCount":
+        return rows.astype(np.float64)
+    if statistic in {"Sum", "Average"}:
+        return np.add.reduceat(values, starts) / (rows if statistic == "Average" else 1)
+    if statistic in {"Minimum", "Maximum"}:
+        return (np.minimum if statistic == "Minimum" else np.maximum).reduceat(values, starts)
+    share = float(statistic[1:])
+    return np.array([np.percentile(part, share) for part in np.split(values, starts[1:])])

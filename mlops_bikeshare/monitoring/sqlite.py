@@ -1,0 +1,180 @@
+"""The metric store on one SQLite file, shared by the endpoint host and the flows.
+
+Input    a path; the file is made and migrated when the store is opened.
+Output   see `metrics.MetricStore`. Times are kept to the millisecond.
+Raises   LakeError when the file cannot be opened, is not ours or is of a newer version;
+         TableError for a value that is not finite or a time without zone.
+Source   sqlite.org: WAL (one writer, readers never wait), PRAGMA user_version. A put is one
+         transaction and is on the disk when it returns (synchronous = FULL).
+"""
+
+import json
+import math
+import sqlite3
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from mlops_bikeshare.domain.errors import LakeError, TableError
+from mlops_bikeshare.domain.reports import MetricPoint
+from mlops_bikeshare.domain.windows import Window
+from mlops_bikeshare.monitoring.metrics import Statistic, by_period
+
+_BUSY_S = 30.0
+_MIGRATIONS = (
+    """
+    CREATE TABLE metric (
+        id INTEGER PRIMARY KEY,
+        namespace TEXT NOT NULL, name TEXT NOT NULL, dimensions TEXT NOT NULL, unit TEXT NOT NULL,
+        UNIQUE (namespace, name, dimensions));
+    CREATE TABLE datum (metric_id INTEGER NOT NULL, at_ms INTEGER NOT NULL, value REAL NOT NULL);
+    CREATE INDEX datum_by_time ON datum (metric_id, at_ms, value);
+    CREATE TABLE posting (once TEXT PRIMARY KEY) WITHOUT ROWID;
+    """,
+)
+_OPEN_METRIC = """
+    INSERT INTO metric (namespace, name, dimensions, unit) VALUES (?, ?, ?, ?)
+    ON CONFLICT DO UPDATE SET unit = excluded.unit RETURNING id"""
+_BETWEEN = """
+    SELECT at_ms, value FROM datum JOIN metric ON metric.id = metric_id
+    WHERE namespace = ? AND name = ? AND dimensions = ? AND at_ms >= ? AND at_ms < ?"""
+
+
+class SqliteMetricStore:
+    """A `MetricStore`; safe to share between threads, and between processes by its path."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(
+                path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False
+            )
+        except (OSError, sqlite3.Error) as error:
+            raise LakeError(f"metric store {path}: {error}") from None
+        try:
+            self._prepare()
+        except sqlite3.Error as error:
+            self._db.close()
+            raise LakeError(f"metric store {path}: {error}; move the file away") from None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        with self._lock:
+            self._db.close()
+
+    def put(self, points: Sequence[MetricPoint], *, once: str | None = None) -> bool:
+        """Keep all points or none. False, and nothing kept, if the key `once` was used before."""
+        rows = [(_metric(point), _checked(point)) for point in points]
+        with self._transaction() as db:
+            if once is not None and not _first_time(db, once):
+                return False
+            ids = {key: db.execute(_OPEN_METRIC, key).fetchall()[0][0] for key, _ in rows}
+            data = [(ids[key], at_ms, value) for key, (at_ms, value) in rows]
+            db.executemany("INSERT INTO datum VALUES (?, ?, ?)", data)
+        return True
+
+    def series(
+        self,
+        namespace: str,
+        name: str,
+        dimensions: Mapping[str, str],
+        *,
+        window: Window,
+        statistic: Statistic,
+        period_s: int,
+    ) -> list[tuple[datetime, float]]:
+        """The statistic of each period that has data, oldest first."""
+        key = (namespace, name, _text(dimensions), _ms(window.start), _ms(window.end))
+        with self._lock:
+            rows = self._db.execute(f"{_BETWEEN} ORDER BY at_ms", key).fetchall()
+        table = np.array(rows, dtype=np.float64).reshape(-1, 2)
+        found = by_period(table[:, 0] / 1e3, table[:, 1], statistic=statistic, period_s=period_s)
+        return [(_time(start * 1000), value) for start, value in found]
+
+    def latest(
+        self,
+        namespace: str,
+        name: str,
+        dimensions: Mapping[str, str],
+        *,
+        before: datetime,
+        within_s: int,
+    ) -> tuple[datetime, float] | None:
+        """The newest datum at or before `before`, at most `within_s` older; of a tie the last."""
+        end = _ms(before)
+        key = (namespace, name, _text(dimensions), end - within_s * 1000, end + 1)
+        newest = f"{_BETWEEN} ORDER BY at_ms DESC, datum.rowid DESC LIMIT 1"
+        with self._lock:
+            rows = self._db.execute(newest, key).fetchall()
+        return (_time(rows[0][0]), rows[0][1]) if rows else None
+
+    def names(self, namespace: str) -> list[tuple[str, dict[str, str]]]:
+        """Every name with its dimensions, sorted."""
+        ask = "SELECT name, dimensions FROM metric WHERE namespace = ? ORDER BY name, dimensions"
+        with self._lock:
+            rows = self._db.execute(ask, (namespace,)).fetchall()
+        return [(name, json.loads(dimensions)) for name, dimensions in rows]
+
+    def _prepare(self) -> None:
+        self._db.execute("PRAGMA journal_mode = WAL").fetchall()
+        self._db.execute("PRAGMA synchronous = FULL")
+        with self._transaction() as db:
+            version = db.execute("PRAGMA user_version").fetchone()[0]
+            if version > len(_MIGRATIONS):
+                msg = f"version {version} is newer than this program's {len(_MIGRATIONS)}"
+                raise sqlite3.DatabaseError(msg)
+            for migration in _MIGRATIONS[version:]:
+                for statement in migration.split(";"):
+                    db.execute(statement)
+            db.execute(f"PRAGMA user_version = {len(_MIGRATIONS)}")
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+
+def _first_time(db: sqlite3.Connection, once: str) -> bool:
+    return db.execute("INSERT OR IGNORE INTO posting VALUES (?)", (once,)).rowcount == 1
+
+
+def _metric(point: MetricPoint) -> tuple[str, str, str, str]:
+    return point.namespace, point.name, _text(point.dimensions), point.unit
+
+
+def _checked(point: MetricPoint) -> tuple[int, float]:
+    if not math.isfinite(point.value) or point.at.tzinfo is None:
+        msg = f"metric {point.name} of {dict(point.dimensions)}: {point.value} at {point.at}"
+        raise TableError(f"{msg}; expected a finite value and a UTC time. Post nothing instead")
+    return _ms(point.at), float(point.value)
+
+
+def _text(dimensions: Mapping[str, str]) -> str:
+    return json.dumps(dict(dimensions), sort_keys=True, ensure_ascii=False)
+
+
+def _ms(at: datetime) -> int:
+    return round(at.timestamp() * 1000)
+
+
+def _time(at_ms: int) -> datetime:
+    return datetime.fromtimestamp(at_ms / 1000, UTC)

@@ -1,0 +1,136 @@
+"""What a registered version consists of, and its digest.
+
+A version is an MLflow model folder. Its `artifacts/` hold, for each target, `<target>.txt`
+(LightGBM text), and `scorer.json` (features, horizons, calibrators, thresholds), `reference.json`
+(drift) and `persistence.json` (the baseline, per target). Nothing is pickled: a version can be
+read with a text editor, and loading one runs no code but `model.py` and `scorer.py`.
+
+Raises   ModelError for a file that is missing, is not JSON, or is pickled.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mlops_bikeshare.domain.errors import ModelError
+
+FORMAT = 1
+SCORER, REFERENCE, PERSISTENCE = "scorer.json", "reference.json", "persistence.json"
+REGISTRY_NOTE = "registered_model_meta"  # mlflow adds it to downloads from the registry only
+CACHE = "__pycache__"  # Python adds it wherever a version is loaded from; drop it when unpacking
+_PICKLES = {".pkl", ".pickle", ".joblib", ".cloudpickle", ".pyc"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetFiles:
+    """One target's share of a version: trees, calibrators and baseline as text and JSON values.
+
+    `calibrators` has a row of horizons_min, a, b, c for each group of horizons.
+    """
+
+    booster: str
+    column: str
+    calibrators: Sequence[Mapping[str, Any]]
+    threshold: float
+    persistence: Mapping[str, Any]
+
+
+def write_artifacts(
+    directory: Path,
+    *,
+    targets: Mapping[str, TargetFiles],
+    features: Sequence[str],
+    horizon_feature: str,
+    horizons_min: Sequence[int],
+    reference: Mapping[str, Any],
+    details: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write the files of a version into `directory` (made if missing) and return it."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for name, target in targets.items():
+        (directory / f"{name}.txt").write_text(target.booster, encoding="utf-8")
+    scorer = {
+        "format": FORMAT,
+        "features": list(features),
+        "feature_digest": feature_digest(features),
+        "horizon_feature": horizon_feature,
+        "horizons_min": list(horizons_min),
+        **(details or {}),
+        "targets": {name: _target(name, target) for name, target in targets.items()},
+    }
+    _write(directory / SCORER, scorer)
+    _write(directory / REFERENCE, reference)
+    _write(directory / PERSISTENCE, {name: t.persistence for name, t in targets.items()})
+    return directory
+
+
+def read_scorer(artifacts: Path) -> dict[str, Any]:
+    """Features, horizons, calibrators and thresholds of a version."""
+    return _read(artifacts / SCORER)
+
+
+def read_reference(artifacts: Path) -> dict[str, Any]:
+    """The drift reference of a version."""
+    return _read(artifacts / REFERENCE)
+
+
+def read_persistence(artifacts: Path) -> dict[str, Any]:
+    """The persistence table of each target of a version."""
+    return _read(artifacts / PERSISTENCE)
+
+
+def read_thresholds(artifacts: Path) -> dict[str, float]:
+    """The probability at or above which each target is called out."""
+    return {name: t["threshold"] for name, t in read_scorer(artifacts)["targets"].items()}
+
+
+def feature_digest(features: Sequence[str]) -> str:
+    """Sha256 over the names of the features, in order."""
+    return hashlib.sha256("\n".join(features).encode()).hexdigest()
+
+
+def artefact_digest(folder: Path) -> str:
+    """Sha256 over the sorted (path, sha256) of every file of a version; ModelError if pickled."""
+    files = sorted(
+        (path.relative_to(folder).as_posix(), path)
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != REGISTRY_NOTE and CACHE not in path.parts
+    )
+    if not files:
+        msg = f"no model in {folder}: the folder is empty or missing"
+        raise ModelError(msg)
+    pickled = [name for name, path in files if path.suffix in _PICKLES]
+    if pickled:
+        msg = f"a version holds text only, but {folder.name} contains {pickled}"
+        raise ModelError(msg)
+    lines = [f"{name} {hashlib.sha256(path.read_bytes()).hexdigest()}" for name, path in files]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _target(name: str, target: TargetFiles) -> dict[str, Any]:
+    return {
+        "booster": f"{name}.txt",
+        "column": target.column,
+        "threshold": target.threshold,
+        "calibrators": [dict(group) for group in target.calibrators],
+    }
+
+
+def _write(path: Path, document: Mapping[str, Any]) -> None:
+    text = json.dumps(document, indent=1, allow_nan=False)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        msg = f"cannot read {path.name} of the model in {path.parent}: {error}"
+        raise ModelError(msg) from error
+    if not isinstance(document, dict):
+        msg = f"{path.name} in {path.parent} holds {type(document).__name__}, expected an object"
+        raise ModelError(msg)
+    return document

@@ -1,0 +1,1 @@
+"""What decides: gate, plans of promotion and rollback, audit. All pure."""

@@ -1,0 +1,231 @@
+"""The part of S3 that mlflow.sagemaker, verification and a look around need, path style.
+
+Input    starlette requests on `/{bucket}/{key}`: PutObject, multipart, tagging, Get, Head, Delete,
+         ListObjectsV2.
+Output   responses with S3's headers and XML.
+Raises   ApiError, which the front answers as S3's XML error.
+Source   Amazon S3 API reference (REST); for aws-chunked "Transferring payload in multiple chunks".
+"""
+
+import shutil
+import uuid
+import zlib
+from base64 import b64encode
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+from xml.sax.saxutils import escape
+
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+
+from mlops_bikeshare.serving.host.faults import ApiError
+from mlops_bikeshare.serving.host.objects import ObjectStore, etag
+from mlops_bikeshare.serving.host.state import HostState
+
+MAX_KEYS = 1000
+_NS = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
+
+
+class S3:
+    """Requests on objects, by method and query."""
+
+    def __init__(self, store: ObjectStore, state: HostState) -> None:
+        self._store = store
+        self._state = state
+
+    async def answer(self, request: Request) -> Response:
+        """Route one request."""
+        bucket, key = request.path_params["bucket"], request.path_params.get("key", "")
+        if not key:
+            return self._bucket(request, bucket)
+        if request.method == "PUT":
+            return await self._on_put(request, bucket, key)
+        if request.method == "POST":
+            return self._on_post(request, bucket, key)
+        if request.method == "DELETE":
+            return self._delete(bucket, key, request.query_params.get("uploadId"))
+        return self._get(request, bucket, key)
+
+    async def _on_put(self, request: Request, bucket: str, key: str) -> Response:
+        query = request.query_params
+        if "tagging" in query:
+            return self._tag(bucket, key, await request.body())
+        if "uploadId" in query:
+            return await self._put_part(request, query["uploadId"], query.get("partNumber", ""))
+        return await self._put(request, bucket, key)
+
+    def _on_post(self, request: Request, bucket: str, key: str) -> Response:
+        if "uploads" in request.query_params:
+            return self._begin_multipart(bucket, key)
+        return self._finish_multipart(bucket, key, request.query_params.get("uploadId", ""))
+
+    def _bucket(self, request: Request, bucket: str) -> Response:
+        if request.method == "GET":
+            return self._list(bucket, request.query_params)
+        if request.method in ("PUT", "HEAD"):
+            self._store.folder(bucket)
+            return Response(headers={"Location": f"/{bucket}"})
+        raise ApiError("MethodNotAllowed", "not allowed on a bucket here", status=405)
+
+    async def _put(self, request: Request, bucket: str, key: str) -> Response:
+        self._store.path(bucket, key)
+        return Response(
+            headers={"ETag": self._store.put(await self._receive(request), bucket, key)}
+        )
+
+    def _get(self, request: Request, bucket: str, key: str) -> Response:
+        path = self._store.existing(bucket, key)
+        if "tagging" in request.query_params:
+            return _xml(_tagging(self._state.tags(_url(bucket, key))))
+        headers = {"ETag": etag(path)}
+        return FileResponse(path, media_type="application/octet-stream", headers=headers)
+
+    def _delete(self, bucket: str, key: str, upload: str | None) -> Response:
+        if upload is not None:
+            shutil.rmtree(self._upload(upload))
+        else:
+            self._store.delete(bucket, key)
+            self._state.untag(_url(bucket, key))
+        return Response(status_code=204)
+
+    def _tag(self, bucket: str, key: str, body: bytes) -> Response:
+        self._store.existing(bucket, key)
+        self._state.untag(_url(bucket, key))
+        self._state.tag(_url(bucket, key), _parse_tagging(body))
+        return Response()
+
+    def _list(self, bucket: str, query: Any) -> Response:
+        prefix, asked = query.get("prefix", ""), query.get("max-keys", "")
+        size = int(asked) if asked.isdecimal() and asked != "0" else MAX_KEYS
+        after = query.get("continuation-token", query.get("start-after", ""))
+        rest = [pair for pair in self._store.keys(bucket, prefix) if pair[0] > after]
+        shown = rest[:size]
+        more = f"<NextContinuationToken>{escape(shown[-1][0])}</NextContinuationToken>"
+        return _xml(
+            f"<ListBucketResult {_NS}><Name>{bucket}</Name><Prefix>{escape(prefix)}</Prefix>"
+            f"<KeyCount>{len(shown)}</KeyCount><MaxKeys>{size}</MaxKeys>"
+            f"<IsTruncated>{str(len(rest) > size).lower()}</IsTruncated>"
+            + (more if len(rest) > size else "")
+            + "".join(_entry(name, path) for name, path in shown)
+            + "</ListBucketResult>"
+        )
+
+    def _begin_multipart(self, bucket: str, key: str) -> Response:
+        self._store.path(bucket, key)
+        upload = uuid.uuid4().hex
+        (self._store.incoming / upload).mkdir()
+        return _xml(
+            f"<InitiateMultipartUploadResult {_NS}><Bucket>{bucket}</Bucket>"
+            f"<Key>{escape(key)}</Key><UploadId>{upload}</UploadId></InitiateMultipartUploadResult>"
+        )
+
+    async def _put_part(self, request: Request, upload: str, number: str) -> Response:
+        folder = self._upload(upload)
+        if not number.isdecimal():
+            raise ApiError("InvalidArgument", "partNumber is not a number")
+        part = folder / f"{int(number):05d}"
+        (await self._receive(request)).replace(part)
+        return Response(headers={"ETag": etag(part)})
+
+    def _finish_multipart(self, bucket: str, key: str, upload: str) -> Response:
+        folder = self._upload(upload)
+        whole = self._store.incoming / uuid.uuid4().hex
+        with whole.open("wb") as out:
+            for part in sorted(folder.iterdir()):
+                with part.open("rb") as content:
+                    shutil.copyfileobj(content, out)
+        tag = self._store.put(whole, bucket, key)
+        shutil.rmtree(folder)
+        return _xml(
+            f"<CompleteMultipartUploadResult {_NS}><Bucket>{bucket}</Bucket>"
+            f"<Key>{escape(key)}</Key><ETag>{escape(tag)}</ETag></CompleteMultipartUploadResult>"
+        )
+
+    def _upload(self, upload: str) -> Path:
+        folder = self._store.incoming / upload
+        if not upload.isalnum() or not folder.is_dir():
+            raise ApiError("NoSuchUpload", "The specified upload does not exist.", status=404)
+        return folder
+
+    async def _receive(self, request: Request) -> Path:
+        content = self._store.incoming / uuid.uuid4().hex
+        try:
+            with content.open("wb") as out:
+                async for piece in request.stream():
+                    out.write(piece)
+            if "aws-chunked" in request.headers.get("content-encoding", ""):
+                content = _unchunk(content)
+            _check_sum(content, request.headers.get("x-amz-checksum-crc32"))
+        except BaseException:
+            content.unlink(missing_ok=True)
+            raise
+        return content
+
+
+def _unchunk(chunked: Path) -> Path:
+    """Content of an aws-chunked body (`size;signature` lines and data), trailers dropped."""
+    content = chunked.with_suffix(".content")
+    with chunked.open("rb") as source, content.open("wb") as out:
+        while size := _chunk_size(source.readline()):
+            out.write(source.read(size))
+            source.readline()
+    chunked.unlink()
+    return content
+
+
+def _chunk_size(line: bytes) -> int:
+    try:
+        return int(line.split(b";")[0], 16)
+    except ValueError as error:
+        raise ApiError("InvalidRequest", "the body is not aws-chunked as it says") from error
+
+
+def _check_sum(content: Path, expected: str | None) -> None:
+    if expected is None:
+        return
+    total = 0
+    with content.open("rb") as source:
+        while piece := source.read(1 << 20):
+            total = zlib.crc32(piece, total)
+    if b64encode(total.to_bytes(4, "big")).decode() != expected:
+        raise ApiError("BadDigest", "The CRC32 you specified did not match what was received.")
+
+
+def _entry(key: str, path: Path) -> str:
+    stat = path.stat()
+    modified = datetime.fromtimestamp(stat.st_mtime, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+    return (
+        f"<Contents><Key>{escape(key)}</Key><LastModified>{modified}</LastModified>"
+        f"<ETag>{escape(etag(path))}</ETag><Size>{stat.st_size}</Size>"
+        "<StorageClass>STANDARD</StorageClass></Contents>"
+    )
+
+
+def _parse_tagging(body: bytes) -> dict[str, str]:
+    if b"<!" in body:  # tags need no document type, and entities are how XML explodes
+        raise ApiError("MalformedXML", "a tagging document has no <! declarations")
+    try:
+        document = ET.fromstring(body)  # noqa: S314 - declarations are refused above
+    except ET.ParseError as error:
+        raise ApiError("MalformedXML", "the tagging document is not XML") from error
+    tags = [node for node in document.iter() if node.tag.rpartition("}")[2] == "Tag"]
+    pairs = [{child.tag.rpartition("}")[2]: child.text or "" for child in tag} for tag in tags]
+    return {pair.get("Key", ""): pair.get("Value", "") for pair in pairs}
+
+
+def _tagging(tags: dict[str, str]) -> str:
+    rows = "".join(
+        f"<Tag><Key>{escape(key)}</Key><Value>{escape(value)}</Value></Tag>"
+        for key, value in tags.items()
+    )
+    return f"<Tagging {_NS}><TagSet>{rows}</TagSet></Tagging>"
+
+
+def _url(bucket: str, key: str) -> str:
+    return f"s3://{bucket}/{key}"
+
+
+def _xml(text: str) -> Response:
+    return Response(f'<?xml version="1.0" encoding="UTF-8"?>{text}', media_type="application/xml")

@@ -1,0 +1,188 @@
+"""Run the endpoint host of one workspace until it is told to stop.
+
+Input    the workspace's folder, an address on loopback (port 0: any free one), a metric sink.
+Output   `host.json` in the folder while the host is ready: pid, port, url, started_at (ISO, UTC).
+Raises   EndpointError: the address is not loopback, the port is taken, another host has the folder.
+
+SIGTERM and SIGINT stop it in order: no new requests, open ones finish, workers end, `host.json`
+goes.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import signal
+import socket
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TextIO
+
+import uvicorn
+from starlette.applications import Starlette
+
+from mlops_bikeshare.domain.errors import EndpointError
+from mlops_bikeshare.serving.host.app import build_app
+from mlops_bikeshare.serving.host.control import ControlPlane
+from mlops_bikeshare.serving.host.lifecycle import Lifecycle
+from mlops_bikeshare.serving.host.meter import Meter, Sink
+from mlops_bikeshare.serving.host.objects import ObjectStore
+from mlops_bikeshare.serving.host.runtime import Runtime
+from mlops_bikeshare.serving.host.s3 import S3
+from mlops_bikeshare.serving.host.state import HostState
+
+LOOPBACK = ("127.0.0.1", "localhost")
+READY_FILE = "host.json"
+LOCK_FILE = "host.lock"
+LOCK_TRIES = 10
+GRACE_S = 10
+
+
+def run_host(
+    *,
+    root: Path,
+    host: str,
+    port: int,
+    sink: Sink,
+    replay_clock: bool,
+    ready: Callable[[str], None] | None = None,
+) -> None:
+    """Serve until SIGTERM or SIGINT; `ready` is called with the url once requests are answered."""
+    root.mkdir(parents=True, exist_ok=True)
+    with _alone(root), _listening(host, port) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        try:
+            serving = _serve(
+                root, listener, url=url, sink=sink, replay_clock=replay_clock, ready=ready
+            )
+            asyncio.run(serving)
+        finally:
+            (root / READY_FILE).unlink(missing_ok=True)
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn without its signal handling, which would end the process before our workers ended."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop)
+        yield
+
+    def _stop(self) -> None:
+        self.should_exit = True
+
+
+async def _serve(
+    root: Path,
+    listener: socket.socket,
+    *,
+    url: str,
+    sink: Sink,
+    replay_clock: bool,
+    ready: Callable[[str], None] | None,
+) -> None:
+    state, meter = HostState(root / "host.db"), Meter(sink)
+    store = ObjectStore(root / "s3")
+    lifecycle = Lifecycle(state, archive_of=store.archive, folder=_empty(root / "host"))
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        try:
+            # Before the first request: an endpoint that was InService answers at once.
+            await lifecycle.resume()
+            yield
+        finally:
+            await lifecycle.close()
+            meter.close()
+            state.close()
+
+    runtime = Runtime(lifecycle, meter, replay_clock=replay_clock)
+    app = build_app(ControlPlane(state, lifecycle), runtime, S3(store, state), lifespan=lifespan)
+    server = _Server(
+        uvicorn.Config(
+            app,
+            log_level="warning",
+            access_log=False,
+            lifespan="on",
+            timeout_graceful_shutdown=GRACE_S,
+            server_header=False,
+        )
+    )
+    announcing = asyncio.create_task(_announce(server, root, url, ready))
+    await server.serve(sockets=[listener])
+    announcing.cancel()
+    if not server.started:
+        raise EndpointError(f"the endpoint host of {root.name} did not start: see the log above")
+
+
+async def _announce(
+    server: uvicorn.Server, root: Path, url: str, ready: Callable[[str], None] | None
+) -> None:
+    while not server.started:
+        await asyncio.sleep(0.01)
+    facts = {
+        "pid": os.getpid(),
+        "port": int(url.rpartition(":")[2]),
+        "url": url,
+        "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    draft = root / f".{READY_FILE}"
+    draft.write_text(json.dumps(facts))
+    draft.replace(root / READY_FILE)
+    if ready is not None:
+        ready(url)
+
+
+@contextlib.contextmanager
+def _alone(root: Path) -> Iterator[None]:
+    with (root / LOCK_FILE).open("w") as lock:
+        if not any(_locked(lock) for _ in range(LOCK_TRIES)):
+            raise EndpointError(
+                f"another endpoint host serves {root.name}: use it, or stop it with `make stop`"
+            )
+        # a host that was killed left its facts behind; from here on they would be wrong
+        (root / READY_FILE).unlink(missing_ok=True)
+        yield
+
+
+def _locked(lock: TextIO) -> bool:
+    try:
+        # The kernel drops it with the process, so a killed host leaves nothing to clean up.
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        # `launch.running` holds it for a moment to see whether a host does
+        time.sleep(0.02)
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def _listening(host: str, port: int) -> Iterator[socket.socket]:
+    if host not in LOOPBACK:
+        raise EndpointError(
+            f"the endpoint host listens on 127.0.0.1 only, not on {host}: it has no sign-in"
+        )
+    # asyncio switches Nagle's algorithm off only on sockets that say TCP; with it on, every answer
+    # waits 40 ms for the client's delayed acknowledgement.
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise EndpointError(
+                f"port {port} on 127.0.0.1 cannot be used ({error.strerror}): stop what listens "
+                "there, or choose another port (0 takes any free one)"
+            ) from error
+        yield listener
+
+
+def _empty(folder: Path) -> Path:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder

@@ -1,0 +1,220 @@
+"""Worker processes as the front sees them: start, ask, respawn, drain, stop.
+
+Input    a model archive on disk; request bodies.
+Output   WorkerReply (status, content type, body); status 503 when the process died, 504 after
+         `ANSWER_S` without an answer (the process is then replaced).
+Raises   ModelError with the worker's reason when a model cannot be loaded.
+"""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mlops_bikeshare.domain.errors import ModelError
+from mlops_bikeshare.serving.host.frames import pack, read_async
+
+MODULE = "mlops_bikeshare.serving.host.worker"
+START_S = 120.0
+ANSWER_S = 60.0
+STOP_S = 2.0
+# Two threads per model were 10x slower under load: one process, one thread, one core.
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerReply:
+    """A worker's answer, or what stands in for it."""
+
+    status: int
+    content_type: str
+    body: bytes
+
+
+class Worker:
+    """One process with one model; requests are answered in order."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", folder: Path) -> None:
+        self.gone = asyncio.Event()
+        self._process = process
+        self._folder = folder
+        self._waiting: dict[int, asyncio.Future[WorkerReply]] = {}
+        self._asked = 0
+        self._writer: asyncio.StreamWriter | None = None
+        self._reading: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def start(cls, archive: Path, folder: Path) -> "Worker":
+        """Spawn a process and wait until its model is loaded; `folder` is its own to use."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            try:
+                worker = cls(_spawn(theirs, archive, folder), folder)
+            except OSError as error:
+                ours.close()
+                raise ModelError(f"no process for the model: {error.strerror}") from error
+        try:
+            await asyncio.wait_for(worker._connect(ours), START_S)
+        except (ModelError, TimeoutError, asyncio.IncompleteReadError, OSError) as error:
+            await worker.stop()
+            reason = str(error) if isinstance(error, ModelError) else "the worker ended or hung"
+            raise ModelError(f"the model cannot be loaded: {reason}") from error
+        except asyncio.CancelledError:
+            await worker.stop()
+            raise
+        return worker
+
+    async def ask(self, header: dict[str, Any], body: bytes) -> WorkerReply:
+        """Send one request and wait for its answer."""
+        if self.gone.is_set() or self._writer is None:
+            return _stand_in(503, "the model's process is restarting")
+        self._asked += 1
+        number = self._asked
+        future = asyncio.get_running_loop().create_future()
+        self._waiting[number] = future
+        self._writer.write(pack({**header, "id": number}, body))
+        try:
+            return await asyncio.wait_for(future, ANSWER_S)
+        except TimeoutError:
+            # It may be stuck for good; a fresh process is the only cure.
+            self._process.kill()
+            return _stand_in(504, f"the model gave no answer within {ANSWER_S:.0f} s")
+        finally:
+            self._waiting.pop(number, None)
+
+    async def stop(self) -> None:
+        """Hang up, wait for the process to end, remove its folder."""
+        if self._writer is not None:
+            self._writer.close()
+        if self._reading is not None:
+            self._reading.cancel()
+        self._process.terminate()
+        try:
+            await asyncio.to_thread(self._process.wait, STOP_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            await asyncio.to_thread(self._process.wait)
+        await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._process.pid
+
+    async def _connect(self, ours: socket.socket) -> None:
+        reader, self._writer = await asyncio.open_connection(sock=ours)
+        header, _ = await read_async(reader)
+        if not header["ready"]:
+            raise ModelError(header["reason"])
+        self._reading = asyncio.create_task(self._read(reader))
+
+    async def _read(self, reader: asyncio.StreamReader) -> None:
+        try:
+            while True:
+                header, body = await read_async(reader)
+                future = self._waiting.get(header["id"])
+                if future is not None and not future.done():
+                    future.set_result(WorkerReply(header["status"], header["content_type"], body))
+        except (asyncio.IncompleteReadError, OSError):
+            pass
+        finally:
+            self.gone.set()
+            for future in self._waiting.values():
+                if not future.done():
+                    future.set_result(_stand_in(503, "the model's process ended"))
+
+
+class Variant:
+    """One production variant: keeps a worker alive, counts what is in flight."""
+
+    def __init__(self, name: str, archive: Path, folder: Path) -> None:
+        self.name = name
+        self._archive = archive
+        self._folder = folder
+        self._worker: Worker | None = None
+        self._keeper: asyncio.Task[None] | None = None
+        self._in_flight = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    async def start(self) -> None:
+        """Bring up the first worker; ModelError when its model cannot be loaded."""
+        self._worker = await self._fresh()
+        self._keeper = asyncio.create_task(self._keep(self._worker))
+
+    async def ask(self, header: dict[str, Any], body: bytes) -> WorkerReply:
+        """Ask the current worker."""
+        if self._worker is None:
+            return _stand_in(503, "the model's process is restarting")
+        self._in_flight += 1
+        self._idle.clear()
+        try:
+            return await self._worker.ask(header, body)
+        finally:
+            self._in_flight -= 1
+            if not self._in_flight:
+                self._idle.set()
+
+    async def drain(self) -> None:
+        """Let what is in flight finish, then stop."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._idle.wait(), ANSWER_S)
+        await self.stop()
+
+    async def stop(self) -> None:
+        """End the worker and its keeper."""
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.gather(self._keeper, return_exceptions=True)
+        if self._worker is not None:
+            await self._worker.stop()
+
+    @property
+    def pid(self) -> int | None:
+        """The process id of the current worker."""
+        return self._worker.pid if self._worker else None
+
+    async def _fresh(self) -> Worker:
+        folder = self._folder / uuid.uuid4().hex
+        folder.mkdir(parents=True)
+        return await Worker.start(self._archive, folder)
+
+    async def _keep(self, worker: Worker) -> None:
+        pause_s = 0.1
+        while True:
+            await worker.gone.wait()
+            await worker.stop()
+            try:
+                worker = await self._fresh()
+                self._worker, pause_s = worker, 0.1
+            except ModelError:
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, 30.0)
+
+
+def _spawn(theirs: socket.socket, archive: Path, folder: Path) -> "subprocess.Popen[bytes]":
+    log = folder.parent / "workers.log"
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            [sys.executable, "-m", MODULE, str(theirs.fileno()), str(archive), str(folder)],
+            pass_fds=(theirs.fileno(),),
+            # the package may be importable only from its checkout (MLflow's own environments)
+            cwd=Path(__file__).parents[3],
+            env={**os.environ, **ONE_THREAD},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            # Ctrl-C in a terminal goes to the front alone, which then stops its workers in order
+            start_new_session=True,
+        )
+
+
+def _stand_in(status: int, message: str) -> WorkerReply:
+    return WorkerReply(status, "application/json", f'{{"message": "{message}"}}'.encode())

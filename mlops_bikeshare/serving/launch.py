@@ -1,0 +1,109 @@
+"""Start the host in the background, find the one that runs, stop it.
+
+Input    the workspace's folder; the command that runs the host (`bikeshare serve …`).
+Output   HostFacts from the `host.json` that a ready host keeps.
+Raises   EndpointError when the command ends or is not ready in time (with the last line it
+         printed), and when a host does not stop.
+"""
+
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryFile
+
+from mlops_bikeshare.domain.errors import EndpointError
+
+POLL_S = 0.02
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostFacts:
+    """Where a ready host is."""
+
+    pid: int
+    port: int
+    url: str
+    started_at: str
+
+
+def running(root: Path) -> HostFacts | None:
+    """The host that serves this workspace, or None; a file left by a killed host does not count."""
+    try:
+        facts = HostFacts(**json.loads((root / "host.json").read_text()))
+        # Its pid may be another process by now, which `stop` would end; the lock cannot be.
+        with (root / "host.lock").open("r") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return facts
+    except (OSError, ValueError, TypeError):
+        return None
+    return None
+
+
+def start(
+    command: Sequence[str],
+    root: Path,
+    *,
+    timeout_s: float,
+    monotonic: Callable[[], float] = time.monotonic,
+    pause: Callable[[float], object] = time.sleep,
+) -> "tuple[HostFacts, subprocess.Popen[bytes]]":
+    """Run `command` in the background and wait until its host is ready."""
+    deadline = monotonic() + timeout_s
+    with TemporaryFile() as errors:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=errors, stderr=errors, start_new_session=True
+        )
+        while True:
+            facts = running(root)
+            if facts is not None and facts.pid == process.pid:
+                return facts, process
+            if process.poll() is not None or monotonic() >= deadline:
+                process.kill()
+                process.wait()
+                errors.seek(0)
+                said = errors.read().decode("utf-8", "replace").strip().splitlines()
+                raise EndpointError(f"the endpoint host did not start: {(said or ['?'])[-1]}")
+            pause(POLL_S)
+
+
+def stop(
+    facts: HostFacts,
+    *,
+    timeout_s: float,
+    monotonic: Callable[[], float] = time.monotonic,
+    pause: Callable[[float], object] = time.sleep,
+) -> None:
+    """Ask a host to stop and wait until its process is gone."""
+    deadline = monotonic() + timeout_s
+    try:
+        os.kill(facts.pid, signal.SIGTERM)
+    except ProcessLookupError:
+        return
+    while _alive(facts.pid):
+        if monotonic() >= deadline:
+            raise EndpointError(f"the endpoint host {facts.pid} did not stop in {timeout_s:.0f} s")
+        pause(POLL_S)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        # a child of ours that ended stays a zombie until it is waited for
+        ended, _ = os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        ended = 0
+    if ended:
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

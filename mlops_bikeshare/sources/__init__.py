@@ -1,0 +1,1 @@
+"""Where data comes from: recordings and the simulator, behind one Protocol."""

@@ -1,0 +1,50 @@
+"""What a model was trained on, for drift: PSI bins per station feature, ranges of city scalars.
+
+Input    recent, trained: float32 (rows, features), NaN where unknown, and their names: the rows of
+         the last `RECENT_DAYS` before the test, and all that the trees were grown on.
+Output   {"psi": {feature: PsiReference as JSON}, "range": {feature: [least, greatest] or null}}.
+         City-wide scalars (weather, calendar, network fill) take the same value at all stations
+         at once: over a day their PSI is large on any quiet day, so only their range is kept.
+         Bins come from recent rows because profiles mature: against all of a summer, a quiet
+         day of Boston has a PSI of 0.26 (usual_dockout_30), against four weeks at most 0.10.
+Raises   InputError when a city-wide name is not a feature.
+"""
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlops_bikeshare.domain.errors import InputError
+from mlops_bikeshare.evaluation.psi import PsiReference
+
+# Whole weeks, so that every weekday weighs the same.
+RECENT_DAYS = 28
+
+
+def reference(
+    recent: NDArray[np.float32],
+    trained: NDArray[np.float32],
+    names: Sequence[str],
+    *,
+    city_wide: Collection[str],
+) -> dict[str, Any]:
+    """The reference of every feature, as plain JSON values."""
+    unknown = sorted(set(city_wide) - set(names))
+    if unknown:
+        msg = f"city-wide features {unknown} are not among the model's features {list(names)}"
+        raise InputError(msg)
+    return {
+        "psi": {
+            name: PsiReference.fit(recent[:, i]).to_json()
+            for i, name in enumerate(names)
+            if name not in city_wide
+        },
+        "range": {name: _range(trained[:, i]) for i, name in enumerate(names) if name in city_wide},
+    }
+
+
+def _range(values: NDArray[np.float32]) -> list[float] | None:
+    known = values[np.isfinite(values)]
+    return [float(known.min()), float(known.max())] if known.size else None

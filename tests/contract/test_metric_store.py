@@ -1,0 +1,216 @@
+"""One suite for every metric store: what GetMetricData would answer, and values posted once."""
+
+import multiprocessing
+import sqlite3
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mlops_bikeshare.domain.errors import InputError, LakeError, TableError
+from mlops_bikeshare.domain.reports import MetricPoint
+from mlops_bikeshare.domain.windows import Window
+from mlops_bikeshare.monitoring.metrics import MetricStore, Statistic, by_period
+from mlops_bikeshare.monitoring.sqlite import SqliteMetricStore
+
+T0 = datetime(2021, 9, 1, tzinfo=UTC)
+DAY = Window(T0, T0 + timedelta(days=1))
+PROD = {"EndpointName": "bikeshare-prod", "City": "boston"}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "metrics.db"
+
+
+@pytest.fixture(params=["sqlite"])
+def store(request: pytest.FixtureRequest, path: Path) -> Iterator[MetricStore]:
+    assert request.param == "sqlite"
+    with SqliteMetricStore(path) as opened:
+        yield opened
+
+
+def datum(minute: float, value: float, *, name: str = "PSI") -> MetricPoint:
+    at = T0 + timedelta(minutes=minute)
+    return MetricPoint(namespace="Bikeshare/Model", name=name, dimensions=PROD, at=at, value=value)
+
+
+def read(
+    store: MetricStore,
+    *,
+    window: Window = DAY,
+    statistic: Statistic = "Sum",
+    period_s: int = 300,
+    dimensions: dict[str, str] = PROD,
+) -> list[tuple[int, float]]:
+    found = store.series(
+        "Bikeshare/Model",
+        "PSI",
+        dimensions,
+        window=window,
+        statistic=statistic,
+        period_s=period_s,
+    )
+    return [(int((at - T0).total_seconds()), value) for at, value in found]
+
+
+def test_a_window_holds_its_start_and_not_its_end_and_empty_periods_are_left_out(
+    store: MetricStore,
+) -> None:
+    store.put([datum(-0.001, 9), datum(0, 1), datum(4.99, 2), datum(10, 4), datum(1440, 9)])
+    assert read(store) == [(0, 3), (600, 4)]
+
+
+def test_periods_are_aligned_to_1970_whatever_the_window(store: MetricStore) -> None:
+    store.put([datum(3, 1), datum(6, 2)])
+    window = Window(T0 + timedelta(minutes=2), T0 + timedelta(minutes=7))
+    assert read(store, window=window) == [(0, 1), (300, 2)]
+
+
+@pytest.mark.parametrize("statistic", get_args(Statistic))
+def test_every_statistic_is_numpys_percentiles_interpolating(
+    store: MetricStore, statistic: Statistic
+) -> None:
+    values = [5.0, 1.0, 4.0, 2.5]
+    store.put([datum(1 + i / 10, value) for i, value in enumerate(values)] + [datum(7, 8)])
+    expected = {
+        "Sum": 12.5, "Average": 3.125, "Minimum": 1, "Maximum": 5, "SampleCount": 4,
+        "p50": 3.25, "p90": 4.7, "p95": 4.85, "p99": 4.97,
+    }[statistic]  # fmt: skip
+    found = read(store, statistic=statistic)
+    assert found[0][1] == pytest.approx(expected)
+    assert found[1] == (300, 1 if statistic == "SampleCount" else 8)
+
+
+def test_nothing_is_an_empty_series_not_zero(store: MetricStore) -> None:
+    assert read(store) == []
+    store.put([datum(1, 3)])
+    assert read(store, dimensions={"EndpointName": "bikeshare-prod"}) == []
+    assert read(store, dimensions={**PROD, "City": "nyc"}) == []
+
+
+def test_dimensions_match_in_any_order(store: MetricStore) -> None:
+    store.put([datum(1, 3)])
+    assert read(store, dimensions=dict(reversed(PROD.items()))) == [(0, 3)]
+
+
+def test_a_key_posts_once_and_as_a_whole(store: MetricStore) -> None:
+    assert store.put([datum(1, 3), datum(2, 4)], once="quality:prod:1") is True
+    assert store.put([datum(1, 3), datum(9, 9)], once="quality:prod:1") is False
+    assert store.put([datum(3, 5)], once="quality:prod:2") is True
+    assert read(store, period_s=3600) == [(0, 12)]
+
+
+def test_a_bad_point_keeps_the_others_out_and_leaves_its_key_free(store: MetricStore) -> None:
+    with pytest.raises(TableError, match="Post nothing instead"):
+        store.put([datum(1, 3), datum(2, float("nan"))], once="key")
+    assert read(store) == []
+    assert store.put([datum(1, 3)], once="key") is True
+    naive = MetricPoint(
+        namespace="n", name="m", dimensions={}, at=T0.replace(tzinfo=None), value=1.0
+    )
+    with pytest.raises(TableError):
+        store.put([naive])
+
+
+def test_latest_is_at_or_before_and_not_too_old_and_of_a_tie_the_last(store: MetricStore) -> None:
+    store.put([datum(0, 1), datum(10, 2), datum(10, 3), datum(20, 4)])
+
+    def latest(minute: float, within_s: int) -> float | None:
+        found = store.latest(
+            "Bikeshare/Model", "PSI", PROD,
+            before=T0 + timedelta(minutes=minute), within_s=within_s,
+        )  # fmt: skip
+        return None if found is None else found[1]
+
+    assert latest(10, 0) == 3
+    assert latest(19.9, 600) == 3
+    assert latest(19.9, 500) is None
+    assert latest(-1, 9999) is None
+
+
+def test_names_lists_each_series_once(store: MetricStore) -> None:
+    store.put([datum(0, 1), datum(1, 1), datum(0, 1, name="DriftShare")])
+    assert store.names("Bikeshare/Model") == [("DriftShare", PROD), ("PSI", PROD)]
+    assert store.names("AWS/SageMaker") == []
+
+
+def test_an_unknown_statistic_names_the_known_ones(store: MetricStore) -> None:
+    with pytest.raises(InputError, match="SampleCount"):
+        read(store, statistic="p42")  # type: ignore[arg-type]
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 5000), st.floats(-1e3, 1e3)), min_size=1, max_size=50),
+    st.sampled_from([60, 300, 3600]),
+)
+def test_periods_partition_the_data(data: list[tuple[int, float]], period_s: int) -> None:
+    data.sort(key=lambda row: row[0])
+    at_s, values = (np.array(column, dtype=np.float64) for column in zip(*data, strict=True))
+    found = by_period(at_s, values, statistic="Sum", period_s=period_s)
+    assert [start for start, _ in found] == sorted({at // period_s * period_s for at, _ in data})
+    assert sum(value for _, value in found) == pytest.approx(values.sum(), abs=1e-6)
+
+
+def test_values_outlive_the_store(path: Path) -> None:
+    with SqliteMetricStore(path) as first:
+        first.put([datum(1, 3)], once="a")
+    with SqliteMetricStore(path) as second:
+        assert read(second) == [(0, 3)]
+        assert second.put([datum(1, 3)], once="a") is False
+
+
+def test_threads_share_a_store(path: Path) -> None:
+    with SqliteMetricStore(path) as store:
+        threads = [
+            threading.Thread(target=lambda: [store.put([datum(1, 1)]) for _ in range(20)])
+            for _ in range(4)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert read(store) == [(0, 80)]
+
+
+def _write_from_another_process(path: Path) -> None:
+    with SqliteMetricStore(path) as store:
+        for i in range(20):
+            store.put([datum(1, 1)])
+            store.put([datum(2, 100)], once=f"batch-{i}")
+
+
+def test_processes_share_a_file_from_its_first_moment_on(path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    processes = [
+        context.Process(target=_write_from_another_process, args=(path,)) for _ in range(2)
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0, 0]
+    with SqliteMetricStore(path) as store:
+        assert read(store) == [(0, 40 + 20 * 100)]
+
+
+def test_a_file_that_is_not_ours_or_newer_is_refused_by_name(path: Path) -> None:
+    path.write_text("not a database, but long enough to be taken for one " * 20, encoding="utf-8")
+    with pytest.raises(LakeError, match=r"metrics\.db"):
+        SqliteMetricStore(path)
+    path.unlink()
+    with SqliteMetricStore(path):
+        pass
+    db = sqlite3.connect(path)
+    db.execute("PRAGMA user_version = 99")
+    db.close()
+    with pytest.raises(LakeError, match="newer"):
+        SqliteMetricStore(path)
+    with pytest.raises(LakeError):
+        SqliteMetricStore(path / "below-a-file" / "metrics.db")

@@ -1,0 +1,79 @@
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from mlops_bikeshare.domain.errors import LakeError
+from mlops_bikeshare.domain.tables import INFERENCE, STATION_INFORMATION_RAW
+from mlops_bikeshare.lake.duckdb import DuckDbQuery
+from mlops_bikeshare.lake.lake import Lake
+from mlops_bikeshare.lake.local import LocalStore
+from mlops_bikeshare.lake.query import VIEWS
+
+
+def batch(endpoint: str, dt: str, p: float) -> pd.DataFrame:
+    rows = {
+        "endpoint": endpoint,
+        "model_version": "1",
+        "variant": "AllTraffic",
+        "station_id": ["007"] * 12,
+        "dt": pd.Timestamp(dt, tz="UTC").as_unit("ms"),
+        "horizon_min": pd.array(range(10, 121, 10), dtype="int16"),
+        "p_bikeout": p,
+        "p_dockout": 0.1,
+        "source": "model",
+    }
+    return pd.DataFrame(rows)
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_every_view_answers_on_an_empty_lake(tmp_path: Path, view: str) -> None:
+    assert DuckDbQuery(tmp_path).run(f"SELECT * FROM {view}").empty
+
+
+def test_predictions_are_the_newest_batch_of_each_endpoint(tmp_path: Path) -> None:
+    lake = Lake(LocalStore(tmp_path))
+    for endpoint, dt, p in (
+        ("prod", "2021-09-01T00:00", 0.2),
+        ("prod", "2021-09-01T00:10", 0.3),
+        ("staging", "2021-09-01T00:00", 0.4),
+    ):
+        lake.write(INFERENCE, batch(endpoint, dt, p), city="boston", name=f"{endpoint}_{dt}")
+
+    rows = DuckDbQuery(tmp_path).run("SELECT * FROM v_predictions ORDER BY endpoint, horizon_min")
+
+    assert set(rows[["endpoint", "p_bikeout"]].itertuples(index=False, name=None)) == {
+        ("prod", 0.3),
+        ("staging", 0.4),
+    }
+    assert rows["horizon_min"].tolist() == list(range(10, 121, 10)) * 2
+    assert rows["station_id"].unique().tolist() == ["007"]
+    assert rows["dt"].max() == datetime(2021, 9, 1, 0, 10, tzinfo=UTC)
+
+
+def test_station_information_is_the_newest_row_of_each_station(tmp_path: Path) -> None:
+    lake = Lake(LocalStore(tmp_path))
+    for day, name in (("2021-09-01", "Old Square"), ("2021-09-02", "New Square")):
+        at = pd.Timestamp(day, tz="UTC").as_unit("ms")
+        rows = pd.DataFrame({"station_id": ["007"], "name": name, "lat": 1.0, "lon": 2.0})
+        rows = rows.assign(capacity=pd.array([11], dtype="Int16"), fetched_at=at)
+        lake.write(STATION_INFORMATION_RAW, rows, city="boston", name=day)
+
+    rows = DuckDbQuery(tmp_path).run("SELECT * FROM v_station_information")
+
+    assert rows.to_dict("records") == [
+        {
+            "city": "boston",
+            "station_id": "007",
+            "name": "New Square",
+            "capacity": 11,
+            "lat": 1.0,
+            "lon": 2.0,
+        }
+    ]
+
+
+def test_a_statement_that_fails_is_quoted_in_the_error(tmp_path: Path) -> None:
+    with pytest.raises(LakeError, match="SELECT nonsense FROM nowhere"):
+        DuckDbQuery(tmp_path).run("SELECT nonsense FROM nowhere")

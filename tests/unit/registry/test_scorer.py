@@ -1,0 +1,95 @@
+from pathlib import Path
+
+import lightgbm as lgb
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mlops_bikeshare.evaluation.calibration import BetaCalibrator
+from mlops_bikeshare.registry import scorer as scorer_module
+from mlops_bikeshare.registry.scorer import Scorer
+
+
+@pytest.fixture(scope="module")
+def scorer(artifacts: Path) -> Scorer:
+    return Scorer.load(str(artifacts))
+
+
+def test_an_answer_is_the_booster_then_the_calibrator_of_that_horizon(
+    scorer: Scorer, artifacts: Path, rows: pd.DataFrame
+) -> None:
+    booster = lgb.Booster(model_file=str(artifacts / "dockout.txt"))
+    matrix = np.column_stack([rows.to_numpy(), np.full(len(rows), 30, np.float32)])
+    expected = BetaCalibrator(a=0.9, b=1.1, c=-0.2).apply(booster.predict(matrix, num_threads=1))
+    assert scorer.predict(rows)["p_dockout_30"].to_numpy() == pytest.approx(expected, abs=1e-15)
+
+
+def test_there_is_a_column_for_every_target_and_horizon(scorer: Scorer, rows: pd.DataFrame) -> None:
+    answer = scorer.predict(rows)
+    assert list(answer.columns) == [
+        f"p_{t}_{h}" for t in ("bikeout", "dockout") for h in (10, 20, 30)
+    ]
+    assert (answer.dtypes == np.float64).all()
+    assert answer.index.equals(rows.index)
+    assert ((answer > 0) & (answer < 1)).all(axis=None)
+
+
+def test_columns_are_taken_by_name_not_by_position(scorer: Scorer, rows: pd.DataFrame) -> None:
+    pd.testing.assert_frame_equal(
+        scorer.predict(rows[rows.columns[::-1]]), scorer.predict(rows), check_exact=True
+    )
+
+
+@given(order=st.permutations(range(12)))
+def test_rows_do_not_depend_on_their_neighbours(scorer: Scorer, order: list[int]) -> None:
+    values = np.linspace(0, 30, 36, dtype=np.float32).reshape(12, 3)
+    rows = pd.DataFrame(values, columns=list(scorer.features))
+    whole = scorer.predict(rows)
+    shuffled = scorer.predict(rows.iloc[order])
+    pd.testing.assert_frame_equal(shuffled, whole.iloc[order], check_exact=True)
+
+
+def test_chunks_change_nothing(
+    scorer: Scorer, rows: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = scorer.predict(rows)
+    monkeypatch.setattr(scorer_module, "CHUNK_ROWS", 7)
+    pd.testing.assert_frame_equal(scorer.predict(rows), whole, check_exact=True)
+
+
+def test_no_rows_give_no_answers(scorer: Scorer, rows: pd.DataFrame) -> None:
+    assert scorer.predict(rows.iloc[:0]).shape == (0, 6)
+
+
+def test_a_missing_and_an_unexpected_column_are_named(scorer: Scorer, rows: pd.DataFrame) -> None:
+    with pytest.raises(ValueError, match=r"missing \['hour'\], not expected \['weather'\]"):
+        scorer.predict(rows.rename(columns={"hour": "weather"}))
+
+
+def test_a_column_given_twice_is_refused(scorer: Scorer, rows: pd.DataFrame) -> None:
+    with pytest.raises(ValueError, match="each once"):
+        scorer.predict(pd.concat([rows, rows[["hour"]]], axis=1))
+
+
+def test_text_is_not_taken_for_a_number(scorer: Scorer, rows: pd.DataFrame) -> None:
+    with pytest.raises(ValueError, match=r"\['hour'\] are not"):
+        scorer.predict(rows.assign(hour="noon"))
+
+
+def test_trees_grown_on_other_features_do_not_load(artifacts: Path, tmp_path: Path) -> None:
+    for path in artifacts.iterdir():
+        text = path.read_text(encoding="utf-8")
+        if path.name == "scorer.json":
+            text = text.replace('"utilisation"', '"fill"')
+        (tmp_path / path.name).write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match=r"bikeout\.txt was grown on .*utilisation"):
+        Scorer.load(str(tmp_path))
+
+
+def test_an_unknown_format_does_not_load(artifacts: Path, tmp_path: Path) -> None:
+    text = (artifacts / "scorer.json").read_text(encoding="utf-8")
+    (tmp_path / "scorer.json").write_text(text.replace('"format": 1', '"format": 9'), "utf-8")
+    with pytest.raises(ValueError, match="format 9, expected 1"):
+        Scorer.load(str(tmp_path))

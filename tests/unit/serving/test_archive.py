@@ -1,0 +1,70 @@
+import io
+import tarfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mlops_bikeshare.domain.errors import ModelError
+from mlops_bikeshare.serving.archive import unpack
+
+
+def pack(folder: Path, *members: tarfile.TarInfo) -> Path:
+    archive = folder / "model.tar.gz"
+    with tarfile.open(archive, "w:gz") as tar:
+        for member in members:
+            member.size = 3 if member.isreg() else 0
+            tar.addfile(member, io.BytesIO(b"abc") if member.isreg() else None)
+    return archive
+
+
+def link(name: str, kind: bytes, target: str) -> tarfile.TarInfo:
+    member = tarfile.TarInfo(name)
+    member.type, member.linkname = kind, target
+    return member
+
+
+def test_files_and_folders_come_out_as_they_went_in(tmp_path: Path) -> None:
+    archive = pack(tmp_path, tarfile.TarInfo("MLmodel"), tarfile.TarInfo("code/scorer.py"))
+    into = tmp_path / "into"
+    into.mkdir()
+    unpack(archive, into)
+    assert (into / "code" / "scorer.py").read_bytes() == b"abc"
+
+
+@pytest.mark.parametrize(
+    "name", ["../out", "a/../../out", "/etc/out", "a/b/../../../out", "..\\out", ".."]
+)
+def test_a_member_that_leaves_the_folder_is_refused_before_anything_is_written(
+    tmp_path: Path, name: str
+) -> None:
+    into = tmp_path / "into"
+    into.mkdir()
+    archive = pack(tmp_path, tarfile.TarInfo("first"), tarfile.TarInfo(name))
+    with pytest.raises(ModelError, match="leaves its folder"):
+        unpack(archive, into)
+    assert list(into.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE])
+def test_links_and_devices_are_refused(tmp_path: Path, kind: bytes) -> None:
+    archive = pack(tmp_path, link("a", kind, "/etc/passwd"))
+    with pytest.raises(ModelError, match="link or a device"):
+        unpack(archive, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["python_model.pkl", "artifacts/m.joblib", "a/b.PKL"])
+def test_a_pickle_is_refused_by_its_name(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ModelError, match=f"{name}' is a pickle"):
+        unpack(pack(tmp_path, tarfile.TarInfo(name)), tmp_path)
+
+
+@given(content=st.binary(max_size=300))
+def test_anything_that_is_no_archive_is_a_model_error(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes
+) -> None:
+    folder = tmp_path_factory.mktemp("fuzz")
+    (folder / "model.tar.gz").write_bytes(content)
+    with pytest.raises(ModelError, match="cannot be unpacked"):
+        unpack(folder / "model.tar.gz", folder)

@@ -1,0 +1,79 @@
+import asyncio
+import json
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from mlops_bikeshare.domain.errors import ModelError
+from mlops_bikeshare.serving.host import workers
+
+HANGS = """
+import time
+
+class Scorer:
+    @classmethod
+    def load(cls, folder):
+        return cls()
+
+    def predict(self, frame):
+        time.sleep(3600)
+"""
+HEADER = {"content_type": "application/json", "accept": ""}
+BODY = b'{"inputs": {"a": [1]}}'
+
+
+def archive(folder: Path, files: dict[str, str]) -> Path:
+    for name, text in files.items():
+        path = folder / "model" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    with tarfile.open(folder / "model.tar.gz", "w:gz") as tar:
+        tar.add(folder / "model", arcname="")
+    return folder / "model.tar.gz"
+
+
+def test_a_model_that_never_answers_is_a_504_and_its_process_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "ANSWER_S", 0.3)
+    packed = archive(
+        tmp_path,
+        {"MLmodel": json.dumps({"metadata": {"scorer": "s:Scorer"}}), "code/s.py": HANGS},
+    )
+
+    async def scenario() -> tuple[int, int | None, int | None]:
+        variant = workers.Variant("AllTraffic", packed, tmp_path / "run")
+        await variant.start()
+        before, worker = variant.pid, variant._worker
+        reply = await variant.ask(HEADER, BODY)
+        while variant._worker is worker:
+            await asyncio.sleep(0.01)
+        after = variant.pid
+        await variant.stop()
+        return reply.status, before, after
+
+    status, before, after = asyncio.run(scenario())
+    assert status == 504
+    assert before != after
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["workers.log"]
+
+
+@pytest.mark.parametrize(
+    ("files", "reason"),
+    [
+        ({"x": ""}, "no MLmodel"),
+        ({"MLmodel": "[1]"}, "not a mapping"),
+        ({"MLmodel": "metadata: {}"}, "no metadata.scorer"),
+        ({"MLmodel": 'metadata: {scorer: "no_such:Scorer"}'}, "no_such"),
+        ({"MLmodel": "", "python_model.pkl": ""}, "python_model.pkl' is a pickle"),
+    ],
+)
+def test_a_model_that_cannot_load_says_why(
+    tmp_path: Path, files: dict[str, str], reason: str
+) -> None:
+    packed = archive(tmp_path, files)
+    (tmp_path / "run" / "one").mkdir(parents=True)
+    with pytest.raises(ModelError, match=reason):
+        asyncio.run(workers.Worker.start(packed, tmp_path / "run" / "one"))
+    assert not (tmp_path / "run" / "one").exists()

@@ -1,0 +1,146 @@
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mlops_bikeshare.domain.errors import SourceError
+from mlops_bikeshare.domain.windows import Window
+from mlops_bikeshare.sources.recorded import Recording, open_recording, poll_times
+
+NOON = datetime(2021, 9, 1, 12, tzinfo=UTC)
+
+
+def minutes(*offsets: int) -> list[pd.Timestamp]:
+    return [pd.Timestamp(NOON + timedelta(minutes=m)) for m in offsets]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    log = pd.DataFrame(
+        {
+            "station_id": ["007", "007", "12"],
+            "observed_at": minutes(0, 11, 7),
+            "num_bikes_available": [5, 4, 0],
+            "num_docks_available": pd.array([6, 7, None], dtype="Int32"),
+            "is_renting": [1, 1, 0],
+        }
+    )
+    stations = pd.DataFrame(
+        {"station_id": ["007", "12"], "name": ["A", None], "lat": 42.0, "lon": -71.0}
+    ).assign(capacity=11)
+    log.to_parquet(tmp_path / "station_status.parquet")
+    stations.to_parquet(tmp_path / "station_information.parquet")
+    return tmp_path
+
+
+@pytest.fixture
+def recording(folder: Path) -> Recording:
+    return open_recording(folder)
+
+
+def test_a_poll_carries_each_stations_newest_row_so_far(recording: Recording) -> None:
+    poll = recording.poll(NOON + timedelta(minutes=10))
+
+    assert poll is not None
+    assert poll["station_id"].tolist() == ["007", "12"]
+    assert poll["num_bikes_available"].tolist() == [5, 0]
+    assert poll["last_reported"].tolist() == minutes(0, 7)
+    assert set(poll["fetched_at"]) == set(poll["observed_at"]) == set(minutes(10))
+
+
+def test_a_poll_knows_nothing_of_the_future(recording: Recording) -> None:
+    poll = recording.poll(NOON + timedelta(minutes=5))
+
+    assert poll is not None
+    assert poll["station_id"].tolist() == ["007"]
+    assert recording.poll(NOON - timedelta(minutes=5)) is None
+
+
+def test_many_polls_at_once_equal_them_one_by_one(recording: Recording) -> None:
+    window = Window(NOON, NOON + timedelta(minutes=20))
+
+    together = recording.polls(poll_times(window))
+
+    apart = [recording.poll(at) for at in window.steps(step_s=300)]
+    pd.testing.assert_frame_equal(together, pd.concat(apart, ignore_index=True))
+
+
+def test_what_the_feed_did_not_say_is_missing(recording: Recording) -> None:
+    poll = recording.poll(NOON + timedelta(minutes=10))
+
+    assert poll is not None
+    assert poll["is_returning"].isna().all()
+    assert poll["num_docks_available"].isna().tolist() == [False, True]
+    assert poll["is_renting"].tolist() == [True, False]
+
+
+def test_failed_polls_are_empty_and_late_ones_know_more(folder: Path) -> None:
+    polls = pd.DataFrame(
+        {"poll_at": minutes(5, 10), "fetched_at": minutes(5, 12), "ok": [False, True]}
+    )
+    polls.to_parquet(folder / "polls.parquet")
+    recording = open_recording(folder)
+
+    assert recording.poll(NOON + timedelta(minutes=5)) is None
+    late = recording.poll(NOON + timedelta(minutes=10))
+    assert late is not None
+    assert late["num_bikes_available"].tolist() == [4, 0]
+
+
+def test_a_missing_file_is_named_with_what_was_expected(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"station_status\.parquet is missing; expected"):
+        open_recording(tmp_path)
+
+
+def test_missing_columns_are_named(folder: Path) -> None:
+    path = folder / "station_status.parquet"
+    pd.read_parquet(path).drop(columns="num_docks_available").to_parquet(path)
+
+    with pytest.raises(SourceError, match=r"lacks the columns \['num_docks_available'\]"):
+        open_recording(folder)
+
+
+def test_a_file_that_is_no_parquet_is_refused(folder: Path) -> None:
+    (folder / "station_status.parquet").write_text("hello")
+
+    with pytest.raises(SourceError, match="not a readable Parquet file"):
+        open_recording(folder)
+
+
+def test_an_empty_recording_is_refused(folder: Path) -> None:
+    path = folder / "station_status.parquet"
+    pd.read_parquet(path).head(0).to_parquet(path)
+
+    with pytest.raises(SourceError, match="has no rows"):
+        open_recording(folder)
+
+
+def test_times_without_a_zone_and_counts_that_are_text_are_refused(folder: Path) -> None:
+    path = folder / "station_status.parquet"
+    log = pd.read_parquet(path)
+    log.assign(observed_at=log["observed_at"].dt.tz_localize(None)).to_parquet(path)
+    with pytest.raises(SourceError, match="aware UTC time"):
+        open_recording(folder)
+
+    log.assign(num_bikes_available="many").to_parquet(path)
+    with pytest.raises(SourceError, match="num_bikes_available"):
+        open_recording(folder)
+
+
+@pytest.mark.recordings
+@pytest.mark.parametrize("city", ["boston", "taipei", "paris"])
+def test_the_real_recordings_open_and_poll(recordings: Path, city: str) -> None:
+    recording = open_recording(recordings / city)
+    day = Window.day(recording.span.start.date() + timedelta(days=2))
+
+    polls = recording.polls(poll_times(day))
+
+    assert polls["fetched_at"].nunique() == 288
+    assert (polls["last_reported"] <= polls["fetched_at"]).all()
+    assert np.median(polls.groupby("fetched_at").size()) > 350
+
+
+def test_poll_times_are_every_five_minutes_of_a_half_open_window() -> None:
+    assert len(poll_times(Window.day(date(2021, 9, 1)))) == 288
