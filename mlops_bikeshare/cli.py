@@ -53,12 +53,24 @@ def demo(
     recording: Folder = None,
     city: CityName = None,
     day: Annotated[str | None, typer.Option(help="UTC day to replay.")] = None,
+    stations: Annotated[int, typer.Option(help="Of the simulated city.")] = 300,
+    days: Annotated[int, typer.Option(help="Of the simulated city.")] = 21,
     json_: AsJson = False,
 ) -> None:
-    """The whole lifecycle: train, deploy, replay a day, gate, promote, roll back, report."""
+    """The whole lifecycle: train, deploy, replay a day, gate, promote, roll back, report.
+
+    Without --recording the city is simulated.
+    """
     from mlops_bikeshare.flows import demo as flow
 
-    report = flow.demo(_settings(), city=city, recording=recording, day=day, track=_track())
+    report = flow.demo(
+        _settings(),
+        city=city,
+        recording=recording,
+        day=day,
+        simulation=flow.Simulation(stations=stations, days=days),
+        track=_track(),
+    )
     _show(report, flow.summary(report), json_=json_)
     if report["gate"]["verdict"] != "pass":
         raise typer.Exit(1)

@@ -1,8 +1,8 @@
 """Demo: the whole lifecycle on one city, from a recording to a promotion and a rollback.
 
-The champion learns from the older half of the recording, the challenger from everything before
-the replayed day; neither model, calibration nor profile sees that day. The workspace is always
-`demo`, and is made anew.
+Without a recording the city is simulated. The champion learns from the older half, the challenger
+from everything before the replayed day; neither model, calibration nor profile sees that day. The
+workspace is always `demo`, and is made anew.
 
 Output   the report as a dict, also `report.json` and `report.html` in the workspace.
 Raises   SourceError or InputError for a recording that is missing, malformed or too short.
@@ -12,13 +12,13 @@ import dataclasses
 import shutil
 import time
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from mlops_bikeshare.backends import Workspace, open_workspace
 from mlops_bikeshare.domain.city import City
-from mlops_bikeshare.domain.errors import InputError, SourceError
+from mlops_bikeshare.domain.errors import InputError
 from mlops_bikeshare.domain.reports import GateReport, QualityReport, to_json
 from mlops_bikeshare.domain.windows import Window, parse_time
 from mlops_bikeshare.flows import deploy, features, gate, ingest, promote, replay, report, serve
@@ -29,12 +29,24 @@ from mlops_bikeshare.flows.replay import Replayed
 from mlops_bikeshare.flows.train import Trained
 from mlops_bikeshare.settings import Settings
 from mlops_bikeshare.sources.recorded import Recording, open_recording
+from mlops_bikeshare.sources.simulator.simulate import simulate
 from mlops_bikeshare.training.split import Split
 
 WORKSPACE = "demo"
+SIMULATED = "demo"
 DEFAULT_DAY = "2021-09-01"
 LEAST_DAYS = 6
 DRILL = "drill: the way back must be known before it is needed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Simulation:
+    """The city to simulate: the seed makes it exact."""
+
+    stations: int = 300
+    days: int = 21
+    seed: int = 3
+    start: date = date(2025, 6, 2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,24 +70,40 @@ def demo(
     city: str | None = None,
     recording: Path | None = None,
     day: str | None = None,
+    simulation: Simulation | None = None,
     track: Track = silent,
 ) -> dict[str, Any]:
     """Run the lifecycle; the report is written whatever the verdict."""
     began = time.perf_counter()
-    where = settings.city(city)
-    if recording is None:
-        msg = "the demo needs a recording: `bikeshare demo --recording DIR --city NAME`"
-        raise SourceError(f"{msg}, a folder with station_status.parquet; see the README")
-    source = open_recording(recording)
-    replayed_day = _day(source, day)
+    where = settings.city(city or (SIMULATED if recording is None else None))
+    # Opened before the old demo goes: a wrong folder or day must not cost the last report.
+    source = open_recording(recording) if recording else None
+    replayed_day = _day(source, day) if source else None
     ws = _fresh(settings, where)
-    told = _lifecycle(ws, where, source, replayed_day, track)
+    if source is None:
+        source = _simulated(ws, where, simulation or Simulation())
+        replayed_day = _day(source, day or f"{source.span.end - timedelta(hours=1):%F}")
+    told = _lifecycle(ws, where, source, replayed_day or _day(source, day), track)
     return report.write(ws, _document(told, time.perf_counter() - began))
 
 
 def summary(document: dict[str, Any]) -> str:
     """What happened, in a few lines."""
     return report.summary(document)
+
+
+def _simulated(ws: Workspace, city: City, simulation: Simulation) -> Recording:
+    """A simulated city, written to the workspace like any recording."""
+    folder = ws.path / "recording"
+    made = simulate(
+        stations=simulation.stations,
+        days=simulation.days,
+        seed=simulation.seed,
+        start=simulation.start,
+        timezone=city.timezone,
+    )
+    made.write(folder)
+    return open_recording(folder)
 
 
 def _day(source: Recording, day: str | None) -> Window:

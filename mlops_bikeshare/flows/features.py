@@ -119,10 +119,12 @@ def _build_day(
         STATION_STATUS, city=city.name, window=Window(whole.start - LOOKBACK, whole.end)
     )
     grid = day_grid(status, day=day, stations=stations)
-    rows = day_rows(grid, day=day, stations=stations, city=city, profiles=state)
-    if len(rows.values):
+    written = 0
+    if state.valid_from is not None:
+        rows = day_rows(grid, day=day, stations=stations, city=city, profiles=state)
+        written = len(rows.values)
         ws.lake.write(OFFLINE, rows.to_frame(), city=city.name, name=OBJECT)
     state = state.update(grid, day=day, zone=city.zone)
     # Written last: it says that the day is complete.
     ws.lake.write(PROFILES, state.to_frame(), city=city.name, name=OBJECT)
-    return state, len(rows.values)
+    return state, written

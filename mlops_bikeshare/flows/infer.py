@@ -27,9 +27,11 @@ from mlops_bikeshare.flows.features import ONLINE, known_at, profiles_for, stati
 from mlops_bikeshare.monitoring.heartbeat import batch_points
 from mlops_bikeshare.serving import endpoints
 from mlops_bikeshare.serving.endpoints import EndpointState
-from mlops_bikeshare.serving.predict import Answers, invoke
+from mlops_bikeshare.serving.predict import Answers, Patience, invoke
 
 log = logging.getLogger(__name__)
+# A variant's worker answers one request at a time; a second one would only wait inside its latency.
+ONE_BY_ONE = Patience(in_flight=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +113,8 @@ def _batch(
     began = time.perf_counter()
     rows, answered, failure = 0, 0, None
     try:
-        answers = invoke(ws.clients, state.name, features[list(FEATURE_NAMES)], dt=dt)
+        asked = features[list(FEATURE_NAMES)]
+        answers = invoke(ws.clients, state.name, asked, dt=dt, patience=ONE_BY_ONE)
         table = _table(state, dt, features["station_id"], answers)
         ws.lake.write(INFERENCE, table, city=city.name, name=_object(state.name, dt))
         rows, answered = len(table), int(answers.answered.sum())
