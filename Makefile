@@ -8,7 +8,8 @@ CITY ?=
 ARGS ?=
 city := $(if $(CITY),--city $(CITY),)
 
-.PHONY: help setup lock demo test test-all check bench serve stop clean \
+
+.PHONY: screenshots help setup lock demo test test-all check bench serve stop clean \
 	ingest features train deploy infer monitor gate promote rollback \
 	status doctor dashboard mlflow-ui docs
 
@@ -36,7 +37,7 @@ lock: ## compile requirements.lock from pyproject.toml (needs uv)
 	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --no-annotate \
 	  --python-version 3.11 --all-extras pyproject.toml -o requirements.lock
 
-demo: setup ## the whole lifecycle on a recorded city, with a report
+demo: setup ## the whole lifecycle on a simulated city, with a report
 	@$(BIN)/bikeshare demo $(ARGS)
 
 test: setup ## the tests, under ten minutes
@@ -50,6 +51,9 @@ check: setup ## format, lint, types, layers
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+screenshots: setup ## take the pictures of the documents (after make demo; needs Chromium)
+	@$(BIN)/python -m tests.browser.screenshots
 
 bench: setup ## measure, print a table, write var/bench.json
 	@$(BIN)/python -m tests.bench $(ARGS)

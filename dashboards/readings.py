@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from mlops_bikeshare.backends import STATE_FILE, Workspace, open_workspace
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import SettingsError
+from mlops_bikeshare.flows.status import looked_at
 from mlops_bikeshare.settings import Settings, load
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 SECRETS = ".streamlit/secrets.toml"
 DEFAULT_ENDPOINT = "bikeshare-staging"
-DEMO = "demo"
 _YES = {"1", "true", "yes", "on"}
 _COUNTS_H = 2
 
@@ -191,9 +191,8 @@ def _workspace(settings: Settings, environ: Mapping[str, str], flag: str | None)
         return Chosen(flag, "--workspace")
     if environ.get("BIKESHARE_WORKSPACE"):
         return Chosen(settings.workspace, settings.origins["workspace"])
-    if (settings.root / "var" / DEMO / STATE_FILE).is_file():
-        return Chosen(DEMO, "a demo has been run")
-    return Chosen(settings.workspace, settings.origins["workspace"])
+    chosen, why = looked_at(settings)
+    return Chosen(chosen.workspace, why or settings.origins["workspace"])
 
 
 def _secrets(path: Path) -> dict[str, object]:

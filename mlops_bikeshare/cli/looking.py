@@ -5,7 +5,6 @@ not exist yet; they say which, and they make none.
 """
 
 import os
-import socket
 import sys
 from typing import Annotated
 
@@ -63,7 +62,9 @@ def mlflow_ui(port: Port = MLFLOW_PORT) -> None:
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", chosen.mlflow_uri]
     command += ["--artifacts-destination", str(chosen.mlflow_home / "mlartifacts")]
     command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    _become(command, MLFLOW_DISABLE_TELEMETRY="true")
+    # Its job runner and its warnings to developers are nothing to a person who opens a window.
+    quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "PYTHONWARNINGS": "ignore"}
+    _become(command, MLFLOW_DISABLE_TELEMETRY="true", **quiet)
 
 
 def _verdict(verdict: str) -> str:
@@ -75,13 +76,11 @@ def _where(workspace: str, why: str | None) -> str:
 
 
 def _free(port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            msg = f"port {port} of 127.0.0.1 is taken by another program"
-            raise SettingsError(f"{msg}; choose another with --port") from None
+    from mlops_bikeshare.flows.probes import is_free
+
+    if not is_free(port):
+        msg = f"port {port} of 127.0.0.1 is taken by another program"
+        raise SettingsError(f"{msg}; choose another with --port")
 
 
 def _become(command: list[str], **environment: str) -> None:

@@ -2,8 +2,9 @@
 
 Input    a verdict or an executed plan; evidence is read from the workspace.
 Output   a run with its evidence. A verdict also writes how each version did over the judged window
-         into that version's training run: `replay_<score>_<target>` (`live_` on a real clock) with
-         the horizon as step, on rows that all of them answered, so that they compare.
+         into that version's training run: `replay/<score>_<target>` (`live/` on a real clock) with
+         the horizon as step, on rows that all of them answered, so that they compare. MLflow's
+         charts make a section of what stands before the slash.
 Raises   what MLflow raises when its store does not answer.
 """
 
@@ -35,7 +36,11 @@ def log_gate(ws: Workspace, city: City, report: GateReport, *, text: str) -> Non
         mlflow.log_dict(to_json(report), "gate.json")
         mlflow.log_text(text, "gate.txt")
         mlflow.log_metrics(
-            {c.name: float(c.value) for c in report.checks if isinstance(c.value, float | int)}
+            {
+                f"gate/{c.name}": float(c.value)
+                for c in report.checks
+                if isinstance(c.value, float | int)
+            }
         )
         tracking.log_pictures(active.info.run_id, {**day, **quality})
     _log_served(ws, city, served, quality)
@@ -74,13 +79,13 @@ def _log_served(
     ws: Workspace, city: City, served: Sequence[Served], drawn: Mapping[str, bytes]
 ) -> None:
     """How each version did, into its training run and its tags."""
-    prefix = "replay_" if ws.clock.kind == "simulated" else "live_"
+    kind = "replay" if ws.clock.kind == "simulated" else "live"
     for s in served:
         version = versions.find(city.registered_model, s.version)
-        tags = training_run.tags(s.report.targets, prefix=prefix)
+        tags = training_run.tags(s.report.targets, prefix=f"{kind}_")
         versions.set_tags(version.name, version.version, tags)
-        tracking.log_steps(version.run_id, training_run.steps(s.report.targets, prefix=prefix))
-        pictures = {f"{prefix}{name}": picture for name, picture in drawn.items()}
+        tracking.log_steps(version.run_id, training_run.steps(s.report.targets, prefix=f"{kind}/"))
+        pictures = {f"{kind}_{name}": picture for name, picture in drawn.items()}
         tracking.log_pictures(version.run_id, pictures)
 
 

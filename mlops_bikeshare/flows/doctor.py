@@ -8,8 +8,6 @@ Raises   SettingsError for a city that is not in the settings.
 
 import re
 import shutil
-import socket
-import sqlite3
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -19,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mlops_bikeshare.domain.city import City
+from mlops_bikeshare.flows import probes
 from mlops_bikeshare.flows.status import looked_at, store_of
 from mlops_bikeshare.serving import launch
 from mlops_bikeshare.settings import Settings, keys
@@ -27,7 +26,6 @@ Verdict = Literal["ok", "warn", "fail"]
 PYTHON, BELOW = (3, 11), (3, 13)
 GB = 1e9
 FREE_WARN_GB, FREE_FAIL_GB = 5.0, 0.5
-FEED_S = 3.0
 WINDOWS = {"dashboard": 8501, "mlflow-ui": 5000}
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 OTHER_VARIABLES = (
@@ -167,7 +165,7 @@ def _disk(folder: Path) -> Finding:
 def _host_port(settings: Settings) -> Finding:
     port, name = settings.serving.port, "port of the host"
     owner = _owner(settings, port)
-    if port == 0 or _free(port) or owner:
+    if port == 0 or probes.is_free(port) or owner:
         seen = "any free one" if port == 0 else f"{port} is free"
         return Finding(
             name=name, verdict="ok", seen=f"{port} is used by {owner}" if owner else seen
@@ -187,20 +185,10 @@ def _owner(settings: Settings, port: int) -> str | None:
 
 def _window_port(command: str, port: int) -> Finding:
     name = f"port of {command}"
-    if _free(port):
+    if probes.is_free(port):
         return Finding(name=name, verdict="ok", seen=f"{port} is free")
     todo = f"if it is not yours: bikeshare {command} --port N"
     return Finding(name=name, verdict="warn", seen=f"{port}: a program has it already", todo=todo)
-
-
-def _free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
 
 
 def _credentials(settings: Settings) -> Finding:
@@ -217,7 +205,11 @@ def _tracking(settings: Settings) -> Finding:
     uri, name = store_of(chosen), "tracking store"
     if uri is None:
         return Finding(name=name, verdict="ok", seen="none yet; the first training makes it")
-    problem = _sqlite(uri) if uri.startswith("sqlite:///") else _no_answer(f"{uri}/health")
+    problem = (
+        probes.sqlite_problem(uri)
+        if uri.startswith("sqlite:///")
+        else probes.no_answer(f"{uri}/health")
+    )
     todo = "restore it from a backup, or move it away" if uri.startswith("sqlite") else "is it up?"
     return Finding(
         name=name,
@@ -227,26 +219,13 @@ def _tracking(settings: Settings) -> Finding:
     )
 
 
-def _sqlite(uri: str) -> str | None:
-    path = Path(uri.removeprefix("sqlite:///"))
-    try:
-        found = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=1)
-        try:
-            found.execute("SELECT COUNT(*) FROM experiments").fetchone()
-        finally:
-            found.close()
-    except sqlite3.Error as error:
-        return str(error)
-    return None
-
-
 def _host(settings: Settings) -> Finding:
     chosen, _ = looked_at(settings)
     facts, name = launch.running(chosen.var), "endpoint host"
     if facts is None:
         todo = f"needed from deploy on: bikeshare --workspace {chosen.workspace} serve --background"
         return Finding(name=name, verdict="ok", seen="not running", todo=todo)
-    problem = _no_answer(facts.url)
+    problem = probes.no_answer(facts.url)
     return Finding(
         name=name,
         verdict="warn" if problem else "ok",
@@ -259,24 +238,13 @@ def _feed(city: City) -> Finding:
     name = f"feed of {city.name}"
     if city.gbfs_url is None:
         return Finding(name=name, verdict="ok", seen="no gbfs_url: recordings only")
-    problem = _no_answer(city.gbfs_url, status=True)
+    problem = probes.no_answer(city.gbfs_url, status=True)
     return Finding(
         name=name,
         verdict="warn" if problem else "ok",
         seen=f"{_masked(city.gbfs_url)}: {problem or 'answers'}",
         todo="only live polls need it; the demo and recordings do not" if problem else "",
     )
-
-
-def _no_answer(url: str, *, status: bool = False) -> str | None:
-    """Why an address does not answer; with `status`, a refusal counts as none."""
-    import httpx
-
-    try:
-        answer = httpx.get(url, timeout=FEED_S, follow_redirects=True)
-    except httpx.HTTPError as error:
-        return f"no answer ({type(error).__name__})"
-    return f"answers {answer.status_code}" if status and answer.is_error else None
 
 
 def _browser() -> Finding:

@@ -19,11 +19,9 @@ from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
 
 NAME_TAG, NOTE_TAG = "mlflow.runName", "mlflow.note.content"
-# Without it MLflow 3 opens on pages for prompts and agents.
-KIND_TAG = "mlflow.experimentKind"
 EXPERIMENT_NOTE = (
     "The life of one city's stockout model. Select two trainings and press Compare: scores have"
-    " the horizon in minutes as step; `replay_` and `live_` scores are of rows that both served."
+    " the horizon in minutes as step; `replay/` and `live/` scores are of rows that both served."
     " Gates, promotions and rollbacks are runs too (tag `kind`)."
 )
 BATCH = 1000
@@ -115,6 +113,6 @@ def _experiment(mlflow: Any, ws: Workspace, city: City) -> str:
         mlflow.create_experiment(
             city.registered_model,
             artifact_location=where,
-            tags={KIND_TAG: "custom_model_development", NOTE_TAG: EXPERIMENT_NOTE},
+            tags={NOTE_TAG: EXPERIMENT_NOTE},
         )
     )

@@ -35,7 +35,7 @@ def note(city: City, split: Split) -> str:
     tested = (
         f"its scores are of {split.test}, which it never saw"
         if split.test
-        else "it kept no days for a test: it is judged by the days it serves (`replay_` or `live_`)"
+        else "it kept no days for a test: it is judged by the days it serves (`replay/` or `live/`)"
     )
     return (
         f"Trees for bike and dock stockouts in {city.name}, 10 to 120 minutes ahead, learned from"
@@ -63,7 +63,8 @@ def log(candidate: Candidate, *, run_id: str) -> None:
     }
     drawn = {label: png(*shown) for label, shown in pictures.items() if shown}
     tracking.log_pictures(run_id, drawn)
-    mlflow.log_text(json.dumps(to_json(candidate.quality), indent=1), "quality.json")
+    if candidate.quality:
+        mlflow.log_text(json.dumps(to_json(candidate.quality), indent=1), "quality.json")
 
 
 def log_input(city: City, window: Window, digest: str) -> None:

@@ -1,4 +1,7 @@
-"""Parquet as the lake writes it, against pandas' defaults (snappy) on the same curated days."""
+"""Parquet as the lake writes it, against pandas' defaults (snappy) on the same curated days.
+
+The peer writes rows in the order in which polls arrive, as an ingest that appends them does.
+"""
 
 import io
 from collections.abc import Iterator
@@ -25,7 +28,7 @@ def parquet(bed: Bed) -> Iterator[Row]:
         for day in bed.window.days()[:DAYS]
     ]
     ours = [encode(STATION_STATUS, day) for day in days]
-    theirs = [_snappy(day) for day in days]
+    theirs = [_snappy(day.sort_values("fetched_at", kind="stable")) for day in days]
     mb = [sum(map(len, bodies)) / 1e6 for bodies in (ours, theirs)]
     names = STATION_STATUS.names
     mine, peer = compare(

@@ -38,14 +38,15 @@ def set_now(workspace: Path, now: pd.Timestamp) -> None:
     (workspace / "workspace.json").write_text(json.dumps(state))
 
 
-def test_the_workspace_is_the_flag_then_the_environment_then_the_demo_then_the_setting(
+def test_the_workspace_is_the_flag_then_the_environment_then_the_setting_else_the_demo(
     home: Path,
 ) -> None:
     named = {"BIKESHARE_WORKSPACE": "mine"}
     assert choose(home, {}, workspace=None).workspace == Chosen("main", "bikeshare.toml")
     (home / "var" / "demo").mkdir(parents=True)
     (home / "var" / "demo" / "workspace.json").write_text("{}")
-    assert choose(home, {}, workspace=None).workspace == Chosen("demo", "a demo has been run")
+    demo = choose(home, {}, workspace=None).workspace
+    assert (demo.value, "no workspace 'main' yet" in demo.origin) == ("demo", True)
     assert choose(home, named, workspace=None).workspace.value == "mine"
     assert choose(home, named, workspace="flag").workspace == Chosen("flag", "--workspace")
 

@@ -53,9 +53,7 @@ def test_the_name_of_a_picture_is_text_for_screen_readers() -> None:
 
 
 def test_pictures_on_one_page_share_no_ids_that_are_referred_to() -> None:
-    referred = [
-        set(re.findall(r'(?:url\(|href=")#([^")]+)', svg(panel(title)))) for title in "ab"
-    ]
+    referred = [set(re.findall(r'(?:url\(|href=")#([^")]+)', svg(panel(title)))) for title in "ab"]
     assert referred[0]
     assert not referred[0] & referred[1]
 
