@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
 from tests.browser.conftest import CHROMIUM, FLAGS
 
@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PICTURES = ROOT / "docs" / "pictures"
 DEMO = ROOT / "var" / "demo"
 START_S = 60
-WIDE = {"width": 1280, "height": 960}
+WIDE = ViewportSize(width=1280, height=960)
 
 
 def main() -> int:
@@ -51,7 +51,7 @@ def report(browser: Browser) -> None:
 
 def city_map(browser: Browser, url: str) -> None:
     """The map with one station chosen."""
-    page = browser.new_page(viewport={"width": 1280, "height": 1180})
+    page = browser.new_page(viewport=ViewportSize(width=1280, height=1180))
     page.goto(url)
     page.wait_for_selector("iframe[title^='streamlit_folium']")
     frame = next(f for f in page.frames if "streamlit_folium" in f.url)
@@ -64,7 +64,7 @@ def city_map(browser: Browser, url: str) -> None:
 
 def runs(browser: Browser, url: str) -> None:
     """The runs of the city in MLflow's window."""
-    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    page = browser.new_page(viewport=ViewportSize(width=1440, height=900))
     page.goto(f"{url}/#/experiments/1/runs?workflowType=machine_learning")
     page.get_by_text("challenger").first.wait_for()
     settle(page)
