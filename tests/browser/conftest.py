@@ -187,8 +187,9 @@ def _wait_until_up(url: str, process: "subprocess.Popen[bytes]", log: Path) -> N
     pytest.fail(f"the dashboard did not start in {START_S} s:\n{log.read_text()}")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    # Per module: while it is open its event loop runs, and other tests of the process need theirs.
     with sync_playwright() as play:
         chromium = play.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield chromium
