@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mlops_bikeshare import cli_backtest
 from mlops_bikeshare.domain.errors import BikeshareError
 
 if TYPE_CHECKING:
@@ -242,6 +243,9 @@ def stop() -> None:
 
     ws, _ = _open(None)
     typer.echo("endpoint host stopped" if flow.stop(ws) else "no endpoint host was running")
+
+
+cli_backtest.register(app)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -97,7 +97,7 @@ def train(
 ) -> Trained:
     """Train both targets, log the run, register the version and give it `alias`."""
     began = time.perf_counter()
-    plan = _plan(ws.settings.training)
+    plan = plan_of(ws.settings.training)
     name = f"{label} {split.train.start:%F}..{split.train.end:%F}"
     with tracking.run(ws, city, name, {"kind": "training"}) as active:
         table = training_table.load(ws, city, split, plan, track)
@@ -138,7 +138,8 @@ def _text(value: float | None) -> str:
     return "unknown" if value is None else f"{value:.3f}"
 
 
-def _plan(settings: TrainingSettings) -> Plan:
+def plan_of(settings: TrainingSettings) -> Plan:
+    """How much to learn from, and how, as the settings have it."""
     params = FitParams(
         rounds=settings.rounds,
         leaves=settings.leaves,
