@@ -41,6 +41,7 @@ def backtest(
 ) -> None:
     """Train and test on a recording: model against persistence, climatology and their blend."""
     from mlops_bikeshare.flows import backtest as flow
+    from mlops_bikeshare.flows import backtest_report
     from mlops_bikeshare.flows.train import plan_of
     from mlops_bikeshare.sources.recorded import open_recording
     from mlops_bikeshare.training.split import Split
@@ -63,13 +64,47 @@ def backtest(
         track=_track(),
     )
     if report is not None:
-        flow.write(done, report)
-    typer.echo(flow.table(done))
+        backtest_report.write(done, report)
+    typer.echo(backtest_report.table(done))
+
+
+def verify_features(
+    city: CityName,
+    recording: Annotated[
+        Path | None, typer.Option(help="Folder of a recording; default: the workspace's lake.")
+    ] = None,
+    timezone: Zone = None,
+    country: Country = None,
+    day: Annotated[str | None, typer.Option(help="UTC day; default: one in the middle.")] = None,
+    times: Annotated[int, typer.Option(min=1, help="Decision times to sample.")] = 6,
+) -> None:
+    """Prove on your own data that features know no future: exit 1 when a proof fails."""
+    from mlops_bikeshare.flows import verify as flow
+
+    settings = _settings(None)
+    where = city_of(settings, city, timezone=timezone, country=country)
+    if recording is not None:
+        from mlops_bikeshare.sources.recorded import open_recording
+
+        source = open_recording(recording)
+        polls, chosen = flow.recorded(source, where, day=day)
+        stations = source.information(source.span.start)
+    else:
+        from mlops_bikeshare.backends import open_workspace
+
+        ws = open_workspace(settings)
+        polls, chosen = flow.stored(ws, where, day=day)
+        stations = flow.stations_of(ws, where)
+    done = flow.verify(polls, where, chosen, stations, times=times, track=_track())
+    typer.echo(flow.summary(done))
+    if not done.holds:
+        raise typer.Exit(1)
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to an application."""
     app.command("backtest")(backtest)
+    app.command("verify-features")(verify_features)
 
 
 def city_of(

@@ -79,11 +79,13 @@ def _sums(values: Array | None, group: Array, weights: Floats, groups: int = 1) 
     """Sum of `values` (None: rows) per resample and group; `group` is block * groups + group."""
     blocks = weights.shape[1]
     sums = np.bincount(group, weights=values, minlength=blocks * groups)
-    return weights @ sums.reshape(blocks, groups).astype(np.float64)
+    drawn: Floats = weights @ sums.reshape(blocks, groups).astype(np.float64)
+    return drawn
 
 
 def _over(part: Floats, whole: Floats) -> Floats:
-    return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
+    share: Floats = np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
+    return share
 
 
 def _mean(values: Floats, block: Array, weights: Floats) -> Floats:
