@@ -111,6 +111,7 @@ def _fold(where: RecordedCity, split: Split, plan: Plan, horizon_min: int, track
         },
         trees={t: b.best_iteration for t, b in candidate.boosters.items()},
         rows=candidate.rows,
+        silent_days=learned.silent_days,
         feature_seconds=learned.feature_seconds,
         train_seconds=learned.train_seconds,
         score_seconds=time.perf_counter() - began,

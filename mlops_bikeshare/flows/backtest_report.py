@@ -12,6 +12,7 @@ import resource
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ class Fold:
     dispatch: Mapping[str, Any]
     trees: Mapping[str, int]
     rows: Mapping[str, int]
+    silent_days: tuple[date, ...]
     feature_seconds: float
     train_seconds: float
     score_seconds: float
@@ -82,7 +84,7 @@ def report_of(
     report["train_seconds"] = round(sum(run.train_seconds for run in runs), 2)
     report["score_seconds"] = round(sum(run.score_seconds for run in runs), 2)
     report["peak_rss_mb"] = round(_peak_rss_mb(), 1)
-    report["warnings"] = _warnings(where, report)
+    report["warnings"] = _warnings(where, first, report)
     return report
 
 
@@ -159,9 +161,13 @@ def _peak_rss_mb() -> float:
     return most / _RSS_UNITS_PER_MB.get(sys.platform, 1 << 10)
 
 
-def _warnings(where: RecordedCity, report: Mapping[str, Any]) -> list[str]:
+def _warnings(where: RecordedCity, run: Fold, report: Mapping[str, Any]) -> list[str]:
     """What a reader of the figures should know."""
     found = list(_input_warnings(where))
+    if run.silent_days:
+        days = ", ".join(map(str, run.silent_days))
+        why = "nothing was known, or no earlier day gave profiles"
+        found.append(f"no rows to learn from on {days}: {why}")
     for target, told in report["targets"].items():
         if told["model"]["pr_auc"] is None:
             found.append(f"{target}: the test rows are of one class; scores that need two are null")

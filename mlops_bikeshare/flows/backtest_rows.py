@@ -10,7 +10,7 @@ import gc
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import numpy as np
@@ -53,6 +53,7 @@ class Learned:
     outcomes: Outcomes
     cells: Cells
     profiles: ProfileState
+    silent_days: tuple[date, ...]
     feature_seconds: float
     train_seconds: float
 
@@ -86,6 +87,7 @@ def learn(where: RecordedCity, split: Split, plan: Plan, track: Track) -> Learne
         outcomes=surveyed.outcomes,
         cells=cells,
         profiles=profiles,
+        silent_days=tuple(d for d in learn.days() if not surveyed.rows_of.get(d)),
         feature_seconds=built - began,
         train_seconds=time.perf_counter() - built,
     )
