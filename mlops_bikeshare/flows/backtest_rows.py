@@ -71,6 +71,7 @@ def learn(where: RecordedCity, split: Split, plan: Plan, track: Track) -> Learne
         msg = f"train={split.train}: no station's bikes are known at any decision time"
         raise InputError(f"{msg} of {where.city.name}; choose a range in which stations reported")
     past = Split(split.train, split.calibrate, gap_s=split.gap_s)
+    _check_slices(past, surveyed)
     stations = list(surveyed.outcomes.stations)
     wanted = needed(stations, surveyed.station, surveyed.dt, split=past, plan=plan)
     features, profiles = recorded_days.chosen_features(
@@ -91,6 +92,19 @@ def learn(where: RecordedCity, split: Split, plan: Plan, track: Track) -> Learne
         feature_seconds=built - began,
         train_seconds=time.perf_counter() - built,
     )
+
+
+def _check_slices(past: Split, surveyed: Survey) -> None:
+    """InputError naming the slice in which nothing can be learned."""
+    masks = past.masks(surveyed.dt)
+    for name, window, mask in (
+        ("the part of train that trees grow on", past.fitted, masks.fit),
+        ("the end of train, which says when to stop", past.early_stop, masks.early_stop),
+        ("calibrate", past.calibrate, masks.calibrate),
+    ):
+        if not mask.any():
+            msg = f"{name}, {window}, has no rows: stations were silent, or it is the first"
+            raise InputError(f"{msg} recorded day, which only feeds profiles; give a longer range")
 
 
 def answers_of(

@@ -154,3 +154,11 @@ def test_docks_that_are_never_known_are_an_error_that_names_them(
     status.assign(num_docks_available=nothing).to_parquet(tmp_path / "station_status.parquet")
     with pytest.raises(InputError, match=r"dockout: of .* training rows 0 have a label"):
         backtest(open_recording(tmp_path), CITY, SPLIT, plan=PLAN)
+
+
+def test_two_days_of_which_the_first_only_feeds_profiles_are_too_few(recording: Recording) -> None:
+    split = Split(
+        window("2025-06-02..2025-06-04"), SPLIT.calibrate, window("2025-06-07..2025-06-08")
+    )
+    with pytest.raises(InputError, match="only feeds profiles; give a longer range"):
+        backtest(recording, CITY, split, plan=PLAN)
