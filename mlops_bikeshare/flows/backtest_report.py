@@ -171,9 +171,14 @@ def _warnings(where: RecordedCity, run: Fold, report: Mapping[str, Any]) -> list
     for target, told in report["targets"].items():
         if told["model"]["pr_auc"] is None:
             found.append(f"{target}: the test rows are of one class; scores that need two are null")
-        if told["interval_blocks"] != "day":
-            blocks = told["interval_blocks"] or "nothing"
-            found.append(f"{target}: {told['days']} test days; intervals resample {blocks}")
+        asked = len(run.split.test.days()) if run.split.test else 0
+        if told["days"] < asked:
+            found.append(f"{target}: only {told['days']} of {asked} test days have rows to judge")
+        if told["interval_blocks"] is None:
+            found.append(f"{target}: the test is too short to resample, so there is no interval")
+        elif told["interval_blocks"] != "day":
+            blocks = told["interval_blocks"]
+            found.append(f"{target}: {told['days']} test days; intervals resample {blocks} blocks")
     return found
 
 
