@@ -118,7 +118,7 @@ def answers_of(
 ) -> dict[str, Answers]:
     """Every test row at the asked horizon and a sample at each of the others, day by day."""
     test = split.test or split.calibrate
-    gc.collect()
+    gc.collect()  # the training table must be gone before the test days come
     parts: dict[str, list[Answers]] = {target.name: [] for target in TARGETS}
     share = max(1, plan.max_test_rows // len(test.days()))
     days = recorded_days.test_days(where, test=test, state=learned.profiles, track=track)
