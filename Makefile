@@ -8,8 +8,10 @@ CITY ?=
 ARGS ?=
 city := $(if $(CITY),--city $(CITY),)
 
-.PHONY: help setup lock demo test test-all check bench serve stop clean \
-	ingest features train deploy infer monitor gate promote rollback
+
+.PHONY: screenshots help setup lock demo test test-all check bench serve stop clean \
+	ingest features train deploy infer monitor gate promote rollback \
+	status doctor dashboard mlflow-ui docs
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,14 +37,14 @@ lock: ## compile requirements.lock from pyproject.toml (needs uv)
 	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --no-annotate \
 	  --python-version 3.11 --all-extras pyproject.toml -o requirements.lock
 
-demo: setup ## the whole lifecycle on a recorded city, with a report
+demo: setup ## the whole lifecycle on a simulated city, with a report
 	@$(BIN)/bikeshare demo $(ARGS)
 
 test: setup ## the tests, under ten minutes
-	@$(BIN)/pytest -n 2 --dist worksteal -m "not long" $(ARGS)
+	@$(BIN)/pytest -n 2 --dist loadfile -m "not long" $(ARGS)
 
 test-all: setup ## every test, the long ones too
-	@$(BIN)/pytest -n 2 --dist worksteal $(ARGS)
+	@$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
 check: setup ## format, lint, types, layers
 	@$(BIN)/ruff format --check .
@@ -50,8 +52,26 @@ check: setup ## format, lint, types, layers
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
+screenshots: setup ## take the pictures of the documents (after make demo; needs Chromium)
+	@$(BIN)/python -m tests.browser.screenshots
+
 bench: setup ## measure, print a table, write var/bench.json
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+docs: setup ## generate docs/commands.md and docs/settings.md
+	@$(BIN)/python -m mlops_bikeshare.cli.reference docs
+
+status: setup ## one screen: what the workspace holds and does, and what to type next
+	@$(BIN)/bikeshare status $(city) $(ARGS)
+
+doctor: setup ## check this machine, the settings and what they point to
+	@$(BIN)/bikeshare doctor $(city) $(ARGS)
+
+dashboard: setup ## open the City Map, until Ctrl-C
+	@$(BIN)/bikeshare dashboard $(ARGS)
+
+mlflow-ui: setup ## open MLflow on the workspace's runs and models, until Ctrl-C
+	@$(BIN)/bikeshare mlflow-ui $(ARGS)
 
 serve: setup ## start the local endpoint host in the background
 	@$(BIN)/bikeshare serve --background $(ARGS)

@@ -65,12 +65,12 @@ class Workspace:
     def clients(self) -> "Clients":
         """SageMaker, its runtime and S3; locally those of the workspace's endpoint host."""
         from mlops_bikeshare.serving.launch import running
-        from mlops_bikeshare.serving.session import START_HINT
 
         host = running(self.path)
         if host is None:
-            msg = f"no endpoint host runs for workspace {self.settings.workspace!r}"
-            raise EndpointError(f"{msg}; {START_HINT}")
+            name = self.settings.workspace
+            msg = f"no endpoint host runs for workspace {name!r}; start it with"
+            raise EndpointError(f"{msg} `bikeshare --workspace {name} serve --background`")
         return _clients(host.url, self.settings.region)
 
     @property
@@ -82,11 +82,17 @@ class Workspace:
         """Move a simulated clock forward and remember it; a real clock moves by itself."""
         if isinstance(self.clock, SimulatedClock) and at > self.clock.at:
             self.clock.set(at)
-            _write_state(self.path, {"clock": "simulated", "now": at.isoformat()})
+            state = {**_read_state(self.path), "clock": "simulated", "now": at.isoformat()}
+            _write_state(self.path, state)
 
 
-def open_workspace(settings: Settings, *, simulated: bool | None = None) -> Workspace:
-    """Open or create the workspace; `simulated` None takes the kind it has (new ones: real)."""
+def open_workspace(
+    settings: Settings, *, simulated: bool | None = None, owner: str | None = None
+) -> Workspace:
+    """Open or create the workspace; `simulated` None takes the kind it has (new ones: real).
+
+    `owner`: the city that a new workspace belongs to, its default city from then on.
+    """
     if settings.profile != "local":
         msg = "profile aws: the AWS adapters of the lake and of CloudWatch are not built yet"
         raise SettingsError(f'{msg}; use profile = "local"')
@@ -94,6 +100,8 @@ def open_workspace(settings: Settings, *, simulated: bool | None = None) -> Work
     kind = state.get("clock")
     if kind is None:
         kind = "simulated" if simulated else "real"
+    elif simulated is not None and (kind == "simulated") != simulated and _is_empty(settings):
+        kind, state = "simulated" if simulated else "real", {}
     elif simulated is not None and (kind == "simulated") != simulated:
         wanted = "simulated" if simulated else "real"
         msg = f"workspace {settings.workspace!r} runs on a {kind} clock, this needs a {wanted} one"
@@ -103,8 +111,15 @@ def open_workspace(settings: Settings, *, simulated: bool | None = None) -> Work
     else:
         clock = SimulatedClock(parse_time(state.get("now", "1970-01-01"), key=STATE_FILE))
     if not state:
-        _write_state(settings.var, {"clock": kind})
-    return Workspace(settings, clock)
+        state = {"clock": kind} | ({"owner": owner} if owner else {})
+        _write_state(settings.var, state)
+    own = settings.with_workspace(settings.workspace, default_city=state.get("owner"))
+    return Workspace(own, clock)
+
+
+def _is_empty(settings: Settings) -> bool:
+    """A command that found nothing to work on has not settled the kind of clock."""
+    return not (settings.var / "lake").exists()
 
 
 @cache

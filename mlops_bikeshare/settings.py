@@ -1,8 +1,9 @@
 """Settings: one frozen object from flags, environment, bikeshare.toml and defaults.
 
 `load` takes the environment as a mapping and the folder to search from; it reads nothing else.
-Every value remembers where it came from (`Settings.origins`). An unknown key, a value of the
-wrong type or a missing file raises SettingsError, which names the key and what is allowed.
+Every value remembers where it came from (`Settings.origins`); its annotation says what it means.
+An unknown key, a value of the wrong type or a missing file raises SettingsError, which names the
+key and what is allowed.
 """
 
 import dataclasses
@@ -12,7 +13,7 @@ import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import SettingsError
@@ -26,42 +27,69 @@ Stage = Literal["staging", "prod"]
 class ServingSettings:
     """Where endpoints live and what they are made of."""
 
-    port: int = 8181
-    bucket: str = "bikeshare-models"
-    execution_role_arn: str = "arn:aws:iam::000000000000:role/bikeshare-sagemaker"
-    image_url: str = "bikeshare-serving:local"
-    instance_type: str = "ml.m5.large"
-    timeout_s: int = 300
+    port: Annotated[int, "port of the local endpoint host on 127.0.0.1; 0 takes a free one"] = 8181
+    bucket: Annotated[
+        str,
+        "bucket where mlflow.sagemaker puts model archives",
+    ] = "bikeshare-models"
+    execution_role_arn: Annotated[
+        str,
+        "role that endpoints run under; the local host does not check it",
+    ] = "arn:aws:iam::000000000000:role/bikeshare-sagemaker"
+    image_url: Annotated[
+        str,
+        "container image of the endpoints; the local host runs none",
+    ] = "bikeshare-serving:local"
+    instance_type: Annotated[
+        str,
+        "machine of the endpoints; the local host has its own",
+    ] = "ml.m5.large"
+    timeout_s: Annotated[int, "longest wait for an endpoint, seconds"] = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingSettings:
     """How much to train on, and how."""
 
-    max_rows: int = 800_000
-    rounds: int = 400
-    learning_rate: float = 0.1
-    leaves: int = 63
-    threads: int = 2
-    seed: int = 20_210_901
+    max_rows: Annotated[int, "most (station, dt) rows per training; more are sampled"] = 800_000
+    rounds: Annotated[int, "most trees per target; early stopping takes fewer"] = 400
+    learning_rate: Annotated[float, "how much each tree may correct"] = 0.1
+    leaves: Annotated[int, "most leaves of a tree"] = 63
+    threads: Annotated[int, "threads of LightGBM in training; serving always uses one"] = 2
+    seed: Annotated[
+        int,
+        "seed of sampling and trees: the same data gives the same model",
+    ] = 20_210_901
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateSettings:
     """What a candidate must show; shares are fractions, delta is a Brier difference."""
 
-    window_h: int = 24
-    pr_auc_24h: float = 0.70
-    f1_24h: float = 0.55
-    latency_p95_ms: float = 200.0
-    errors_5xx: int = 0
-    heartbeats: int | None = None
-    psi: float = 0.20
-    onset_brier_skill: float = 0.02
-    non_inferiority_delta: float = 0.002
-    min_samples: int = 2000
-    fresh_min: int = 60
-    stale_min: int = 20
+    window_h: Annotated[int, "hours that a verdict looks at"] = 24
+    pr_auc_24h: Annotated[float, "least PR-AUC at 30 min, the worse target"] = 0.70
+    f1_24h: Annotated[
+        float,
+        "least F1 at the version's threshold, 30 min, the worse target",
+    ] = 0.55
+    latency_p95_ms: Annotated[
+        float,
+        "most of every hour's 95th percentile of latency, milliseconds",
+    ] = 200.0
+    errors_5xx: Annotated[int, "most server errors in the window"] = 0
+    heartbeats: Annotated[int | None, "least batches in the window; unset: window / 10 min"] = None
+    psi: Annotated[float, "PSI must stay below this; can be waived"] = 0.20
+    onset_brier_skill: Annotated[
+        float,
+        "least 1 - Brier / Brier of persistence on onset rows, the worse target",
+    ] = 0.02
+    non_inferiority_delta: Annotated[
+        float,
+        "how much worse than the champion the Brier score may be",
+    ] = 0.002
+    min_samples: Annotated[int, "least labelled rows for a verdict"] = 2000
+    fresh_min: Annotated[int, "minutes that a pass may be used for a promotion"] = 60
+    stale_min: Annotated[int, "minutes after which a metric counts as missing: two cadences"] = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,11 +97,20 @@ class Settings:
     """Everything a flow may be told; `root` is the folder of bikeshare.toml."""
 
     root: Path
-    profile: Profile = "local"
-    workspace: str = "main"
-    default_city: str = "boston"
-    region: str = "ca-central-1"
-    tracking_uri: str | None = None
+    profile: Annotated[
+        Profile,
+        "local: this machine only; aws: S3, SageMaker, CloudWatch (not built yet)",
+    ] = "local"
+    workspace: Annotated[str, "state lives in var/NAME"] = "main"
+    default_city: Annotated[
+        str,
+        "city of commands without --city; owns bikeshare-staging and bikeshare-prod",
+    ] = "boston"
+    region: Annotated[str, "AWS region, also told to the local host"] = "ca-central-1"
+    tracking_uri: Annotated[
+        str | None,
+        "MLflow store; unset: mlflow.db in the root, for the demo in var/demo",
+    ] = None
     serving: ServingSettings = ServingSettings()
     training: TrainingSettings = TrainingSettings()
     gate: GateSettings = GateSettings()

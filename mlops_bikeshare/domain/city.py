@@ -2,23 +2,23 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Annotated
 from zoneinfo import ZoneInfo
 
 
 @dataclass(frozen=True)
 class City:
-    """Where a feed is and which calendar its riders live by.
-
-    `country` and `subdivision` are ISO 3166 codes (holidays), `lat` and `lon` degrees (WGS 84).
-    """
+    """Where a feed is and which calendar its riders live by."""
 
     name: str
-    timezone: str
-    country: str
-    subdivision: str | None = None
-    gbfs_url: str | None = None
-    lat: float | None = None
-    lon: float | None = None
+    timezone: Annotated[str, "IANA time zone, such as America/New_York"]
+    country: Annotated[str, "ISO 3166 code, for holidays"]
+    subdivision: Annotated[str | None, "ISO 3166-2 code of the state or province"] = None
+    gbfs_url: Annotated[str | None, "address of the feed's gbfs.json; unset: recordings only"] = (
+        None
+    )
+    lat: Annotated[float | None, "latitude, degrees (WGS 84), for the weather"] = None
+    lon: Annotated[float | None, "longitude, degrees (WGS 84)"] = None
 
     @cached_property
     def zone(self) -> ZoneInfo:

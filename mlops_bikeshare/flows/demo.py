@@ -125,7 +125,7 @@ def _fresh(settings: Settings, city: City) -> Workspace:
     if own.var.exists():
         serve.stop(open_workspace(own))
         shutil.rmtree(own.var)
-    return open_workspace(own, simulated=True)
+    return open_workspace(own, simulated=True, owner=city.name)
 
 
 def _lifecycle(ws: Workspace, city: City, source: Recording, day: Window, track: Track) -> _Told:

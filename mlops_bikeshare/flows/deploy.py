@@ -19,6 +19,7 @@ from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import EndpointError, Refused
 from mlops_bikeshare.domain.targets import TARGETS
 from mlops_bikeshare.flows import records, tracking
+from mlops_bikeshare.flows.logged import Told, logged
 from mlops_bikeshare.registry import versions
 from mlops_bikeshare.registry.artefact import artefact_digest
 from mlops_bikeshare.registry.versions import ModelVersion
@@ -39,6 +40,13 @@ class Deployed:
     initial: bool
 
 
+def _told(done: Deployed) -> Told:
+    wrote = {"endpoint": done.endpoint, "config": done.endpoint_config}
+    digest = done.artefact_digest[:12]
+    return Told(read={"version": done.version, "digest": digest}, wrote=wrote)
+
+
+@logged("deploy", _told)
 def deploy(
     ws: Workspace,
     city: City,

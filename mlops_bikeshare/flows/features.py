@@ -23,6 +23,7 @@ from mlops_bikeshare.features.definition import FEATURE_NAMES
 from mlops_bikeshare.features.grid import LOOKBACK
 from mlops_bikeshare.features.offline import day_grid, day_rows
 from mlops_bikeshare.features.profiles import ProfileState
+from mlops_bikeshare.flows.logged import Told, logged
 from mlops_bikeshare.flows.progress import Track, silent
 
 if TYPE_CHECKING:
@@ -45,6 +46,12 @@ class Built:
     rows: int
 
 
+def _told(done: Built) -> Told:
+    days = {"new_days": done.days_written, "days_there_already": done.days_there}
+    return Told(read={"slots": str(done.window)}, wrote={"rows": done.rows, **days})
+
+
+@logged("features", _told)
 def build(
     ws: Workspace, city: City, *, window: Window | None = None, track: Track = silent
 ) -> Built:

@@ -12,13 +12,14 @@ import numpy as np
 
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
-from mlops_bikeshare.domain.reports import Comparison, GateReport, to_json
+from mlops_bikeshare.domain.reports import Comparison, GateReport
 from mlops_bikeshare.domain.targets import TARGETS
 from mlops_bikeshare.domain.windows import CADENCE_S, DAY_S, Window
 from mlops_bikeshare.evaluation.bootstrap import station_blocks
 from mlops_bikeshare.evaluation.comparison import compare
-from mlops_bikeshare.flows import deploy, judged, records, tracking
+from mlops_bikeshare.flows import decision_runs, deploy, judged, records, tracking
 from mlops_bikeshare.flows.features import station_list
+from mlops_bikeshare.flows.logged import Told, logged
 from mlops_bikeshare.flows.monitor import DRIFT_EVERY_S
 from mlops_bikeshare.monitoring.metrics import ENDPOINT, MODEL, Statistic
 from mlops_bikeshare.registry import versions
@@ -31,13 +32,21 @@ HOUR_S = 3600
 LATEST = ("PR-AUC-24h", "F1-24h", "Onset-Brier-Skill-24h", "QualitySamples-24h")
 
 
+def _told(report: GateReport) -> Told:
+    read = {"endpoint": report.endpoint, "version": report.model_version}
+    against = ", ".join(check.name for check in report.failed) or None
+    wrote = {"verdict": report.verdict, "against": against}
+    return Told(read={**read, "window": str(report.window)}, wrote=wrote)
+
+
+@logged("gate", _told)
 def gate(ws: Workspace, city: City, *, endpoint: str | None = None) -> GateReport:
     """Judge an endpoint; the verdict is kept whatever it is."""
     name = endpoint or ws.settings.endpoint("staging", city.name)
     report = release.judge(evidence(ws, city, name), ws.settings.gate)
     records.keep_gate(ws, report)
     records.audit(ws, "gate", why=f"verdict {report.verdict}", facts=records.facts(report))
-    _log(ws, city, report)
+    decision_runs.log_gate(ws, city, report, text=summary(report))
     return report
 
 
@@ -164,16 +173,3 @@ def _total(
     """The sum over the window; None where nothing was ever posted in it."""
     values: Sequence[float] = list(_series(ws, namespace, name, of, window, "Sum").values())
     return sum(values) if values else None
-
-
-def _log(ws: Workspace, city: City, report: GateReport) -> None:
-    tags = {"kind": "gate", "verdict": report.verdict, "model_version": report.model_version}
-    label = f"gate {report.verdict} v{report.model_version} {report.window.end:%F %H:%M}"
-    with tracking.run(ws, city, label, tags):
-        import mlflow
-
-        mlflow.log_dict(to_json(report), "gate.json")
-        mlflow.log_text(summary(report), "gate.txt")
-        values = {c.name: c.value for c in report.checks if isinstance(c.value, float | int)}
-        mlflow.log_metrics({name.replace("%", ""): float(v) for name, v in values.items()})
-    versions.set_tags(city.registered_model, report.model_version, {"gate": report.verdict})

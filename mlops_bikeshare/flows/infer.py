@@ -24,6 +24,7 @@ from mlops_bikeshare.domain.windows import floor_time, stamp
 from mlops_bikeshare.features.definition import FEATURE_NAMES
 from mlops_bikeshare.features.online import row_at
 from mlops_bikeshare.flows.features import ONLINE, known_at, profiles_for, station_list
+from mlops_bikeshare.flows.logged import Told, logged
 from mlops_bikeshare.monitoring.heartbeat import batch_points
 from mlops_bikeshare.serving import endpoints
 from mlops_bikeshare.serving.endpoints import EndpointState
@@ -48,6 +49,12 @@ class Batch:
     failure: str | None = None
 
 
+def _told(done: list[Batch]) -> Told:
+    read = {"dt": f"{done[0].dt:%F %H:%M}", "stations": max(b.stations for b in done)}
+    return Told(read=read, wrote={batch.endpoint: batch.rows for batch in done})
+
+
+@logged("infer", _told)
 def infer(ws: Workspace, city: City, *, at: datetime | None = None) -> list[Batch]:
     """The batch of the newest decision time at or before `at` (default: now)."""
     dt = floor_time(at or ws.now)

@@ -19,6 +19,7 @@ from mlops_bikeshare.domain.tables import (
     STATION_STATUS_RAW,
 )
 from mlops_bikeshare.domain.windows import Window, floor_time, stamp
+from mlops_bikeshare.flows.logged import Told, logged
 from mlops_bikeshare.flows.progress import Track, silent
 from mlops_bikeshare.lake.slots import to_slots
 from mlops_bikeshare.sources.feed import Feed
@@ -41,6 +42,12 @@ class Ingested:
     rows: int
 
 
+def _told(done: Ingested) -> Told:
+    days = {"new_days": done.days_written, "days_there_already": done.days_there}
+    return Told(read={"recording": str(done.window)}, wrote={"rows": done.rows, **days})
+
+
+@logged("ingest", _told)
 def import_recording(
     ws: Workspace,
     city: City,

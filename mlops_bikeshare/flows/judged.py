@@ -1,7 +1,8 @@
 """Predictions beside what happened: the rows that quality and the gate judge.
 
-A row is (station, dt) at the promised horizon with, per target, `p_`, `label_` (NaN unknown) and
-`count_` at dt (-1 missing). Only matured rows: dt + horizon + 10 min lies in the past.
+A row is (station, dt, horizon), the promised one unless asked otherwise, with, per target, `p_`,
+`label_` (NaN unknown) and `count_` at dt (-1 missing). Only matured rows: dt + 30 + 10 min lies in
+the past; at longer horizons a label that is not known yet is NaN.
 """
 
 import json
@@ -35,21 +36,35 @@ def matured(window: Window, at: datetime) -> Window | None:
     return Window(window.start, end) if end > window.start else None
 
 
-def outcomes(ws: Workspace, city: City, stations: list[str], window: Window) -> Grid:
+def outcomes(
+    ws: Workspace,
+    city: City,
+    stations: list[str],
+    window: Window,
+    *,
+    horizon_min: int = PROMISE_MIN,
+) -> Grid:
     """What was true in `window` and for as long after it as its labels reach."""
-    beyond = timedelta(minutes=PROMISE_MIN, seconds=SLOT_S)
+    beyond = timedelta(minutes=horizon_min, seconds=SLOT_S)
     return truth(ws, city, stations=stations, window=Window(window.start, window.end + beyond))
 
 
-def predictions(ws: Workspace, city: City, endpoint: str, window: Window) -> pd.DataFrame:
-    """What an endpoint said in `window` for the promised horizon."""
+def predictions(
+    ws: Workspace,
+    city: City,
+    endpoint: str,
+    window: Window,
+    *,
+    horizon_min: int | None = PROMISE_MIN,
+) -> pd.DataFrame:
+    """What an endpoint said in `window` for one horizon (None: for all)."""
     return ws.lake.read(
         INFERENCE,
         city=city.name,
         window=window,
         columns=_COLUMNS,
         name_prefix=f"{endpoint}_",
-        where=("horizon_min", PROMISE_MIN),
+        where=None if horizon_min is None else ("horizon_min", horizon_min),
     )
 
 
@@ -58,7 +73,7 @@ def joined(said: pd.DataFrame, happened: Grid) -> pd.DataFrame:
     seconds = said["dt"].dt.as_unit("s").astype("int64").to_numpy()
     slot = happened.index_of(seconds)
     station = pd.Index(happened.stations).get_indexer(pd.Index(said["station_id"]))
-    horizon = np.full(len(said), PROMISE_MIN, dtype=np.int16)
+    horizon = said["horizon_min"].to_numpy(dtype=np.int16)
     columns: dict[str, Any] = {}
     for target in TARGETS:
         columns[f"label_{target.name}"] = out_for_rows(

@@ -18,6 +18,7 @@ from mlops_bikeshare.domain.targets import PROMISE_MIN
 from mlops_bikeshare.domain.windows import Window, floor_time, stamp
 from mlops_bikeshare.flows import judged
 from mlops_bikeshare.flows.features import OFFLINE, ONLINE, station_list
+from mlops_bikeshare.flows.logged import Told, logged
 from mlops_bikeshare.monitoring import drift, quality
 from mlops_bikeshare.registry import artefact
 from mlops_bikeshare.serving import endpoints
@@ -35,6 +36,12 @@ class Monitored:
     drift: tuple[DriftReport, ...]
 
 
+def _told(seen: Monitored) -> Told:
+    judged_ = {"quality_reports": len(seen.quality), "drift_reports": len(seen.drift)}
+    return Told(read={"up_to": f"{seen.at:%F %H:%M}"}, wrote=judged_)
+
+
+@logged("monitor", _told)
 def monitor(ws: Workspace, city: City, *, at: datetime, hours: int = 24) -> Monitored:
     """Judge every endpoint of the city over the `hours` before `at`."""
     end = floor_time(at)

@@ -1,6 +1,7 @@
-"""How long work shows where it stands: the command line gives a bar with time left, tests none."""
+"""How long work shows where it stands; the command line shows bars with the time left."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
 T = TypeVar("T")
@@ -19,12 +20,17 @@ def silent(items: Iterable[T], *, label: str, total: int) -> Iterator[T]:  # noq
     yield from items
 
 
-def bar(items: Iterable[T], *, label: str, total: int) -> Iterator[T]:
-    """A bar on stderr with the time left."""
-    import sys
+@contextmanager
+def counted(track: Track, *, label: str, total: int) -> Iterator[Callable[[], None]]:
+    """For work that reports from a callback: call what this yields after each of `total` items."""
+    ticks = iter(track(range(total), label=label, total=total))
 
-    from rich.console import Console
-    from rich.progress import track
+    def tick() -> None:
+        next(ticks, None)
 
-    console = Console(file=sys.stderr)
-    yield from track(items, description=label, total=total, console=console)
+    tick()
+    try:
+        yield tick
+    finally:
+        for _ in ticks:  # work may end early; what shows it ends with it
+            pass

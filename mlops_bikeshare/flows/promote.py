@@ -20,8 +20,9 @@ from typing import Any
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import BikeshareError, EndpointError, Refused
-from mlops_bikeshare.flows import deploy, records, tracking
+from mlops_bikeshare.flows import decision_runs, deploy, records, tracking
 from mlops_bikeshare.flows.features import ONLINE
+from mlops_bikeshare.flows.logged import Told, logged
 from mlops_bikeshare.registry import versions
 from mlops_bikeshare.registry.versions import ModelVersion
 from mlops_bikeshare.release import plan as release
@@ -70,6 +71,13 @@ def plan_summary(steps: Plan) -> str:
     return "\n".join(lines)
 
 
+def _told(moved: Moved) -> Told:
+    wrote = {"endpoint": moved.endpoint, "version": moved.to_version}
+    read = {"from_version": moved.from_version, "digest": moved.artefact_digest[:12]}
+    return Told(read=read, wrote={**wrote, "config": moved.endpoint_config})
+
+
+@logged("promote", _told)
 def promote(ws: Workspace, city: City) -> Moved:
     """Move the gated challenger to production, or finish a promotion that was interrupted."""
     with _alone(ws):
@@ -77,6 +85,7 @@ def promote(ws: Workspace, city: City) -> Moved:
         return _execute(ws, city, unfinished or plan(ws, city), why="gate passed")
 
 
+@logged("rollback", _told)
 def rollback(ws: Workspace, city: City, *, reason: str) -> Moved:
     """Restore the EndpointConfig and the aliases from before the last promotion."""
     with _alone(ws):
@@ -237,12 +246,7 @@ class _Run:
         written = any(e["facts"].get("plan") == self.plan.id for e in records.audited(self.ws))
         if not written:
             records.audit(self.ws, self.plan.kind, why=self.why, facts=facts)
-        tags = {"kind": self.plan.kind, "model_version": target["version"]}
-        label = f"{self.plan.kind} v{target['from_version']} to v{target['version']}"
-        with tracking.run(self.ws, self.city, label, tags):
-            import mlflow
-
-            mlflow.log_dict(facts, f"{self.plan.kind}.json")
+        decision_runs.log_move(self.ws, self.city, self.plan, facts, why=self.why)
 
     @property
     def _timeout_s(self) -> int:

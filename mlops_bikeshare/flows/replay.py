@@ -14,6 +14,7 @@ from mlops_bikeshare.domain.reports import QualityReport
 from mlops_bikeshare.domain.windows import CADENCE_S, SLOT_S, Window
 from mlops_bikeshare.flows import infer as inferring
 from mlops_bikeshare.flows import ingest, monitor
+from mlops_bikeshare.flows.logged import Told, logged
 from mlops_bikeshare.flows.progress import Track, silent
 from mlops_bikeshare.sources.feed import Feed
 
@@ -31,6 +32,12 @@ class Replayed:
     quality: tuple[QualityReport, ...]
 
 
+def _told(done: Replayed) -> Told:
+    polls = {"window": str(done.window), "polls": done.polls, "failed_polls": done.failed_polls}
+    return Told(read=polls, wrote={"batches": done.batches, "failed_batches": done.failed_batches})
+
+
+@logged("replay", _told)
 def replay(
     ws: Workspace, city: City, feed: Feed, window: Window, *, track: Track = silent
 ) -> Replayed:

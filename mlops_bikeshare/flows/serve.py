@@ -4,12 +4,18 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.errors import SettingsError
 from mlops_bikeshare.domain.reports import MetricPoint
 from mlops_bikeshare.serving import launch
 from mlops_bikeshare.serving.host.server import run_host
+
+if TYPE_CHECKING:
+    import subprocess
+
+    from mlops_bikeshare.serving.launch import HostFacts
 
 START_S = 60
 STOP_S = 30
@@ -32,9 +38,7 @@ def run(ws: Workspace, *, replay_clock: bool) -> None:
 def start(ws: Workspace, *, replay_clock: bool = False) -> str:
     """Start it in the background, unless it runs already; its address."""
     facts = launch.running(ws.path)
-    if facts is None:
-        facts, _ = launch.start(_command(ws, replay_clock=replay_clock), ws.path, timeout_s=START_S)
-    return facts.url
+    return (facts or _launch(ws, replay_clock=replay_clock)[0]).url
 
 
 def stop(ws: Workspace) -> bool:
@@ -50,11 +54,23 @@ def hosting(ws: Workspace, *, replay_clock: bool) -> Iterator[str]:
     """A host for as long as the block runs, SIGTERM included; one that ran before is replaced."""
     stop(ws)
     before = signal.signal(signal.SIGTERM, _leave)
+    process = None
     try:
-        yield start(ws, replay_clock=replay_clock)
+        facts, process = _launch(ws, replay_clock=replay_clock)
+        yield facts.url
     finally:
+        # A second Ctrl-C must not leave the host behind.
+        impatient = signal.signal(signal.SIGINT, signal.SIG_IGN)
         stop(ws)
+        if process is not None:
+            process.wait()
+        signal.signal(signal.SIGINT, impatient)
         signal.signal(signal.SIGTERM, before)
+
+
+def _launch(ws: Workspace, *, replay_clock: bool) -> "tuple[HostFacts, subprocess.Popen[bytes]]":
+    command = _command(ws, replay_clock=replay_clock)
+    return launch.start(command, ws.path, timeout_s=START_S, home=ws.settings.root)
 
 
 def _keep(ws: Workspace, points: Sequence[MetricPoint]) -> None:

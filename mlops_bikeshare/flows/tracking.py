@@ -1,13 +1,16 @@
 """MLflow for flows: where runs go, how they are named, what code they came from.
 
 `connect` points MLflow at the workspace's store; `run` opens a run of the city's experiment, or
-re-attaches to the one that `mlflow run` has opened for this process.
+re-attaches to the one that `mlflow run` has opened for this process. Runs are named so that a
+person can tell them apart (`champion · demo · 06-02..06-08`), and say in a note what they are.
 """
 
 import logging
 import os
 import subprocess
-from collections.abc import Iterator, Mapping
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,14 +18,28 @@ from typing import Any
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
 
+NAME_TAG, NOTE_TAG = "mlflow.runName", "mlflow.note.content"
+EXPERIMENT_NOTE = (
+    "The life of one city's stockout model. Select two trainings and press Compare: scores have"
+    " the horizon in minutes as step; `replay/` and `live/` scores are of rows that both served."
+    " Gates, promotions and rollbacks are runs too (tag `kind`)."
+)
+BATCH = 1000
+Stepped = tuple[str, float, int]
+
 
 def connect(ws: Workspace) -> Any:
     """MLflow, told where the workspace's runs and registry are."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     import mlflow
 
-    # Its loggers tell every step of their own; a flow says what it did in one line.
-    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    # Its loggers tell every step of their own, each to a handler of its own; a flow says what it
+    # did in one line, and one handler decides how lines look.
+    for name in ("mlflow", "alembic"):
+        theirs = logging.getLogger(name)
+        theirs.handlers.clear()
+        theirs.propagate = True
+        theirs.setLevel(logging.WARNING)
     uri = ws.settings.mlflow_uri
     if uri.startswith("sqlite:///"):
         Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
@@ -32,14 +49,39 @@ def connect(ws: Workspace) -> Any:
 
 
 @contextmanager
-def run(ws: Workspace, city: City, name: str, tags: Mapping[str, str]) -> Iterator[Any]:
+def run(
+    ws: Workspace, city: City, name: str, tags: Mapping[str, str], *, note: str = ""
+) -> Iterator[Any]:
     """An active run of the city's experiment, with the time and the code it speaks of."""
     mlflow = connect(ws)
     if not os.environ.get("MLFLOW_RUN_ID"):
         mlflow.set_experiment(experiment_id=_experiment(mlflow, ws, city))
+    facts = {"city": city.name, "as_of": ws.now.isoformat(), "git": revision()}
     with mlflow.start_run(run_name=name) as active:
-        mlflow.set_tags({"city": city.name, "as_of": ws.now.isoformat(), "git": revision(), **tags})
+        # The name again as a tag: a run that `mlflow run` has opened already carries another.
+        mlflow.set_tags({NAME_TAG: name, NOTE_TAG: note, **facts, **tags})
         yield active
+
+
+def log_steps(run_id: str, values: Iterable[Stepped]) -> None:
+    """Metrics with their steps, into any run, finished ones too."""
+    from mlflow import MlflowClient
+    from mlflow.entities import Metric
+
+    now, client = int(time.time() * 1000), MlflowClient()
+    metrics = [Metric(name, value, now, step) for name, value, step in values]
+    for start in range(0, len(metrics), BATCH):
+        client.log_batch(run_id, metrics=metrics[start : start + BATCH])
+
+
+def log_pictures(run_id: str, pictures: Mapping[str, bytes], *, folder: str = "pictures") -> None:
+    """PNG pictures, into any run, finished ones too."""
+    from mlflow import MlflowClient
+
+    with tempfile.TemporaryDirectory(prefix="bikeshare-") as scratch:
+        for name, picture in pictures.items():
+            (Path(scratch) / f"{name}.png").write_bytes(picture)
+        MlflowClient().log_artifacts(run_id, scratch, artifact_path=folder)
 
 
 def revision() -> str:
@@ -67,4 +109,10 @@ def _experiment(mlflow: Any, ws: Workspace, city: City) -> str:
         return str(found.experiment_id)
     local = ws.settings.mlflow_uri.startswith("sqlite:///")
     where = (ws.settings.mlflow_home / "mlartifacts").as_uri() if local else None
-    return str(mlflow.create_experiment(city.registered_model, artifact_location=where))
+    return str(
+        mlflow.create_experiment(
+            city.registered_model,
+            artifact_location=where,
+            tags={NOTE_TAG: EXPERIMENT_NOTE},
+        )
+    )

@@ -6,13 +6,13 @@ Raises   InputError for ranges without data or labels of one class; what was log
          a run marked failed, nothing is registered.
 """
 
-import json
 import tempfile
 import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
@@ -21,9 +21,10 @@ from mlops_bikeshare.domain.reports import TargetQuality, to_json
 from mlops_bikeshare.domain.targets import HORIZONS_MIN, OUT_AT_OR_BELOW, PROMISE_MIN, TARGETS
 from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.features.definition import FEATURE_NAMES, FEATURES, feature_digest
-from mlops_bikeshare.flows import tracking, training_table
+from mlops_bikeshare.flows import tracking, training_run, training_table
 from mlops_bikeshare.flows.features import OFFLINE
-from mlops_bikeshare.flows.progress import Track, silent
+from mlops_bikeshare.flows.logged import Told, logged
+from mlops_bikeshare.flows.progress import Track, counted, silent
 from mlops_bikeshare.registry import versions
 from mlops_bikeshare.registry.artefact import TargetFiles, write_artifacts
 from mlops_bikeshare.registry.register import register
@@ -36,7 +37,7 @@ from mlops_bikeshare.training.candidate import (
     TrainingTable,
     train_candidate,
 )
-from mlops_bikeshare.training.fit import FitParams
+from mlops_bikeshare.training.fit import FitParams, Progress
 from mlops_bikeshare.training.split import Split
 
 CITY_WIDE = tuple(f.name for f in FEATURES if f.scope != "station")
@@ -86,6 +87,12 @@ def by_shares(window: Window, *, share: float = 1 / 6, most_days: int = 7) -> Sp
     return Split(Window(window.start, calibrate), Window(calibrate, test), Window(test, window.end))
 
 
+def _told(done: Trained) -> Told:
+    wrote = {"version": done.version, "digest": done.artefact_digest[:12], "run": done.run_id}
+    return Told(read={"rows": done.rows}, wrote=wrote)
+
+
+@logged("train", _told)
 def train(
     ws: Workspace,
     city: City,
@@ -98,10 +105,13 @@ def train(
     """Train both targets, log the run, register the version and give it `alias`."""
     began = time.perf_counter()
     plan = plan_of(ws.settings.training)
-    name = f"{label} {split.train.start:%F}..{split.train.end:%F}"
-    with tracking.run(ws, city, name, {"kind": "training"}) as active:
+    name, note = training_run.name(city, split, label=label), training_run.note(city, split)
+    with tracking.run(ws, city, name, {"kind": "training", "role": label}, note=note) as active:
         table = training_table.load(ws, city, split, plan, track)
-        candidate = train_candidate(table, split, plan=plan, city_wide=CITY_WIDE)
+        with _growing(track) as progress:
+            candidate = train_candidate(
+                table, split, plan=plan, city_wide=CITY_WIDE, progress=progress
+            )
         version = _record(ws, city, split, plan, table, candidate)
         previous = versions.find_if_any(version.name, alias)
         expected = previous.version if previous else None
@@ -116,6 +126,22 @@ def train(
             trees={t: b.best_iteration for t, b in candidate.boosters.items()},
             quality=candidate.quality,
         )
+
+
+@contextmanager
+def _growing(track: Track) -> Iterator[Progress]:
+    """Shows the trees of one target after the other as they grow."""
+    with ExitStack() as shown:
+        targets: dict[str, Callable[[], None]] = {}
+
+        def grown(target: str, iteration: int, rounds: int) -> None:  # noqa: ARG001 - LightGBM's
+            if target not in targets:
+                shown.close()
+                bar = counted(track, label=f"grow {target} trees", total=rounds)
+                targets[target] = shown.enter_context(bar)
+            targets[target]()
+
+        yield grown
 
 
 def summary(trained: Trained) -> str:
@@ -172,12 +198,15 @@ def _record(
         "git": tracking.revision(),
     }
     mlflow.log_params({**facts, **to_json(plan.params), **_counted(candidate)})
-    _log_metrics(candidate)
+    training_run.log(candidate, run_id=mlflow.active_run().info.run_id)
+    training_run.log_input(city, window, facts["data_digest"])
     with tempfile.TemporaryDirectory(prefix="bikeshare-") as scratch:
         folder = _artifacts(Path(scratch) / "artifacts", candidate, facts)
         probe = pd.DataFrame(table.features[:PROBE_ROWS], columns=list(table.names))
-        tags = {**facts, **_test_tags(candidate)}
-        return register(folder, name=city.registered_model, tags=tags, probe=probe)
+        tags = {**facts, **training_run.test_tags(candidate)}
+        version = register(folder, name=city.registered_model, tags=tags, probe=probe)
+    training_run.describe(city, version, split, candidate)
+    return version
 
 
 def _counted(candidate: Candidate) -> dict[str, int]:
@@ -205,49 +234,3 @@ def _artifacts(folder: Path, candidate: Candidate, facts: dict[str, str]) -> Pat
         reference=candidate.reference,
         details={"out_at_or_below": OUT_AT_OR_BELOW, **facts},
     )
-
-
-def _log_metrics(candidate: Candidate) -> None:
-    """Test scores with the horizon as step, log-loss curves, importance and both as pictures."""
-    import mlflow
-    from mlflow.entities import Metric
-
-    now = int(time.time() * 1000)
-    values = [
-        Metric(f"{name}_{q.target}", value, now, q.horizon_min)
-        for q in candidate.quality
-        for name, value in _values(q).items()
-        if value is not None
-    ]
-    for target, booster in candidate.boosters.items():
-        name = f"log_loss_early_stop_{target}"
-        values += [Metric(name, loss, now, i) for i, loss in enumerate(booster.curve, start=1)]
-    client, run_id = mlflow.MlflowClient(), mlflow.active_run().info.run_id
-    for start in range(0, len(values), 1000):
-        client.log_batch(run_id, metrics=values[start : start + 1000])
-    mlflow.log_text(json.dumps(to_json(candidate.quality), indent=1), "quality.json")
-
-
-def _values(q: TargetQuality) -> dict[str, Any]:
-    return {
-        "pr_auc": q.model.pr_auc,
-        "f1": q.model.f1,
-        "brier": q.model.brier,
-        "ece": q.model.ece,
-        "onset_pr_auc": q.model.onset_pr_auc,
-        "brier_skill": q.brier_skill,
-        "onset_brier_skill": q.onset_brier_skill,
-        "persistence_pr_auc": q.persistence.pr_auc,
-        "persistence_onset_pr_auc": q.persistence.onset_pr_auc,
-    }
-
-
-def _test_tags(candidate: Candidate) -> dict[str, str]:
-    """The version's own test at the promised horizon, for a first deploy to be judged by."""
-    return {
-        f"test_{name}_{q.target}": f"{value:.6f}"
-        for q in candidate.quality
-        if q.horizon_min == PROMISE_MIN
-        for name, value in _values(q).items()
-        if value is not None
-    }

@@ -51,26 +51,41 @@ def start(
     root: Path,
     *,
     timeout_s: float,
+    home: Path | None = None,
     monotonic: Callable[[], float] = time.monotonic,
     pause: Callable[[float], object] = time.sleep,
 ) -> "tuple[HostFacts, subprocess.Popen[bytes]]":
-    """Run `command` in the background and wait until its host is ready."""
+    """Run `command` in the background, in `home`, and wait until its host is ready."""
     deadline = monotonic() + timeout_s
     with TemporaryFile() as errors:
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=errors, stderr=errors, start_new_session=True
+            command,
+            cwd=home,
+            stdin=subprocess.DEVNULL,
+            stdout=errors,
+            stderr=errors,
+            start_new_session=True,
         )
-        while True:
-            facts = running(root)
-            if facts is not None and facts.pid == process.pid:
-                return facts, process
-            if process.poll() is not None or monotonic() >= deadline:
-                process.kill()
-                process.wait()
-                errors.seek(0)
-                said = errors.read().decode("utf-8", "replace").strip().splitlines()
-                raise EndpointError(f"the endpoint host did not start: {(said or ['?'])[-1]}")
-            pause(POLL_S)
+        try:
+            while process.poll() is None and monotonic() < deadline:
+                facts = running(root)
+                if facts is not None and facts.pid == process.pid:
+                    return facts, process
+                pause(POLL_S)
+        except BaseException:
+            # Whoever stops us before it is ready could not find it any more to stop it too.
+            _end(process)
+            raise
+        _end(process)
+        errors.seek(0)
+        said = errors.read().decode("utf-8", "replace").strip().splitlines()
+        why = (said or ["?"])[-1].removeprefix("bikeshare: ")
+        raise EndpointError(f"the endpoint host did not start: {why}")
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    process.kill()
+    process.wait()
 
 
 def stop(

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from mlops_bikeshare.domain.reports import TargetQuality
 from mlops_bikeshare.domain.targets import HORIZONS_MIN, OUT_AT_OR_BELOW, PROMISE_MIN
 from mlops_bikeshare.domain.windows import DAY_S, to_seconds
+from mlops_bikeshare.evaluation.curves import TargetCurves, target_curves
 from mlops_bikeshare.evaluation.persistence import Persistence
 from mlops_bikeshare.training.calibrate import Calibration, calibrate
 from mlops_bikeshare.training.evaluate import evaluate
@@ -67,7 +68,8 @@ class Plan:
 class Candidate:
     """A trained model with its evidence.
 
-    `rows` counts the labelled rows used; `quality` is empty when the split has no test window.
+    `rows` counts the labelled rows used; `quality` and `curves` (per target, at the promised
+    horizon) are empty when the split has no test window.
     """
 
     boosters: Mapping[str, FittedBooster]
@@ -75,6 +77,7 @@ class Candidate:
     persistence: Mapping[str, Persistence]
     reference: Mapping[str, Any]
     quality: tuple[TargetQuality, ...]
+    curves: Mapping[str, TargetCurves]
     rows: Mapping[str, int]
 
 
@@ -125,7 +128,8 @@ def train_candidate(
     samples = _samples(table.station_ids, table.station, table.dt, split=split, plan=plan)
     # What was learned from is let go before the test, which is larger.
     candidate = _learned(table, samples, plan=plan, city_wide=city_wide, progress=progress)
-    return replace(candidate, quality=_quality(table, samples, candidate, plan=plan))
+    quality, curves = _tested(table, samples, candidate, plan=plan)
+    return replace(candidate, quality=quality, curves=curves)
 
 
 def _learned(
@@ -156,6 +160,7 @@ def _learned(
             city_wide=city_wide,
         ),
         quality=(),
+        curves={},
         rows={name: len(part.matrix) for name, part in rows.items()},
     )
 
@@ -219,22 +224,33 @@ def _persistence(table: TrainingTable, rows: NDArray[np.intp]) -> dict[str, Pers
     }
 
 
-def _quality(
+def _tested(
     table: TrainingTable, samples: _Samples, candidate: Candidate, *, plan: Plan
-) -> tuple[TargetQuality, ...]:
+) -> tuple[tuple[TargetQuality, ...], dict[str, TargetCurves]]:
     """Every test row at the promised horizon, a sample at each of the others."""
     if samples.test is None or samples.test_others is None:
-        return ()
+        return (), {}
     others = samples.test_others
     rows = {h: others.rows[others.horizon_min == h] for h in _OTHERS} | {PROMISE_MIN: samples.test}
-    return tuple(
-        _quality_at(table, target, rows[h], horizon_min=h, candidate=candidate, plan=plan)
-        for target in table.counts
-        for h in HORIZONS_MIN
-    )
+    quality, curves = [], {}
+    for target in table.counts:
+        for h in HORIZONS_MIN:
+            said = _answers(table, target, rows[h], horizon_min=h, candidate=candidate, plan=plan)
+            quality.append(
+                evaluate(
+                    target,
+                    horizon_min=h,
+                    **said,
+                    dt=table.dt[rows[h]],
+                    threshold=candidate.calibrations[target].threshold,
+                )
+            )
+            if h == PROMISE_MIN:
+                curves[target] = target_curves(**said)
+    return tuple(quality), curves
 
 
-def _quality_at(
+def _answers(
     table: TrainingTable,
     target: str,
     rows: NDArray[np.intp],
@@ -242,18 +258,15 @@ def _quality_at(
     horizon_min: int,
     candidate: Candidate,
     plan: Plan,
-) -> TargetQuality:
+) -> dict[str, Any]:
+    """Labels of rows, what model and persistence say of them, and who is out already."""
     asked = Sample(rows, np.full(len(rows), horizon_min, dtype=np.int16))
     parts = (part.matrix(table.features) for part in asked.parts())
     raw = candidate.boosters[target].predict_parts(parts, threads=plan.params.threads)
     counts = table.counts[target][rows]
-    return evaluate(
-        target,
-        horizon_min=horizon_min,
-        y=table.labels(target, rows, asked.horizon_min),
-        model=candidate.calibrations[target].apply(raw, asked.horizon_min),
-        persistence=candidate.persistence[target].predict(counts, horizon_min=horizon_min),
-        already_out=(counts >= 0) & (counts <= plan.out_at_or_below),
-        dt=table.dt[rows],
-        threshold=candidate.calibrations[target].threshold,
-    )
+    return {
+        "y": table.labels(target, rows, asked.horizon_min),
+        "model": candidate.calibrations[target].apply(raw, asked.horizon_min),
+        "persistence": candidate.persistence[target].predict(counts, horizon_min=horizon_min),
+        "already_out": (counts >= 0) & (counts <= plan.out_at_or_below),
+    }

@@ -92,8 +92,8 @@ def test_what_happens_in_the_test_window_changes_no_model(candidate: Candidate) 
 
 def test_a_table_of_the_needed_rows_alone_gives_the_same_candidate() -> None:
     given = table()
-    limits = {"max_rows": 2000, "max_stop_rows": 500, "max_calibrate_rows": 900}
-    plan = replace(PLAN, **limits, max_reference_rows=300)
+    plan = replace(PLAN, max_rows=2000, max_stop_rows=500, max_calibrate_rows=900)
+    plan = replace(plan, max_reference_rows=300)
     mask = needed(given.station_ids, given.station, given.dt, split=SPLIT, plan=plan)
     used = 2000 + 500 + 900 + 2 * 144 * STATIONS
     assert used <= mask.sum() <= used + 300

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from mlops_bikeshare.cli_backtest import city_of
+from mlops_bikeshare.cli.proving import city_of
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import InputError
 from mlops_bikeshare.settings import Settings

@@ -1,21 +1,17 @@
-"""`bikeshare backtest` and `bikeshare verify-features`: for any recording, configured or not.
-
-`register(app)` adds both to the command line.
-"""
+"""Commands that prove: backtest and verify-features, for any recording, configured or not."""
 
 import os
 import re
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mlops_bikeshare.cli import given, screen
 from mlops_bikeshare.domain.errors import InputError
 
 if TYPE_CHECKING:
     from mlops_bikeshare.domain.city import City
-    from mlops_bikeshare.domain.windows import Window
     from mlops_bikeshare.settings import Settings
 
 Folder = Annotated[Path, typer.Option("--recording", help="Folder of a recording.")]
@@ -40,6 +36,7 @@ def backtest(
     report: Annotated[Path | None, typer.Option(help="Write the figures as JSON.")] = None,
 ) -> None:
     """Train and test on a recording: model against persistence, climatology and their blend."""
+    from mlops_bikeshare.domain.windows import Window
     from mlops_bikeshare.flows import backtest as flow
     from mlops_bikeshare.flows import backtest_report
     from mlops_bikeshare.flows.train import plan_of
@@ -49,7 +46,9 @@ def backtest(
     settings = _settings(threads)
     where = city_of(settings, city, timezone=timezone, country=country)
     split = Split(
-        _window(train, "--train"), _window(calibrate, "--calibrate"), _window(test, "--test")
+        Window.parse(train, key="--train"),
+        Window.parse(calibrate, key="--calibrate"),
+        Window.parse(test, key="--test"),
     )
     if report is not None and not report.absolute().parent.is_dir():
         raise InputError(f"--report {report}: the folder {report.parent} does not exist; make it")
@@ -61,11 +60,11 @@ def backtest(
         horizon_min=horizon,
         cadence_min=cadence,
         folds=folds,
-        track=_track(),
+        track=screen.track(),
     )
     if report is not None:
         backtest_report.write(done, report)
-    typer.echo(backtest_report.table(done))
+    screen.say(backtest_report.table(done))
 
 
 def verify_features(
@@ -81,7 +80,7 @@ def verify_features(
     """Prove on your own data that features know no future: exit 1 when a proof fails."""
     from mlops_bikeshare.flows import verify as flow
 
-    settings = _settings(None)
+    settings = _settings()
     where = city_of(settings, city, timezone=timezone, country=country)
     if recording is not None:
         from mlops_bikeshare.sources.recorded import open_recording
@@ -95,16 +94,10 @@ def verify_features(
         ws = open_workspace(settings)
         polls, chosen = flow.stored(ws, where, day=day)
         stations = flow.stations_of(ws, where)
-    done = flow.verify(polls, where, chosen, stations, times=times, track=_track())
-    typer.echo(flow.summary(done))
+    done = flow.verify(polls, where, chosen, stations, times=times, track=screen.track())
+    screen.say(flow.summary(done))
     if not done.holds:
         raise typer.Exit(1)
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands to an application."""
-    app.command("backtest")(backtest)
-    app.command("verify-features")(verify_features)
 
 
 def city_of(
@@ -134,33 +127,17 @@ def city_of(
     return found
 
 
-def _settings(threads: int | None) -> "Settings":
+def _settings(threads: int | None = None) -> "Settings":
     """The settings of the checkout, or the defaults outside of one."""
-    from mlops_bikeshare.domain.errors import SettingsError
-    from mlops_bikeshare.settings import Settings, find_root, load
+    import dataclasses
 
-    flags: dict[str, Any] = {"training.threads": threads}
+    from mlops_bikeshare.domain.errors import SettingsError
+    from mlops_bikeshare.settings import Settings, find_root
+
     try:
         find_root(Path.cwd(), os.environ)
     except SettingsError:
-        import dataclasses
-
         plain = Settings(root=Path.cwd())
-        if threads is None:
-            return plain
-        return dataclasses.replace(
-            plain, training=dataclasses.replace(plain.training, threads=threads)
-        )
-    return load(Path.cwd(), os.environ, flags)
-
-
-def _window(text: str, key: str) -> "Window":
-    from mlops_bikeshare.domain.windows import Window
-
-    return Window.parse(text, key=key)
-
-
-def _track() -> Any:
-    from mlops_bikeshare.flows.progress import bar, silent
-
-    return bar if sys.stderr.isatty() else silent
+        training = dataclasses.replace(plain.training, threads=threads or plain.training.threads)
+        return dataclasses.replace(plain, training=training)
+    return given.settings({"training.threads": threads})

@@ -1,0 +1,1 @@
+"""Pages: each a function that draws with Streamlit what `dashboards.readings` gave."""

@@ -1,0 +1,156 @@
+"""One station: its counts now and their age, both probabilities, and their next two hours."""
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, cast
+
+import streamlit as st
+
+from dashboards.readings import CityReading
+from dashboards.risk import PALETTES, WORDS, Theme
+from dashboards.wording import both_zones, chance, span
+from mlops_bikeshare.domain.targets import TARGETS
+
+if TYPE_CHECKING:
+    import altair as alt
+    import pandas as pd
+
+CHART_HEIGHT = 230
+
+
+def show(reading: CityReading, station: str, *, horizon_min: int, theme: Theme) -> None:
+    """Draw the panel."""
+    row = reading.stations.loc[[station]].iloc[0]
+    name = row["name"] if isinstance(row["name"], str) else f"Station {station}"
+    st.subheader(name, anchor=False)
+    _counts(reading, station, row)
+    path = reading.trajectory(station)
+    if path.empty:
+        st.info(f"{reading.endpoint} made no prediction for this station in the newest batch.")
+        return
+    _chances(path, horizon_min)
+    st.altair_chart(
+        _chart(_long(reading, path), horizon_min, theme),
+        height=CHART_HEIGHT,
+        alt=f"Chance of a stockout at {name} over the next two hours, from bikes and from docks",
+    )
+    with st.expander("As a table"):
+        st.dataframe(_table(reading, path), hide_index=True)
+
+
+def _counts(reading: CityReading, station: str, row: "pd.Series[Any]") -> None:
+    bikes, docks, capacity = st.columns(3)
+    bikes.metric("Bikes", _number(row["num_bikes_available"]))
+    docks.metric("Docks free", _number(row["num_docks_available"]))
+    capacity.metric("Capacity", _number(row["capacity"]))
+    parts = [f"Station {station}"]
+    if _known(row["observed_at"]):
+        seen = row["observed_at"].to_pydatetime()
+        parts.append(f"counted {span(reading.now - seen)} ago")
+        parts.append(both_zones(seen, reading.city.zone))
+    else:
+        parts.append("no counts in the last day")
+    if row["is_renting"] is False:
+        parts.append("**rents no bikes**")
+    if row["is_returning"] is False:
+        parts.append("**takes no bikes back**")
+    st.caption(" · ".join(parts))
+
+
+def _chances(path: "pd.DataFrame", horizon_min: int) -> None:
+    for column, target in zip(st.columns(len(TARGETS)), TARGETS, strict=True):
+        p = path[target.probability].get(horizon_min, float("nan"))
+        column.metric(f"{WORDS[target.name].capitalize()} in {horizon_min} min", chance(p))
+
+
+def _long(reading: CityReading, path: "pd.DataFrame") -> "pd.DataFrame":
+    """One row per target and horizon; `clock` is the city's time, written as if it were UTC."""
+    import pandas as pd
+
+    # The chart's axis is in UTC too, so that no browser shifts it to its own zone.
+    at = reading.dt + pd.to_timedelta(path.index.to_numpy(), unit="min")
+    wall = at.tz_convert(reading.city.zone).strftime("%Y-%m-%dT%H:%M:%SZ")
+    frames = [
+        pd.DataFrame(
+            {
+                "clock": wall,
+                "chance": path[target.probability].to_numpy(),
+                "stockout": WORDS[target.name].capitalize(),
+                "ahead": [f"{minutes} min" for minutes in path.index],
+                "time": [both_zones(t.to_pydatetime(), reading.city.zone) for t in at],
+                "horizon_min": path.index.to_numpy(),
+            }
+        )
+        for target in TARGETS
+    ]
+    return pd.concat(frames, ignore_index=True)
+
+
+def _chart(rows: "pd.DataFrame", horizon_min: int, theme: Theme) -> "alt.LayerChart":
+    import altair as alt
+
+    colours = PALETTES[theme].lines
+    words = [WORDS[target.name].capitalize() for target in TARGETS]
+    hue = alt.Scale(domain=words, range=[colours[target.name] for target in TARGETS])
+    legend = alt.Legend(orient="top", symbolType="stroke", symbolSize=400)
+    base = alt.Chart(rows).encode(
+        x=alt.X(
+            "clock:T",
+            title="time of day in the city",
+            scale=alt.Scale(type="utc"),
+            axis=alt.Axis(format="%H:%M", grid=False, labelOverlap=True),
+        ),
+        y=alt.Y(
+            "chance:Q",
+            title=None,
+            scale=alt.Scale(domain=[0, 1]),
+            axis=alt.Axis(format="%", values=[0, 0.25, 0.5, 0.75, 1]),
+        ),
+        color=alt.Color(
+            "stockout:N",
+            title=None,
+            scale=hue,
+            legend=legend,
+        ),
+        tooltip=[
+            alt.Tooltip("stockout:N", title="Stockout"),
+            alt.Tooltip("chance:Q", title="Chance", format=".0%"),
+            alt.Tooltip("ahead:N", title="Ahead"),
+            alt.Tooltip("time:N", title="Time"),
+        ],
+    )
+    lines = base.mark_line(strokeWidth=2.5).encode(
+        strokeDash=alt.StrokeDash(
+            "stockout:N", title=None, scale=alt.Scale(domain=words, range=[[1, 0], [6, 3]])
+        )
+    )
+    at_horizon = alt.datum.horizon_min == horizon_min
+    marked = base.transform_filter(at_horizon)
+    rule = alt.Chart(rows).transform_filter(at_horizon).mark_rule(strokeDash=[2, 3], opacity=0.5)
+    rule = rule.encode(x=alt.X("clock:T", scale=alt.Scale(type="utc")))
+    points = base.mark_point(filled=True, size=30, opacity=1)
+    now = marked.mark_point(filled=True, size=120, opacity=1)
+    return cast("alt.LayerChart", alt.layer(rule, lines, points, now))
+
+
+def _table(reading: CityReading, path: "pd.DataFrame") -> "pd.DataFrame":
+    import pandas as pd
+
+    times = [reading.dt + timedelta(minutes=int(minutes)) for minutes in path.index]
+    columns: dict[str, list[Any]] = {
+        "Minutes ahead": path.index.tolist(),
+        "Time": [both_zones(at, reading.city.zone) for at in times],
+    }
+    for target in TARGETS:
+        words = WORDS[target.name].capitalize()
+        columns[words] = [chance(p) for p in path[target.probability]]
+    return pd.DataFrame(columns)
+
+
+def _number(value: object) -> str:
+    return f"{value:g}" if _known(value) else "unknown"
+
+
+def _known(value: object) -> bool:
+    import pandas as pd
+
+    return not pd.isna(value)  # type: ignore[call-overload]

@@ -1,0 +1,38 @@
+"""How times, spans and probabilities are written for people: in the city's zone, UTC beside."""
+
+import math
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+_MINUTE_S = 60
+_HOUR_MIN = 60
+_DAY_H = 24
+_LEAST, _MOST = 0.01, 0.99
+
+
+def both_zones(at: datetime, zone: ZoneInfo) -> str:
+    """Such as `Wed 1 Sep 2021, 08:10 EDT (12:10 UTC)`."""
+    local, utc = at.astimezone(zone), at.astimezone(UTC)
+    day = f"{local:%a} {local.day} {local:%b %Y}"
+    elsewhere = "" if local.date() == utc.date() else f"{utc:%a} "
+    return f"{day}, {local:%H:%M %Z} ({elsewhere}{utc:%H:%M} UTC)"
+
+
+def span(length: timedelta) -> str:
+    """Such as `less than a minute`, `7 min`, `3 h 5 min`, `2 days`."""
+    minutes = int(length.total_seconds() // _MINUTE_S)
+    if minutes < 1:
+        return "less than a minute"
+    hours, rest = divmod(minutes, _HOUR_MIN)
+    if hours >= 2 * _DAY_H:
+        return f"{hours // _DAY_H} days"
+    return " ".join(part for part in (hours and f"{hours} h", rest and f"{rest} min") if part)
+
+
+def chance(p: float) -> str:
+    """A probability in whole percent; `unknown` for NaN, and never a rounded certainty."""
+    if math.isnan(p):
+        return "unknown"
+    if 0 < p < _LEAST:
+        return "<1%"
+    return ">99%" if _MOST < p < 1 else f"{p:.0%}"

@@ -1,0 +1,163 @@
+"""`bikeshare`: arguments to flow to exit code.
+
+A command parses, opens, calls one flow and prints what it returned. `main` is the only place that
+turns errors into messages: one line on stderr, and the exit code of domain.errors. Nothing heavy is
+imported before a command runs.
+"""
+
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+
+import typer
+
+from mlops_bikeshare.cli import data, given, hosting, looking, operation, proving, screen
+from mlops_bikeshare.cli.failures import BAD_INPUT, INTERRUPTED, explain
+from mlops_bikeshare.cli.given import examples
+from mlops_bikeshare.cli.screen import LogFormat, LogLevel
+
+_SIGINT = 130
+_BUG = 70
+EXIT_CODES = """\b
+Exit codes:
+  0   done
+  1   a decision went against: gate failed, promotion or rollback refused
+  2   bad input, something is missing, or stopped by you
+  3   the gate cannot know
+  70  a mistake in bikeshare itself"""
+
+app = typer.Typer(
+    name="bikeshare",
+    help="Predict bike and dock stockouts, and keep the model that does so healthy.",
+    epilog=EXIT_CODES,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["--help", "-h"]},
+)
+
+
+@app.callback(invoke_without_command=True)
+def options(
+    context: typer.Context,
+    workspace: Annotated[
+        str | None, typer.Option(help="State lives in var/NAME.", autocompletion=given.workspaces)
+    ] = None,
+    profile: Annotated[str | None, typer.Option(help="local or aws.")] = None,
+    log_format: Annotated[
+        LogFormat | None,
+        typer.Option(
+            envvar="BIKESHARE_LOG_FORMAT",
+            help="Of lines on stderr; default: rich on terminals, else plain.",
+        ),
+    ] = None,
+    log_level: Annotated[
+        LogLevel, typer.Option(envvar="BIKESHARE_LOG_LEVEL", help="The least that is shown.")
+    ] = LogLevel.INFO,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Predict bike and dock stockouts, and keep the model that does so healthy.
+
+    Options before the command hold for every command.
+    """
+    given.keep(workspace=workspace, profile=profile)
+    screen.start(log_format, log_level)
+    if version:
+        from importlib.metadata import version as installed
+
+        screen.say(f"bikeshare {installed('mlops_bikeshare')}")
+    elif context.invoked_subcommand is None:
+        screen.say(context.get_help())
+
+
+def _add(command: Callable[..., Any], *lines: str, name: str | None = None) -> None:
+    app.command(name, epilog=examples(*lines))(command)
+
+
+_add(
+    data.demo,
+    "bikeshare demo",
+    "bikeshare demo --stations 100 --days 14",
+    "bikeshare demo --recording ../recordings/boston --city boston --day 2021-09-01",
+)
+_add(
+    looking.status,
+    "bikeshare status",
+    "bikeshare --workspace demo status --json | jq .gate.verdict",
+)
+_add(looking.doctor, "bikeshare doctor", "bikeshare doctor --json | jq .settings.workspace")
+_add(looking.dashboard, "bikeshare dashboard", "bikeshare --workspace main dashboard --port 8600")
+_add(
+    looking.mlflow_ui,
+    "bikeshare mlflow-ui",
+    "bikeshare --workspace demo mlflow-ui --port 5001",
+    name="mlflow-ui",
+)
+_add(
+    data.ingest,
+    "bikeshare ingest --recording ../recordings/boston --city boston",
+    "bikeshare ingest --recording ../recordings/boston --window 2021-06-01..2021-07-01",
+)
+_add(data.features, "bikeshare features", "bikeshare features --window 2021-06-01..2021-07-01")
+_add(
+    data.train,
+    "bikeshare train",
+    "bikeshare train --train 2021-06-01..2021-08-25 --calibrate 2021-08-25..2021-09-01 \\",
+    "    --test 2021-09-01..2021-10-01",
+    "bikeshare train --rounds 100 --json | jq .version",
+)
+_add(
+    proving.backtest,
+    "bikeshare backtest --recording ../recordings/boston --city boston \\",
+    "    --train 2021-06-01..2021-08-25 --calibrate 2021-08-25..2021-09-01 \\",
+    "    --test 2021-09-01..2021-10-01 --report var/backtest.json",
+)
+_add(
+    proving.verify_features,
+    "bikeshare verify-features --recording ../recordings/boston --city boston",
+    "bikeshare verify-features --recording ../mine --city lyon \\",
+    "    --timezone Europe/Paris --country FR",
+    name="verify-features",
+)
+_add(
+    operation.deploy,
+    "bikeshare deploy",
+    "bikeshare deploy --alias 3 --initial",
+)
+_add(operation.infer, "bikeshare infer", "bikeshare infer --dt 2021-09-01T08:00 --json")
+_add(operation.monitor, "bikeshare monitor", "bikeshare monitor --json | jq .quality")
+_add(operation.gate, "bikeshare gate && bikeshare promote", "bikeshare gate --json | jq .verdict")
+_add(operation.promote, "bikeshare promote --dry-run", "bikeshare promote")
+_add(operation.rollback, 'bikeshare rollback --reason "dockout warnings came too late"')
+_add(
+    hosting.serve,
+    "bikeshare serve --background",
+    "bikeshare --workspace demo serve --port 0 --replay-clock",
+)
+_add(hosting.stop, "bikeshare stop", "bikeshare --workspace demo stop")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code."""
+    command = typer.main.get_command(app)
+    given_ = list(arguments) if arguments is not None else None
+    try:
+        code = command.main(args=given_, prog_name="bikeshare", standalone_mode=False)
+    except SystemExit as leaving:
+        return leaving.code if isinstance(leaving.code, int) else 0
+    except (KeyboardInterrupt, typer.Abort):
+        code = _SIGINT
+    except Exception as error:
+        screen.clear()
+        explained = explain(error)
+        if explained is None:
+            traceback.print_exc()
+            explained = (f"unforeseen {type(error).__name__}: please report the lines above", _BUG)
+        line, code = explained
+        print(f"bikeshare: {line}", file=sys.stderr)
+        return code
+    screen.clear()
+    if code == _SIGINT:
+        print(f"bikeshare: {INTERRUPTED}", file=sys.stderr)
+        return BAD_INPUT
+    return code if isinstance(code, int) else 0

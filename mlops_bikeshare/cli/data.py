@@ -1,0 +1,112 @@
+"""Commands from data to a model: demo, ingest, features, train."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mlops_bikeshare.cli import screen
+from mlops_bikeshare.cli.given import AsJson, CityName, Folder, Range, opened, settings, window
+
+
+def demo(
+    recording: Folder = None,
+    city: CityName = None,
+    day: Annotated[str | None, typer.Option(help="UTC day to replay.")] = None,
+    stations: Annotated[int, typer.Option(help="Of the simulated city.")] = 300,
+    days: Annotated[int, typer.Option(help="Of the simulated city.")] = 21,
+    json_: AsJson = False,
+) -> None:
+    """The whole lifecycle: train, deploy, replay a day, gate, promote, roll back, report.
+
+    Without --recording the city is simulated. The workspace is always `demo`, made anew.
+    """
+    from mlops_bikeshare.flows import demo as flow
+
+    report = flow.demo(
+        settings(),
+        city=city,
+        recording=recording,
+        day=day,
+        simulation=flow.Simulation(stations=stations, days=days),
+        track=screen.track(),
+    )
+    screen.show(report, flow.summary(report), as_json=json_)
+    if report["gate"]["verdict"] != "pass":
+        raise typer.Exit(1)
+
+
+def ingest(
+    recording: Annotated[Path, typer.Option(help="Folder of a recording.")],
+    city: CityName = None,
+    window_: Annotated[
+        str | None, typer.Option("--window", help="START..END, UTC, end exclusive.")
+    ] = None,
+    json_: AsJson = False,
+) -> None:
+    """Read the days of a recording into the lake.
+
+    Days that are there already are left alone.
+    """
+    from mlops_bikeshare.flows import ingest as flow
+
+    part = window(window_, "--window")
+    ws, where = opened(city, simulated=True)
+    done = flow.import_recording(ws, where, recording, window=part, track=screen.track())
+    screen.show(
+        done,
+        f"{done.city} {done.window}: {done.rows:,} rows, {done.days_written} new days, "
+        f"{done.days_there} there already",
+        as_json=json_,
+    )
+
+
+def features(
+    city: CityName = None,
+    window_: Annotated[
+        str | None, typer.Option("--window", help="START..END, UTC, end exclusive.")
+    ] = None,
+    json_: AsJson = False,
+) -> None:
+    """Build the features of the days in the lake.
+
+    Days that are there already are left alone.
+    """
+    from mlops_bikeshare.flows import features as flow
+
+    part = window(window_, "--window")
+    ws, where = opened(city)
+    done = flow.build(ws, where, window=part, track=screen.track())
+    screen.show(
+        done,
+        f"{done.city} {done.window}: {done.rows:,} rows, {done.days_written} new days, "
+        f"{done.days_there} there already",
+        as_json=json_,
+    )
+
+
+def train(
+    train_: Annotated[
+        str | None, typer.Option("--train", help="START..END, UTC, end exclusive.")
+    ] = None,
+    calibrate: Range = None,
+    test: Range = None,
+    city: CityName = None,
+    rounds: Annotated[float | None, typer.Option(min=1, help="Most trees per target.")] = None,
+    json_: AsJson = False,
+) -> None:
+    """Train both targets, evaluate against persistence, and register a challenger.
+
+    Without ranges, the last sixth of the days tests, the sixth before it calibrates.
+    """
+    from mlops_bikeshare.flows import train as flow
+
+    parts = {
+        "train": window(train_, "--train"),
+        "calibrate": window(calibrate, "--calibrate"),
+        "test": window(test, "--test"),
+    }
+    ws, where = opened(city, {"training.rounds": rounds})
+    split = flow.choose_split(ws, where, **parts)
+    trained = flow.train(ws, where, split, track=screen.track())
+    screen.show(trained, flow.summary(trained), as_json=json_)

@@ -1,0 +1,31 @@
+"""Commands of the local endpoint host: serve, stop."""
+
+from typing import Annotated
+
+import typer
+
+from mlops_bikeshare.cli import screen
+from mlops_bikeshare.cli.given import opened
+
+
+def serve(
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="0: a free one.")] = None,
+    background: Annotated[bool, typer.Option(help="Return when it is ready.")] = False,
+    replay_clock: Annotated[bool, typer.Option(help="Stamp metrics with the batch's dt.")] = False,
+) -> None:
+    """Run the local endpoint host until stopped."""
+    from mlops_bikeshare.flows import serve as flow
+
+    ws, _ = opened(None, {"serving.port": port})
+    if background:
+        screen.say(f"endpoint host at {flow.start(ws, replay_clock=replay_clock)}")
+    else:
+        flow.run(ws, replay_clock=replay_clock)
+
+
+def stop() -> None:
+    """Stop the local endpoint host of the workspace."""
+    from mlops_bikeshare.flows import serve as flow
+
+    ws, _ = opened(None)
+    screen.say("endpoint host stopped" if flow.stop(ws) else "no endpoint host was running")

@@ -1,0 +1,117 @@
+"""`python -m tests.bench`: measure, print a table, write var/bench.json.
+
+Each bench compares with a peer in the same run: a competitor really run, or the stated limit.
+"""
+
+import argparse
+import fnmatch
+import json
+import logging
+import os
+import platform
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from mlops_bikeshare.domain.errors import BikeshareError
+from tests.bench import (
+    cli,
+    features,
+    infer,
+    lake,
+    monitoring,
+    release,
+    replay,
+    scoring,
+    sources,
+    training,
+)
+from tests.bench.bed import ROOT, Bed, fresh_home
+from tests.bench.measure import BenchError, Row, table
+
+Run = Callable[[Bed], Iterable[Row]]
+OUTPUT = ROOT / "var" / "bench.json"
+
+BENCHES: dict[str, Run] = {
+    "cli.help": cli.help_,
+    "sources.simulate": sources.simulated,
+    "lake.parquet": lake.parquet,
+    "features.offline": features.offline,
+    "features.offline_write": features.offline_write,
+    "features.online": features.online,
+    "training.two_targets_one_dataset": training.two_targets,
+    "scoring.stacked": scoring.stacked,
+    "monitoring.quality_day": monitoring.quality_of_a_day,
+    "monitoring.psi": monitoring.psi,
+    "release.gate_judge": release.judged,
+    "infer.batch_2400": infer.batch,
+}
+LONG: dict[str, Run] = {"replay.demo": replay.demo, "replay.demo_boston": replay.demo_boston}
+SETUP: dict[str, Run] = {"cli.setup_uv": cli.setup_uv, "cli.setup_pip": cli.setup_pip}
+
+
+def main() -> int:
+    """Run the chosen benches; exit code 1 when a goal is missed."""
+    asked = _arguments()
+    logging.basicConfig(level=logging.ERROR)
+    warnings.simplefilter("ignore")
+    load = os.getloadavg()[0]
+    print(f"{_machine()}, load {load:.1f} at the start", flush=True)
+    with fresh_home() as home:
+        rows = list(_measured(Bed(home, asked.quick), _chosen(asked)))
+    print(f"\n{table(rows)}\n\n{_machine()}, load {load:.1f} → {os.getloadavg()[0]:.1f}")
+    _write(OUTPUT, rows)
+    return 1 if any(row.met is False for row in rows) else 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument(
+        "--only",
+        metavar="PATTERN",
+        help="those whose name begins so, such as 'features' or '*.help'",
+    )
+    parser.add_argument("--quick", action="store_true", help="less data, fewer repeats")
+    parser.add_argument("--long", action="store_true", help="whole demos too, five to ten minutes")
+    parser.add_argument("--setup", action="store_true", help="make setup in a fresh copy too")
+    return parser.parse_args()
+
+
+def _chosen(asked: argparse.Namespace) -> dict[str, Run]:
+    chosen = {**BENCHES, **(LONG if asked.long else {}), **(SETUP if asked.setup else {})}
+    if asked.only:
+        chosen = {n: run for n, run in chosen.items() if fnmatch.fnmatch(n, f"{asked.only}*")}
+    if not chosen:
+        sys.exit(f"no bench is named like {asked.only!r}; there are {', '.join(BENCHES)}")
+    return chosen
+
+
+def _measured(bed: Bed, chosen: dict[str, Run]) -> Iterator[Row]:
+    for number, (name, run) in enumerate(chosen.items(), start=1):
+        began = time.perf_counter()
+        print(f"[{number}/{len(chosen)}] {name} ...", end=" ", flush=True)
+        try:
+            rows = list(run(bed))
+        except (BenchError, BikeshareError) as error:
+            rows = [Row(name=name, unit="-", against=f"skipped: {error}")]
+        said = ", ".join(f"{row.ratio:.2f} of {row.goal:g}" for row in rows if row.ratio)
+        print(f"{said or rows[0].against} ({time.perf_counter() - began:.0f} s)", flush=True)
+        yield from rows
+
+
+def _machine() -> str:
+    return f"{os.cpu_count()} cores, Python {platform.python_version()}, {platform.platform()}"
+
+
+def _write(path: Path, rows: list[Row]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(".tmp")
+    draft.write_text(json.dumps([row.to_json() for row in rows], indent=1) + "\n", encoding="utf-8")
+    draft.replace(path)
+    print(f"written to {path.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

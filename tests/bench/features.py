@@ -1,0 +1,165 @@
+"""The feature kernel against pandas and DuckDB: the same rows in, the same columns out.
+
+Compared are the lags, changes, flows and rolling statistics that the definition has; every side
+makes exactly these, so nothing is scaled. Each side materialises float32 columns; before they are
+timed, they must agree.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mlops_bikeshare.domain.city import City
+from mlops_bikeshare.domain.tables import STATION_STATUS
+from mlops_bikeshare.domain.windows import Window, to_seconds
+from mlops_bikeshare.features.block import Block
+from mlops_bikeshare.features.definition import FEATURES, LAGS_MIN, WINDOWS_MIN
+from mlops_bikeshare.features.grid import LOOKBACK, MISSING
+from mlops_bikeshare.features.offline import build_day
+from mlops_bikeshare.features.profiles import ProfileState
+from mlops_bikeshare.features.rows import known_grid
+from mlops_bikeshare.flows.features import OFFLINE, profiles_for
+from mlops_bikeshare.lake.parquet import encode
+from tests.bench import peers
+from tests.bench.bed import Bed
+from tests.bench.measure import BenchError, Row, compare
+from tests.bench.tiles import tiled_stations, tiled_status
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FASTER = 5.0
+WRITE_SHARE = 0.4  # the build may cost at most 2.5 times the writing of its result
+ONLINE_STATIONS = 2400
+_PAST = tuple(
+    f"{name}_{word}_{minutes}"
+    for name in ("bikes", "docks")
+    for words, of in (
+        (("lag", "delta"), LAGS_MIN),
+        (("in", "out", "mean", "std", "min", "max"), WINDOWS_MIN),
+    )
+    for word in words
+    for minutes in of
+)
+COMPARED = tuple(feature for feature in FEATURES if feature.name in _PAST)
+WANTED = frozenset(feature.name for feature in COMPARED)
+
+
+def offline(bed: Bed) -> Iterator[Row]:
+    import pandas as pd
+
+    days = bed.window.days()
+    parts = [_of_day(bed.status, day) for day in days]
+    dts = pd.DatetimeIndex(list(bed.window.steps())).as_unit("ms")
+
+    def ours() -> list["pd.DataFrame"]:
+        steps = [list(Window.day(day).steps()) for day in days]
+        return [
+            kernel(part, dts=of_day, stations=bed.stations, city=bed.city)
+            for part, of_day in zip(parts, steps, strict=True)
+        ]
+
+    works: dict[str, Callable[[], pd.DataFrame]] = {
+        "": lambda: peers.pandas_grouped(bed.status, dts, WANTED),
+        "_wide": lambda: peers.pandas_wide(bed.status, dts, WANTED),
+    }
+    told = {"": "groupby", "_wide": "a slots x stations frame"}
+    mine = pd.concat(ours())
+    for suffix, work in works.items():
+        _check_alike(mine, work())
+        cost, peer = compare(ours, work, repeats=1 if suffix == "" or bed.quick else 3)
+        yield Row(
+            name=f"features.offline{suffix}",
+            ours=cost.cpu_s,
+            peer=peer.cpu_s,
+            unit="CPU s",
+            goal=FASTER,
+            against=f"pandas, {told[suffix]}, {len(days)} days, {len(COMPARED)} features",
+        )
+
+
+def offline_write(bed: Bed) -> Iterator[Row]:
+    """Every feature of a day, against the cost of writing them as Parquet."""
+    day = bed.window.days()[-1]
+    part, profiles = _of_day(bed.status, day), profiles_for(bed.ws, bed.city, day)
+
+    def build() -> "pd.DataFrame":
+        return build_day(part, day=day, stations=bed.stations, city=bed.city, profiles=profiles)
+
+    rows = build()
+    ours, writing = compare(build, lambda: encode(OFFLINE, rows), repeats=5)
+    yield Row(
+        name="features.offline_write",
+        ours=ours.cpu_s,
+        peer=writing.cpu_s,
+        unit="CPU s",
+        goal=WRITE_SHARE,
+        against=f"writing the result of a day, {len(FEATURES)} features",
+    )
+
+
+def online(bed: Bed) -> Iterator[Row]:
+    import duckdb
+
+    dt = bed.window.end - timedelta(hours=12)
+    window = Window(dt - LOOKBACK, dt + timedelta(seconds=1))
+    recent = bed.ws.lake.read(STATION_STATUS, city=bed.city.name, window=window)
+    status = tiled_status(recent, bed.stations, count=ONLINE_STATIONS)
+    stations = tiled_stations(bed.stations, count=ONLINE_STATIONS)
+    connection = duckdb.connect()
+    connection.execute("SET TimeZone='UTC'")
+
+    def ours() -> "pd.DataFrame":
+        return kernel(status, dts=[dt], stations=stations, city=bed.city)
+
+    works: dict[str, Callable[[], pd.DataFrame]] = {
+        "pandas": lambda: peers.pandas_online(status, dt, WANTED),
+        "duckdb": lambda: peers.duckdb_online(connection, status, dt, WANTED),
+    }
+    for name, work in works.items():
+        _check_alike(ours(), work())
+        cost, peer = compare(ours, work, repeats=5 if bed.quick else 25)
+        yield Row(
+            name=f"features.online_{name}",
+            ours=cost.cpu_s * 1000,
+            peer=peer.cpu_s * 1000,
+            unit="CPU ms",
+            goal=FASTER,
+            against=f"{name}, a dt of {len(stations):,} stations, {len(COMPARED)} features",
+        )
+
+
+def kernel(
+    status: "pd.DataFrame", *, dts: Sequence[datetime], stations: "pd.DataFrame", city: City
+) -> "pd.DataFrame":
+    """The compared features by the project's own grid and definition, as a frame."""
+    import pandas as pd
+
+    window = Window(min(dts) - LOOKBACK, max(dts) + timedelta(seconds=1))
+    grid = known_grid(status, window=window, stations=stations)
+    seconds = np.array([to_seconds(dt) for dt in dts], dtype=np.int64)
+    profiles = ProfileState.empty()
+    block = Block.of(grid, dts=seconds, stations=stations, city=city, profiles=profiles)
+    row, station = np.nonzero(grid.bikes[block.places] != MISSING)
+    values = np.empty((len(COMPARED), *block.shape), dtype=np.float32)
+    for out, feature in zip(values, COMPARED, strict=True):
+        out[...] = feature.compute(block)
+    return pd.DataFrame(
+        np.moveaxis(values, 0, -1)[row, station], columns=[f.name for f in COMPARED]
+    )
+
+
+def _of_day(status: "pd.DataFrame", day: date) -> "pd.DataFrame":
+    whole = Window.day(day)
+    known = (status["slot"] >= whole.start - LOOKBACK) & (status["slot"] < whole.end)
+    return status[known].reset_index(drop=True)
+
+
+def _check_alike(ours: "pd.DataFrame", theirs: "pd.DataFrame") -> None:
+    """Sums over all rows that exist; BenchError when a tool made something else."""
+    for name in sorted(WANTED):
+        mine, peer = (np.nansum(frame[name].to_numpy(np.float64)) for frame in (ours, theirs))
+        if not np.isclose(mine, peer, rtol=1e-3, atol=1.0):
+            raise BenchError(f"{name} differs from the peer's: {mine:.6g} and {peer:.6g}")

@@ -1,0 +1,144 @@
+"""The City Map in a real Chromium, on a real workspace, without the internet."""
+
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.browser.conftest import CityMap, Dashboard
+
+pytestmark = pytest.mark.browser
+
+STATIONS = 300
+WARM_S = 6.0  # the promise of 2 s is measured by the bench, on a machine that does nothing else
+
+
+@pytest.fixture(scope="module")
+def dashboard(
+    tmp_path_factory: pytest.TempPathFactory,
+    write_city: Callable[..., None],
+    start_dashboard: "Callable[..., Dashboard]",
+) -> "Dashboard":
+    home = tmp_path_factory.mktemp("home")
+    write_city(home, stations=STATIONS)
+    return start_dashboard(home)
+
+
+def apart(city_map: "CityMap") -> str:
+    """A station whose dot no other one covers."""
+    dots = city_map.dots()
+    for dot in sorted(dots, key=lambda d: -float(d["radius"])):
+        near = [d for d in dots if abs(d["x"] - dot["x"]) < 25 and abs(d["y"] - dot["y"]) < 25]
+        if len(near) == 1 and dot["x"] > 80:
+            return str(dot["station_id"])
+    pytest.fail("every dot is covered by another")
+
+
+def test_every_station_is_a_painted_dot_and_nothing_leaves_this_machine(
+    dashboard: "Dashboard", city_map: "CityMap", tmp_path: Path
+) -> None:
+    city_map.open(dashboard.url)
+    began = time.perf_counter()
+    city_map.open(dashboard.url)
+    dots = city_map.dots()
+    assert time.perf_counter() - began < WARM_S
+    assert len({dot["station_id"] for dot in dots}) == STATIONS
+    assert len({dot["colour"] for dot in dots}) == 9
+    assert city_map.painted_pixels() > 10 * STATIONS
+    city_map.page.screenshot(path=tmp_path / "map.png", full_page=True)
+    assert city_map.hosts == {"127.0.0.1"}
+
+
+def test_another_horizon_recolours_the_dots_and_keeps_the_place(
+    dashboard: "Dashboard", city_map: "CityMap"
+) -> None:
+    city_map.open(dashboard.url)
+    before = city_map.colours()
+    city_map.frame.evaluate("void window.map.setZoom(window.map.getZoom() + 1)")
+    city_map.frame.wait_for_function("() => !window.map._animatingZoom")
+    zoom = city_map.frame.evaluate("window.map.getZoom()")
+    city_map.horizon(120)
+    city_map.wait_for_other_colours(before)
+    assert len(city_map.colours()) == STATIONS
+    assert city_map.frame.evaluate("window.map.getZoom()") == zoom
+    city_map.page.get_by_text("Likely in 120 min").wait_for()
+
+
+def test_a_click_on_a_dot_shows_the_station_and_does_not_rebuild_the_map(
+    dashboard: "Dashboard", city_map: "CityMap", tmp_path: Path
+) -> None:
+    city_map.open(dashboard.url)
+    station = apart(city_map)
+    city_map.frame.evaluate("void (window.dot = Object.values(window.map._layers).at(-1))")
+    city_map.click(station)
+    page = city_map.page
+    page.get_by_text(f"Station {station} · counted 12 min ago").wait_for()
+    for label in ("Bikes", "Docks free", "Capacity", "Out of bikes in 30 min"):
+        page.get_by_test_id("stMetric").filter(has_text=label).first.wait_for()
+    page.get_by_test_id("stVegaLiteChart").locator("canvas, svg").first.wait_for()
+    page.get_by_text("As a table").click()
+    page.get_by_test_id("stDataFrame").wait_for()
+    page.screenshot(path=tmp_path / "station.png", full_page=True)
+    assert city_map.frame.evaluate("window.map.hasLayer(window.dot)")
+    assert city_map.ring() == station
+    assert city_map.hosts == {"127.0.0.1"}
+
+
+def test_the_chosen_station_stays_through_another_horizon_and_has_its_ring(
+    dashboard: "Dashboard", city_map: "CityMap"
+) -> None:
+    city_map.open(dashboard.url)
+    station = apart(city_map)
+    before = city_map.colours()
+    city_map.click(station)
+    city_map.page.get_by_text(f"Station {station} ·").wait_for()
+    city_map.horizon(60)
+    city_map.wait_for_other_colours(before)
+    city_map.page.get_by_text("Out of bikes in 60 min").wait_for()
+    assert city_map.page.get_by_text(f"Station {station} ·").count() == 1
+    assert city_map.ring() == station
+
+
+def test_a_station_is_found_by_its_name_with_the_keyboard(
+    dashboard: "Dashboard", city_map: "CityMap"
+) -> None:
+    city_map.open(dashboard.url)
+    city_map.dots()
+    city_map.page.get_by_role("combobox", name="Station").focus()
+    city_map.page.keyboard.type("Harbour Quay 96")
+    city_map.page.keyboard.press("Enter")
+    city_map.page.get_by_text("Station 0096 ·").wait_for()
+    city_map.frame.wait_for_function("() => window.map.stationRing && window.map.stationRing._map")
+    assert city_map.ring() == "0096"
+
+
+def test_a_phone_in_dark_mode_sees_a_dark_page_and_map_without_scrolling_sideways(
+    dashboard: "Dashboard", city_map: "CityMap", tmp_path: Path
+) -> None:
+    city_map.page.set_viewport_size({"width": 390, "height": 844})
+    city_map.page.emulate_media(color_scheme="dark")
+    city_map.open(dashboard.url)
+    assert len(city_map.dots()) == STATIONS
+    assert city_map.page.evaluate("document.documentElement.scrollWidth") <= 390
+    for place, element in ((city_map.page, ".stApp"), (city_map.frame, "#map_div")):
+        colour = place.locator(element).evaluate("e => getComputedStyle(e).backgroundColor")
+        assert max(int(part) for part in re.findall(r"\d+", colour)[:3]) < 60
+    city_map.page.screenshot(path=tmp_path / "phone.png", full_page=True)
+
+
+def test_without_a_workspace_the_page_says_what_to_type(
+    city_map: "CityMap",
+    start_dashboard: "Callable[..., Dashboard]",
+    write_settings: Callable[[Path], None],
+    tmp_path: Path,
+) -> None:
+    write_settings(tmp_path)
+    city_map.open(start_dashboard(tmp_path).url)
+    city_map.page.get_by_text("There is no workspace 'main' yet").wait_for()
+    city_map.page.get_by_text("make demo", exact=True).wait_for()
+    city_map.page.screenshot(path=tmp_path / "empty.png")
+    assert not (tmp_path / "var").exists()

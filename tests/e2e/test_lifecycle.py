@@ -1,0 +1,208 @@
+"""The whole loop on a tiny seeded city: real processes, real sockets, real files."""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+
+import pytest
+
+from mlops_bikeshare.backends import Workspace, open_workspace
+from mlops_bikeshare.domain.city import City
+from mlops_bikeshare.domain.errors import EndpointError, Refused
+from mlops_bikeshare.domain.tables import INFERENCE, MONITORING_QUALITY
+from mlops_bikeshare.domain.windows import Window
+from mlops_bikeshare.flows import gate, infer, promote, records, serve, tracking
+from mlops_bikeshare.monitoring.metrics import MODEL
+from mlops_bikeshare.registry import versions
+from mlops_bikeshare.settings import load
+from tests.e2e.conftest import Ended, Home
+
+# A city this small says less in a day than a real one, so the bars are lower; they stay bars.
+SMALL = {
+    "pr_auc_24h = 0.70": "pr_auc_24h = 0.30",
+    "f1_24h = 0.55": "f1_24h = 0.30",
+    "psi = 0.20": "psi = 0.60",
+    "onset_brier_skill = 0.02": "onset_brier_skill = -0.20",
+    "non_inferiority_delta = 0.002": "non_inferiority_delta = 0.03",
+    "latency_p95_ms = 200.0": "latency_p95_ms = 2000.0",
+    "rounds = 400": "rounds = 40",
+    "threads = 2": "threads = 1",
+}
+
+
+@pytest.fixture(scope="session")
+def home(new_home: Callable[..., Home]) -> Home:
+    return new_home(SMALL)
+
+
+@pytest.fixture(scope="session")
+def demo(home: Home) -> Ended:
+    return home.run("demo", "--stations", "60", "--days", "12")
+
+
+@pytest.fixture(scope="session")
+def city(home: Home) -> City:
+    return load(home.path, {"BIKESHARE_HOME": str(home.path)}, {}).city("demo")
+
+
+@pytest.fixture
+def ws(home: Home, demo: Ended) -> Workspace:
+    assert demo.code == 0, demo.err
+    settings = load(home.path, {"BIKESHARE_HOME": str(home.path)}, {"serving.port": 0})
+    return open_workspace(settings.with_workspace("demo", default_city="demo"))
+
+
+@pytest.fixture
+def hosted(ws: Workspace) -> Iterator[Workspace]:
+    with serve.hosting(ws, replay_clock=True):
+        tracking.connect(ws)
+        yield ws
+
+
+def heartbeats(ws: Workspace) -> float:
+    of = {"EndpointName": "bikeshare-prod", "City": "demo"}
+    window = Window.before(ws.now)
+    found = ws.metrics.series(
+        MODEL, "PredictionHeartbeat", of, window=window, statistic="Sum", period_s=86_400
+    )
+    return sum(value for _, value in found)
+
+
+def test_the_demo_ends_with_a_promotion_and_a_rollback(home: Home, demo: Ended) -> None:
+    assert demo.code == 0, demo.err
+    report = home.report()
+
+    assert report["gate"]["verdict"] == "pass"
+    assert report["promotion"]["from_version"] == "1"
+    assert report["promotion"]["to_version"] == "2"
+    assert report["rollback"]["to_version"] == "1"
+    assert report["rollback"]["seconds"] < 10
+
+
+def test_the_report_keeps_its_contract(home: Home, demo: Ended) -> None:
+    assert demo.code == 0, demo.err
+    report = home.report()
+
+    assert {"city", "stations", "window", "train", "quality", "replay", "gate"} <= set(report)
+    assert {"promotion", "rollback", "seconds_total"} <= set(report)
+    assert set(report["train"]) >= {"rows", "seconds"}
+    assert report["replay"].items() >= {"batches": 144, "polls": 288, "failed_batches": 0}.items()
+    for target in ("bikeout", "dockout"):
+        names = {"pr_auc", "brier", "brier_skill", "onset_pr_auc", "onset_brier_skill"}
+        assert set(report["quality"][target]) >= names | {"persistence"}
+    for check in report["gate"]["checks"]:
+        assert set(check) >= {"name", "value", "threshold", "passed"}
+    assert set(report["promotion"]) >= {"artefact_digest", "endpoint_config"}
+
+
+def test_the_page_needs_nothing_outside_itself(home: Home, demo: Ended) -> None:
+    assert demo.code == 0, demo.err
+    page = (home.path / "var" / "demo" / "report.html").read_text()
+
+    assert re.findall(r"""src=["']?(?!data:)[^"'>\s]+""", page) == []
+    assert re.findall(r"""href=["']?(?:[a-z]+:|/)[^"'>\s]+""", page) == []
+    assert "<link" not in page
+
+
+def test_no_process_is_left_behind(ws: Workspace) -> None:
+    assert not (ws.path / "host.json").exists()
+    with pytest.raises(EndpointError, match="no endpoint host runs"):
+        _ = ws.clients
+
+
+def test_every_batch_wrote_every_station_and_horizon_once(ws: Workspace) -> None:
+    rows = ws.lake.read(INFERENCE, city="demo")
+
+    assert not rows.duplicated(list(INFERENCE.key)).any()
+    batches = rows.groupby(["endpoint", "dt"]).size()
+    assert batches.groupby("endpoint").size().to_dict() == {
+        "bikeshare-prod": 144,
+        "bikeshare-staging": 144,
+    }
+    assert (batches % 12 == 0).all()
+    assert set(rows["model_version"]) == {"1", "2"}
+
+
+def test_quality_never_judges_a_label_that_was_not_known_yet(ws: Workspace) -> None:
+    rows = ws.lake.read(MONITORING_QUALITY, city="demo")
+
+    # Of 144 decision times the last three have no label yet, nor have those before a missed poll.
+    assert 130 < rows["decision_times"].max() <= 141
+    assert (rows["window_end"] - rows["window_start"] == timedelta(hours=24)).all()
+
+
+def test_after_the_drill_the_aliases_stand_as_before(ws: Workspace, city: City) -> None:
+    tracking.connect(ws)
+    champion = versions.find(city.registered_model, versions.CHAMPION)
+    challenger = versions.find(city.registered_model, versions.CHALLENGER)
+
+    assert (champion.version, challenger.version) == ("1", "2")
+    assert versions.find_if_any(city.registered_model, versions.PREVIOUS) is None
+
+
+def test_the_audit_tells_the_whole_story_and_its_chain_holds(ws: Workspace) -> None:
+    kinds = [entry["kind"] for entry in records.audited(ws)]
+
+    assert kinds[:5] == ["deploy", "deploy", "gate", "promotion", "rollback"]
+
+
+def test_an_altered_audit_is_found(ws: Workspace) -> None:
+    path = ws.path / "audit.jsonl"
+    text = path.read_text()
+    path.write_text(text.replace('"kind":"gate"', '"kind":"note"', 1))
+    try:
+        with pytest.raises(Exception, match="audit line 3 was altered"):
+            records.audited(ws)
+    finally:
+        path.write_text(text)
+
+
+def test_a_batch_that_is_there_is_not_asked_for_again(hosted: Workspace, city: City) -> None:
+    last = hosted.now - timedelta(minutes=10)
+    before = heartbeats(hosted)
+
+    again = infer.infer(hosted, city, at=last)
+
+    assert all(batch.already_there for batch in again)
+    assert heartbeats(hosted) == before == 144
+
+
+def test_a_restarted_host_serves_the_same_versions(hosted: Workspace, city: City) -> None:
+    assert gate.evidence(hosted, city, "bikeshare-staging").model_version == "2"
+    assert gate.evidence(hosted, city, "bikeshare-prod").model_version == "1"
+
+
+def test_a_promotion_without_a_fresh_pass_is_refused(hosted: Workspace, city: City) -> None:
+    hosted.advance(hosted.now + timedelta(hours=2))
+
+    with pytest.raises(Refused, match="it holds for 60 min"):
+        promote.promote(hosted, city)
+
+    champion = versions.find(city.registered_model, versions.CHAMPION)
+    assert champion.version == "1"
+    assert records.audited(hosted)[-1]["kind"] == "promotion failed"
+
+
+def test_a_gate_without_fresh_evidence_is_unknown_never_a_pass(
+    hosted: Workspace, city: City
+) -> None:
+    hosted.advance(hosted.now + timedelta(hours=26))
+
+    report = gate.gate(hosted, city)
+
+    assert report.verdict != "pass"
+    assert {"PR-AUC-24h", "PSI", "PredictionHeartbeat"} <= {c.name for c in report.failed}
+
+
+def test_nothing_to_roll_back_to_is_refused(hosted: Workspace, city: City) -> None:
+    with pytest.raises(Refused, match="no earlier version to go back to"):
+        promote.rollback(hosted, city, reason="test")
+
+
+def test_a_gate_report_reads_back_as_it_was_kept(ws: Workspace) -> None:
+    kept = sorted((ws.path / "gate").glob("*.json"))
+    first = json.loads(kept[0].read_text())
+
+    assert first["verdict"] == "pass"
+    assert records.newest_gate(ws, "bikeshare-staging") is not None

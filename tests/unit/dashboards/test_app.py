@@ -1,0 +1,122 @@
+"""The page without a browser: what it says in every state (the map itself is in tests/browser)."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from dashboards.launch import APP
+from mlops_bikeshare.domain.tables import INFERENCE, STATION_INFORMATION_RAW
+
+Write = Callable[..., None]
+Build = Callable[..., pd.DataFrame]
+LATER = pd.Timestamp("2021-09-01T15:10", tz="UTC")
+
+
+@pytest.fixture
+def page(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], AppTest]]:
+    monkeypatch.setenv("BIKESHARE_HOME", str(home))
+    monkeypatch.setattr(sys, "argv", [str(APP)])
+    st.cache_resource.clear()
+    yield lambda: AppTest.from_file(str(APP), default_timeout=20).run()
+    st.cache_resource.clear()
+
+
+def words(app: AppTest) -> str:
+    assert not app.exception
+    kinds = (app.title, app.markdown, app.caption, app.info, app.warning, app.error, app.code)
+    return "\n".join(str(element.value) for kind in kinds for element in kind)
+
+
+def test_settings_that_cannot_be_read_are_a_message(
+    home: Path, page: Callable[[], AppTest]
+) -> None:
+    (home / "bikeshare.toml").write_text("wrong = ")
+    assert "not valid TOML" in page().error[0].value
+
+
+def test_no_workspace_says_make_demo(page: Callable[[], AppTest]) -> None:
+    app = page()
+    assert "no workspace 'main'" in words(app)
+    assert app.code[0].value == "make demo"
+
+
+def test_no_predictions_says_which_command(
+    write: Write, information: Build, page: Callable[[], AppTest]
+) -> None:
+    write(STATION_INFORMATION_RAW, information())
+    assert page().code[0].value == "bikeshare --workspace main infer --city boston"
+
+
+@pytest.mark.usefixtures("full")
+def test_a_fresh_batch_is_summed_up_without_a_warning(page: Callable[[], AppTest]) -> None:
+    app = page()
+    said = words(app)
+    assert "Likely in 30 min (60% or more): **1** out of bikes and **1** out of docks" in said
+    assert "of 4 stations. 1 have no position" in said
+    assert "model version 3" in said
+    assert not app.warning
+
+
+@pytest.mark.usefixtures("full")
+def test_old_predictions_are_called_stale_with_what_to_type(
+    workspace: Path, page: Callable[[], AppTest]
+) -> None:
+    state = {"clock": "simulated", "now": LATER.isoformat()}
+    (workspace / "workspace.json").write_text(json.dumps(state))
+    said = words(page())
+    assert "**Stale:** the newest predictions are 3 h old" in said
+    assert "bikeshare --workspace main infer --city boston" in said
+
+
+def test_answers_of_the_fallback_are_said_to_be_so(
+    write: Write, full: None, batch: Build, page: Callable[[], AppTest]
+) -> None:
+    _ = full
+    newer = pd.Timestamp("2021-09-01T12:20", tz="UTC").as_unit("ms")
+    write(INFERENCE, batch(newer, source="fallback"))
+    assert "100% of these answers are the fallback's" in words(page())
+
+
+@pytest.mark.usefixtures("full")
+def test_a_station_from_the_list_shows_its_counts_and_chances(
+    page: Callable[[], AppTest],
+) -> None:
+    app = page()
+    app.selectbox[0].set_value("002").run()
+    shown = {metric.label: metric.value for metric in app.metric}
+    assert shown == {
+        "Bikes": "4",
+        "Docks free": "unknown",
+        "Capacity": "15",
+        "Out of bikes in 30 min": "20%",
+        "Out of docks in 30 min": "70%",
+    }
+    assert "counted 12 min ago" in words(app)
+    assert "**takes no bikes back**" in words(app)
+
+
+@pytest.mark.usefixtures("full")
+def test_a_station_without_a_prediction_says_so_and_makes_none_up(
+    page: Callable[[], AppTest],
+) -> None:
+    app = page()
+    app.selectbox[0].set_value("004").run()
+    assert "made no prediction for this station" in words(app)
+    assert [metric.value for metric in app.metric] == ["unknown", "unknown", "19"]
+
+
+@pytest.mark.usefixtures("full")
+def test_the_riskiest_stations_are_one_press_away(page: Callable[[], AppTest]) -> None:
+    app = page()
+    assert [button.label for button in app.button] == [
+        "Quay: out of bikes 90%, out of docks 0%",
+        "Mill & Co: out of bikes 20%, out of docks 70%",
+    ]
+    app.button[0].click().run()
+    assert app.subheader[0].value == "Quay"

@@ -1,0 +1,56 @@
+import pandas as pd
+from streamlit_folium import generate_leaflet_string
+
+from dashboards.risk import PALETTES
+from dashboards.station_layer import clicked, dots, ground
+
+
+def stations(name: str = "Quay") -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "lat": [42.1, 42.3],
+            "lon": [-71.2, -71.1],
+            "name": [name, "Gate"],
+            "about": ["out of bikes 90%", "out of docks 10%"],
+            "risk": [0.9, 0.1],
+            "shade": ["bikeout-4", "low"],
+        },
+        index=pd.Index(["001", "002"], name="station_id"),
+    )
+
+
+def script(frame: pd.DataFrame, chosen: str | None = None) -> str:
+    group = dots(frame, PALETTES["light"], chosen=chosen)
+    group.add_to(ground(frame, street_tiles=False))
+    group._id = "feature_group_0"
+    return str(generate_leaflet_string(group, base_id="feature_group_0"))
+
+
+def test_the_map_asks_nobody_else_unless_street_tiles_are_wanted() -> None:
+    plain = ground(stations(), street_tiles=False)
+    links = [url for _, url in [*plain.default_js, *plain.default_css]]
+    assert all(url.startswith("/app/static/") for url in links)
+    assert "://" not in generate_leaflet_string(plain)
+    streets = ground(stations(), street_tiles=True)
+    assert "openstreetmap.org/copyright" in generate_leaflet_string(streets)
+
+
+def test_the_riskiest_dots_are_drawn_last_and_so_on_top() -> None:
+    text = script(stations())
+    assert text.index('["002"') < text.index('["001"')
+
+
+def test_the_same_stations_give_the_same_script_so_that_nothing_is_sent_again() -> None:
+    assert script(stations()) == script(stations())
+    assert script(stations()) != script(stations(), chosen="001")
+
+
+def test_a_stations_name_cannot_end_the_script() -> None:
+    assert "</script" not in script(stations("</script><script>alert(1)</script>"))
+
+
+def test_a_click_is_the_station_and_no_click_is_none() -> None:
+    value = {"last_active_drawing": {"type": "Feature", "properties": {"station_id": "007"}}}
+    assert clicked(value) == "007"
+    assert clicked({"last_active_drawing": None}) is None
+    assert clicked(None) is None
