@@ -2,6 +2,7 @@ from datetime import date
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from mlops_bikeshare.backends import open_workspace
@@ -37,6 +38,10 @@ def where(folder: Path) -> RecordedCity:
     return RecordedCity(open_recording(folder), CITY, 10)
 
 
+def in_order(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows.sort_values(["dt", "station_id"], ignore_index=True)
+
+
 def test_rows_and_labels_are_those_that_production_stores(
     where: RecordedCity, folder: Path, tmp_path: Path
 ) -> None:
@@ -53,10 +58,10 @@ def test_rows_and_labels_are_those_that_production_stores(
 
     names = list(FEATURE_NAMES)
     for window, ours in ((LEARN, learned), (TEST, day.features.values)):
-        stored = ws.lake.read(features.OFFLINE, city=CITY.name, window=window)
+        stored = in_order(ws.lake.read(features.OFFLINE, city=CITY.name, window=window))
         np.testing.assert_array_equal(ours, stored[names].to_numpy(dtype=np.float32))
     ids = np.array(surveyed.outcomes.stations)[surveyed.station]
-    stored = ws.lake.read(features.OFFLINE, city=CITY.name, window=LEARN)
+    stored = in_order(ws.lake.read(features.OFFLINE, city=CITY.name, window=LEARN))
     assert ids.tolist() == stored["station_id"].tolist()
 
     grid = truth(
