@@ -11,10 +11,10 @@ city := $(if $(CITY),--city $(CITY),)
 
 .PHONY: screenshots help setup lock demo test test-all check bench serve stop clean \
 	ingest features train deploy infer monitor gate promote rollback \
-	status doctor dashboard mlflow-ui docs
+	status doctor dashboard mlflow-ui docs backtest verify-features
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "  CITY=name chooses a city, ARGS='...' passes flags on; bikeshare --help explains them."
 
 setup: $(STAMP) ## make .venv from requirements.lock (uv if there, else pip); nothing to do, nothing done
@@ -87,6 +87,12 @@ features: setup ## build the features of the days in the lake
 
 train: setup ## train, evaluate and register a challenger
 	@$(BIN)/bikeshare train $(city) $(ARGS)
+
+backtest: setup ## train and test on a recording, against the baselines: make backtest ARGS="--recording DIR ..."
+	@$(BIN)/bikeshare backtest $(city) $(ARGS)
+
+verify-features: setup ## prove on a recording or the lake that features know no future
+	@$(BIN)/bikeshare verify-features $(city) $(ARGS)
 
 deploy: setup ## put the challenger on staging
 	@$(BIN)/bikeshare deploy $(city) $(ARGS)

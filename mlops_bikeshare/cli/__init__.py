@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mlops_bikeshare.cli import data, given, hosting, looking, operation, screen
+from mlops_bikeshare.cli import data, given, hosting, looking, operation, proving, screen
 from mlops_bikeshare.cli.failures import BAD_INPUT, INTERRUPTED, explain
 from mlops_bikeshare.cli.given import examples
 from mlops_bikeshare.cli.screen import LogFormat, LogLevel
@@ -105,6 +105,19 @@ _add(
     "bikeshare train --train 2021-06-01..2021-08-25 --calibrate 2021-08-25..2021-09-01 \\",
     "    --test 2021-09-01..2021-10-01",
     "bikeshare train --rounds 100 --json | jq .version",
+)
+_add(
+    proving.backtest,
+    "bikeshare backtest --recording ../recordings/boston --city boston \\",
+    "    --train 2021-06-01..2021-08-25 --calibrate 2021-08-25..2021-09-01 \\",
+    "    --test 2021-09-01..2021-10-01 --report var/backtest.json",
+)
+_add(
+    proving.verify_features,
+    "bikeshare verify-features --recording ../recordings/boston --city boston",
+    "bikeshare verify-features --recording ../mine --city lyon \\",
+    "    --timezone Europe/Paris --country FR",
+    name="verify-features",
 )
 _add(
     operation.deploy,

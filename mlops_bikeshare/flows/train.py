@@ -104,7 +104,7 @@ def train(
 ) -> Trained:
     """Train both targets, log the run, register the version and give it `alias`."""
     began = time.perf_counter()
-    plan = _plan(ws.settings.training)
+    plan = plan_of(ws.settings.training)
     name, note = training_run.name(city, split, label=label), training_run.note(city, split)
     with tracking.run(ws, city, name, {"kind": "training", "role": label}, note=note) as active:
         table = training_table.load(ws, city, split, plan, track)
@@ -164,7 +164,8 @@ def _text(value: float | None) -> str:
     return "unknown" if value is None else f"{value:.3f}"
 
 
-def _plan(settings: TrainingSettings) -> Plan:
+def plan_of(settings: TrainingSettings) -> Plan:
+    """How much to learn from, and how, as the settings have it."""
     params = FitParams(
         rounds=settings.rounds,
         leaves=settings.leaves,

@@ -126,6 +126,20 @@ def train_candidate(
 ) -> Candidate:
     """Fit on train, stop on its end, calibrate on the next slice, score on the last."""
     samples = _samples(table.station_ids, table.station, table.dt, split=split, plan=plan)
+    # What was learned from is let go before the test, which is larger.
+    candidate = _learned(table, samples, plan=plan, city_wide=city_wide, progress=progress)
+    quality, curves = _tested(table, samples, candidate, plan=plan)
+    return replace(candidate, quality=quality, curves=curves)
+
+
+def _learned(
+    table: TrainingTable,
+    samples: _Samples,
+    *,
+    plan: Plan,
+    city_wide: Collection[str],
+    progress: Progress | None,
+) -> Candidate:
     slices = {"fit": samples.fit, "early_stop": samples.early_stop, "calibrate": samples.calibrate}
     rows = {name: _rows(table, sample) for name, sample in slices.items()}
     boosters = fit_targets(
@@ -135,7 +149,7 @@ def train_candidate(
         params=plan.params,
         progress=progress,
     )
-    candidate = Candidate(
+    return Candidate(
         boosters=boosters,
         calibrations=_calibrations(rows["calibrate"], boosters, threads=plan.params.threads),
         persistence=_persistence(table, samples.learned),
@@ -149,8 +163,6 @@ def train_candidate(
         curves={},
         rows={name: len(part.matrix) for name, part in rows.items()},
     )
-    quality, curves = _tested(table, samples, candidate, plan=plan)
-    return replace(candidate, quality=quality, curves=curves)
 
 
 def _samples(
@@ -249,9 +261,8 @@ def _answers(
 ) -> dict[str, Any]:
     """Labels of rows, what model and persistence say of them, and who is out already."""
     asked = Sample(rows, np.full(len(rows), horizon_min, dtype=np.int16))
-    raw = candidate.boosters[target].predict(
-        asked.matrix(table.features), threads=plan.params.threads
-    )
+    parts = (part.matrix(table.features) for part in asked.parts())
+    raw = candidate.boosters[target].predict_parts(parts, threads=plan.params.threads)
     counts = table.counts[target][rows]
     return {
         "y": table.labels(target, rows, asked.horizon_min),

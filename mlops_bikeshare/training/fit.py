@@ -13,7 +13,7 @@ the labels are exchanged. A row whose label is unknown for one target weighs not
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,12 +62,17 @@ class FittedBooster:
 
     def predict(self, matrix: NDArray[np.float32], *, threads: int) -> NDArray[np.float64]:
         """Raw, not yet calibrated probabilities, float64 (rows,)."""
+        return self.predict_parts([matrix], threads=threads)
+
+    def predict_parts(
+        self, matrices: Iterable[NDArray[np.float32]], *, threads: int
+    ) -> NDArray[np.float64]:
+        """The same for the rows of all matrices; one made at a time need not wait in memory."""
         import lightgbm as lgb
 
-        answer: NDArray[np.float64] = lgb.Booster(model_str=self.text).predict(
-            matrix, num_threads=threads
-        )
-        return answer
+        booster = lgb.Booster(model_str=self.text)
+        answers = [booster.predict(matrix, num_threads=threads) for matrix in matrices]
+        return np.concatenate([np.empty(0), *answers])
 
 
 def fit_targets(

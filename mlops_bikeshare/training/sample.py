@@ -10,7 +10,7 @@ Source   SplitMix64: Steele, Lea and Flood, Fast splittable pseudorandom number 
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +28,12 @@ class Sample:
 
     rows: NDArray[np.intp]
     horizon_min: NDArray[np.int16]
+
+    def parts(self, *, most: int = 100_000) -> Iterator["Sample"]:
+        """The same rows, a bounded number at a time."""
+        for start in range(0, len(self.rows), most):
+            chosen = slice(start, start + most)
+            yield Sample(self.rows[chosen], self.horizon_min[chosen])
 
     def matrix(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """The model's input, float32 (n, features + 1): the horizon is the last column."""

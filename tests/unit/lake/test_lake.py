@@ -65,7 +65,7 @@ def test_a_value_outside_the_contract_stores_nothing(lake: Lake) -> None:
 
 
 def test_a_small_cache_changes_no_answer(tmp_path: Path) -> None:
-    lake = Lake(LocalStore(tmp_path), cached_rows=1)
+    lake = Lake(LocalStore(tmp_path), cached_values=1)
     for name in "abc":
         lake.write(STATIONS, rows("2021-09-01", "2021-09-02"), city="boston", name=name)
 

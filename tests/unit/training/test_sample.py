@@ -88,3 +88,12 @@ def test_a_sample_of_nothing_is_refused() -> None:
 def test_a_station_that_is_not_listed_is_not_taken_for_another() -> None:
     with pytest.raises(InputError, match="not among the 40 listed"):
         sample_once(IDS, STATION - 1, DT, among=EVERY, max_rows=9, seed=1)
+
+
+def test_parts_of_a_sample_are_its_rows_in_order() -> None:
+    sample = Sample(np.arange(7), np.arange(10, 17, dtype=np.int16))
+    parts = list(sample.parts(most=3))
+    assert [len(part.rows) for part in parts] == [3, 3, 1]
+    np.testing.assert_array_equal(np.concatenate([part.rows for part in parts]), sample.rows)
+    horizons = np.concatenate([part.horizon_min for part in parts])
+    np.testing.assert_array_equal(horizons, sample.horizon_min)

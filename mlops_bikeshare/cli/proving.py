@@ -1,0 +1,143 @@
+"""Commands that prove: backtest and verify-features, for any recording, configured or not."""
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mlops_bikeshare.cli import given, screen
+from mlops_bikeshare.domain.errors import InputError
+
+if TYPE_CHECKING:
+    from mlops_bikeshare.domain.city import City
+    from mlops_bikeshare.settings import Settings
+
+Folder = Annotated[Path, typer.Option("--recording", help="Folder of a recording.")]
+CityName = Annotated[str, typer.Option("--city", help="Name of the city; need not be configured.")]
+Zone = Annotated[str | None, typer.Option("--timezone", help="IANA name; default: configured.")]
+Country = Annotated[str | None, typer.Option("--country", help="ISO 3166 code, for holidays.")]
+_COUNTRY = re.compile(r"[A-Z]{2}")
+
+
+def backtest(
+    recording: Folder,
+    city: CityName,
+    train: Annotated[str, typer.Option(help="START..END, UTC, end exclusive.")],
+    calibrate: Annotated[str, typer.Option(help="START..END after train.")],
+    test: Annotated[str, typer.Option(help="START..END after calibrate.")],
+    timezone: Zone = None,
+    country: Country = None,
+    horizon: Annotated[int, typer.Option(help="Minutes ahead that the report is about.")] = 30,
+    cadence: Annotated[int, typer.Option(help="Minutes between decision times.")] = 10,
+    folds: Annotated[int, typer.Option(min=1, help="Rolling-origin tests, back in time.")] = 1,
+    threads: Annotated[int | None, typer.Option(min=1, help="Of LightGBM.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Write the figures as JSON.")] = None,
+) -> None:
+    """Train and test on a recording: model against persistence, climatology and their blend."""
+    from mlops_bikeshare.domain.windows import Window
+    from mlops_bikeshare.flows import backtest as flow
+    from mlops_bikeshare.flows import backtest_report
+    from mlops_bikeshare.flows.train import plan_of
+    from mlops_bikeshare.sources.recorded import open_recording
+    from mlops_bikeshare.training.split import Split
+
+    settings = _settings(threads)
+    where = city_of(settings, city, timezone=timezone, country=country)
+    split = Split(
+        Window.parse(train, key="--train"),
+        Window.parse(calibrate, key="--calibrate"),
+        Window.parse(test, key="--test"),
+    )
+    if report is not None and not report.absolute().parent.is_dir():
+        raise InputError(f"--report {report}: the folder {report.parent} does not exist; make it")
+    done = flow.backtest(
+        open_recording(recording),
+        where,
+        split,
+        plan=plan_of(settings.training),
+        horizon_min=horizon,
+        cadence_min=cadence,
+        folds=folds,
+        track=screen.track(),
+    )
+    if report is not None:
+        backtest_report.write(done, report)
+    screen.say(backtest_report.table(done))
+
+
+def verify_features(
+    city: CityName,
+    recording: Annotated[
+        Path | None, typer.Option(help="Folder of a recording; default: the workspace's lake.")
+    ] = None,
+    timezone: Zone = None,
+    country: Country = None,
+    day: Annotated[str | None, typer.Option(help="UTC day; default: one in the middle.")] = None,
+    times: Annotated[int, typer.Option(min=1, help="Decision times to sample.")] = 6,
+) -> None:
+    """Prove on your own data that features know no future: exit 1 when a proof fails."""
+    from mlops_bikeshare.flows import verify as flow
+
+    settings = _settings()
+    where = city_of(settings, city, timezone=timezone, country=country)
+    if recording is not None:
+        from mlops_bikeshare.sources.recorded import open_recording
+
+        source = open_recording(recording)
+        polls, chosen = flow.recorded(source, where, day=day)
+        stations = source.information(source.span.start)
+    else:
+        from mlops_bikeshare.backends import open_workspace
+
+        ws = open_workspace(settings)
+        polls, chosen = flow.stored(ws, where, day=day)
+        stations = flow.stations_of(ws, where)
+    done = flow.verify(polls, where, chosen, stations, times=times, track=screen.track())
+    screen.say(flow.summary(done))
+    if not done.holds:
+        raise typer.Exit(1)
+
+
+def city_of(
+    settings: "Settings", name: str, *, timezone: str | None, country: str | None
+) -> "City":
+    """The city as configured, with what the flags say instead."""
+    import dataclasses
+
+    from mlops_bikeshare.domain.city import City
+
+    known = settings.cities.get(name)
+    if known is None and not (timezone and country):
+        msg = f"city {name!r} is not configured: give --timezone and --country"
+        raise InputError(f"{msg} (for example --timezone America/New_York --country US)")
+    if country is not None and not _COUNTRY.fullmatch(country):
+        raise InputError(f"--country {country!r}: expected an ISO 3166 code such as US")
+    flags = {"timezone": timezone, "country": country}
+    changes = {key: value for key, value in flags.items() if value}
+    found = (
+        dataclasses.replace(known, **changes) if known else City(name=name, **changes)  # type: ignore[arg-type]
+    )
+    try:
+        _ = found.zone
+    except (KeyError, ValueError, OSError):
+        msg = f"--timezone {found.timezone!r}: no such time zone; expected an IANA name"
+        raise InputError(f"{msg} such as America/New_York") from None
+    return found
+
+
+def _settings(threads: int | None = None) -> "Settings":
+    """The settings of the checkout, or the defaults outside of one."""
+    import dataclasses
+
+    from mlops_bikeshare.domain.errors import SettingsError
+    from mlops_bikeshare.settings import Settings, find_root
+
+    try:
+        find_root(Path.cwd(), os.environ)
+    except SettingsError:
+        plain = Settings(root=Path.cwd())
+        training = dataclasses.replace(plain.training, threads=threads or plain.training.threads)
+        return dataclasses.replace(plain, training=training)
+    return given.settings({"training.threads": threads})
