@@ -1,7 +1,6 @@
 """The City Map in a real Chromium, on a real workspace, without the internet."""
 
 import re
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +13,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.browser
 
 STATIONS = 300
-WARM_S = 6.0  # the promise of 2 s is measured by the bench, on a machine that does nothing else
 
 
 @pytest.fixture(scope="module")
@@ -42,10 +40,7 @@ def test_every_station_is_a_painted_dot_and_nothing_leaves_this_machine(
     dashboard: "Dashboard", city_map: "CityMap", tmp_path: Path
 ) -> None:
     city_map.open(dashboard.url)
-    began = time.perf_counter()
-    city_map.open(dashboard.url)
     dots = city_map.dots()
-    assert time.perf_counter() - began < WARM_S
     assert len({dot["station_id"] for dot in dots}) == STATIONS
     assert len({dot["colour"] for dot in dots}) == 9
     assert city_map.painted_pixels() > 10 * STATIONS
