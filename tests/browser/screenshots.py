@@ -73,8 +73,7 @@ def runs(browser: Browser, url: str) -> None:
 
 def settle(page: Page) -> None:
     """Charts draw themselves after their data came; a picture wants them finished."""
-    page.wait_for_load_state("networkidle")
-    page.wait_for_timeout(1500)
+    page.wait_for_timeout(3000)
 
 
 def keep(page: Page, name: str) -> None:
