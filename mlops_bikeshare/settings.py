@@ -55,11 +55,33 @@ class TrainingSettings:
     rounds: Annotated[int, "most trees per target; early stopping takes fewer"] = 400
     learning_rate: Annotated[float, "how much each tree may correct"] = 0.1
     leaves: Annotated[int, "most leaves of a tree"] = 63
+    feature_fraction: Annotated[float, "share of the features that each tree may use"] = 0.7
+    lambda_l2: Annotated[float, "how much leaves are drawn towards 0"] = 1.0
+    cost_ratio: Annotated[
+        float,
+        "cost of a missed stockout / cost of a false alarm; sets the alarm threshold",
+    ] = 4.0
+    peer: Annotated[
+        Literal["none", "xgboost"],
+        "model of the same size, trained on the same rows, that the run reports beside ours",
+    ] = "none"
     threads: Annotated[int, "threads of LightGBM in training; serving always uses one"] = 2
     seed: Annotated[
         int,
         "seed of sampling and trees: the same data gives the same model",
     ] = 20_210_901
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetrainSettings:
+    """What a retraining learns from, and what it must gain to be deployed."""
+
+    sliding_days: Annotated[int, "days of training before the recent ones, with the baseline"] = 30
+    recent_days: Annotated[int, "newest days, which judge candidate and champion"] = 7
+    least_gain: Annotated[
+        float,
+        "least gain in onset PR-AUC over the champion on the recent days, the worse target",
+    ] = 0.02
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +135,7 @@ class Settings:
     ] = None
     serving: ServingSettings = ServingSettings()
     training: TrainingSettings = TrainingSettings()
+    retrain: RetrainSettings = RetrainSettings()
     gate: GateSettings = GateSettings()
     cities: Mapping[str, City] = field(default_factory=dict)
     origins: Mapping[str, str] = field(default_factory=dict)
