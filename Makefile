@@ -11,7 +11,7 @@ city := $(if $(CITY),--city $(CITY),)
 
 .PHONY: screenshots help setup lock demo test test-all check bench serve stop clean \
 	ingest features train deploy infer monitor gate promote rollback \
-	status doctor dashboard mlflow-ui docs backtest verify-features
+	status doctor explain tune dashboard mlflow-ui docs backtest verify-features
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,6 +66,12 @@ status: setup ## one screen: what the workspace holds and does, and what to type
 
 doctor: setup ## check this machine, the settings and what they point to
 	@$(BIN)/bikeshare doctor $(city) $(ARGS)
+
+explain: setup ## why a station is expected to run out: make explain ARGS="--station 67 --dt 2021-09-01T08:00"
+	@$(BIN)/bikeshare explain $(city) $(ARGS)
+
+tune: setup ## search better training settings; resumes where it was stopped
+	@$(BIN)/bikeshare tune $(city) $(ARGS)
 
 dashboard: setup ## open the City Map, until Ctrl-C
 	@$(BIN)/bikeshare dashboard $(ARGS)

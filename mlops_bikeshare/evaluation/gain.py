@@ -47,15 +47,14 @@ def onset_gain(
     y, ours, theirs = (np.asarray(v, dtype=np.float64) for v in (y, candidate, champion))
     chosen = ~np.isnan(y + ours + theirs) & ~np.asarray(already_out, dtype=np.bool_)
     y, ours, theirs, dt = y[chosen], ours[chosen], theirs[chosen], np.asarray(dt)[chosen]
-    values = pr_auc(y, ours), pr_auc(y, theirs)
+    found, held = pr_auc(y, ours), pr_auc(y, theirs)
     between = _interval(y, (ours, theirs), dt, seed=seed)
-    known = values[0] is not None and values[1] is not None
     return Gain(
         target=target,
         rows=len(y),
-        candidate=values[0],
-        champion=values[1],
-        gain=float(np.subtract(*values)) if known else None,  # type: ignore[call-overload]
+        candidate=found,
+        champion=held,
+        gain=None if found is None or held is None else found - held,
         low=between[0] if between else None,
         high=between[1] if between else None,
     )

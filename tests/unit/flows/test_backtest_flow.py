@@ -18,9 +18,9 @@ from mlops_bikeshare.flows.backtest import backtest
 from mlops_bikeshare.sources.recorded import Recording, open_recording
 from mlops_bikeshare.sources.simulator.simulate import simulate
 from mlops_bikeshare.training.backtest import METHODS
-from mlops_bikeshare.training.candidate import Plan
 from mlops_bikeshare.training.fit import FitParams
 from mlops_bikeshare.training.split import Split
+from mlops_bikeshare.training.table import Plan
 
 PLAN = Plan(params=FitParams(rounds=40, leaves=15, threads=1))
 CITY = City(name="nowhere", timezone="America/Toronto", country="CA")
@@ -75,6 +75,12 @@ def test_the_report_has_every_figure_of_every_method(report: dict[str, Any]) -> 
         h for h in HORIZONS_MIN if h != 30
     ]
     assert [b["stations_per_hour"] for b in report["dispatch"]["bikeout"]["model"]] == [5, 10, 20]
+    for target, told in report["slices"].items():
+        assert set(told["slices"]) == {"neighbourhood", "hour", "capacity", "day"}
+        assert set(told["worst"]) <= set(told["slices"])
+        counts = {sum(part["rows"] for part in parts) for parts in told["slices"].values()}
+        assert counts == {report["targets"][target]["onset_rows"]}
+        assert "10 alerts an hour: precision" in report["headline"][target]
     assert min(report[f"{n}_seconds"] for n in ("feature", "train", "score")) > 0
     assert report["peak_rss_mb"] > 50
     assert "no rows to learn from on 2025-06-02" in " ".join(report["warnings"])
