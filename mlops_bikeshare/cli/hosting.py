@@ -12,6 +12,9 @@ def serve(
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="0: a free one.")] = None,
     background: Annotated[bool, typer.Option(help="Return when it is ready.")] = False,
     replay_clock: Annotated[bool, typer.Option(help="Stamp metrics with the batch's dt.")] = False,
+    with_parent: Annotated[
+        bool, typer.Option(hidden=True, help="Stop when standard input closes.")
+    ] = False,
 ) -> None:
     """Run the local endpoint host until stopped."""
     from mlops_bikeshare.flows import serve as flow
@@ -20,7 +23,7 @@ def serve(
     if background:
         screen.say(f"endpoint host at {flow.start(ws, replay_clock=replay_clock)}")
     else:
-        flow.run(ws, replay_clock=replay_clock)
+        flow.run(ws, replay_clock=replay_clock, with_parent=with_parent)
 
 
 def stop() -> None:

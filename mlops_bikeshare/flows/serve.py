@@ -1,7 +1,9 @@
 """Serve: the local endpoint host of a workspace, in this process or in the background."""
 
+import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -21,11 +23,13 @@ START_S = 60
 STOP_S = 30
 
 
-def run(ws: Workspace, *, replay_clock: bool) -> None:
-    """Serve until stopped; metrics go to the workspace's store."""
+def run(ws: Workspace, *, replay_clock: bool, with_parent: bool = False) -> None:
+    """Serve until stopped, or until the parent is gone; metrics go to the workspace's store."""
     if replay_clock and ws.clock.kind != "simulated":
         msg = f"workspace {ws.settings.workspace!r} runs on a real clock; --replay-clock"
         raise SettingsError(f"{msg} is for replays: choose one with --workspace NAME")
+    if with_parent:
+        threading.Thread(target=_until_stdin_closes, daemon=True).start()
     run_host(
         root=ws.path,
         host="127.0.0.1",
@@ -38,7 +42,7 @@ def run(ws: Workspace, *, replay_clock: bool) -> None:
 def start(ws: Workspace, *, replay_clock: bool = False) -> str:
     """Start it in the background, unless it runs already; its address."""
     facts = launch.running(ws.path)
-    return (facts or _launch(ws, replay_clock=replay_clock)[0]).url
+    return (facts or _launch(ws, replay_clock=replay_clock, with_parent=False)[0]).url
 
 
 def stop(ws: Workspace) -> bool:
@@ -56,21 +60,30 @@ def hosting(ws: Workspace, *, replay_clock: bool) -> Iterator[str]:
     before = signal.signal(signal.SIGTERM, _leave)
     process = None
     try:
-        facts, process = _launch(ws, replay_clock=replay_clock)
+        facts, process = _launch(ws, replay_clock=replay_clock, with_parent=True)
         yield facts.url
     finally:
         # A second Ctrl-C must not leave the host behind.
         impatient = signal.signal(signal.SIGINT, signal.SIG_IGN)
         stop(ws)
         if process is not None:
-            process.wait()
+            process.communicate()  # waits, and closes its standard input
         signal.signal(signal.SIGINT, impatient)
         signal.signal(signal.SIGTERM, before)
 
 
-def _launch(ws: Workspace, *, replay_clock: bool) -> "tuple[HostFacts, subprocess.Popen[bytes]]":
-    command = _command(ws, replay_clock=replay_clock)
-    return launch.start(command, ws.path, timeout_s=START_S, home=ws.settings.root)
+def _launch(
+    ws: Workspace, *, replay_clock: bool, with_parent: bool
+) -> "tuple[HostFacts, subprocess.Popen[bytes]]":
+    command = _command(ws, replay_clock=replay_clock, with_parent=with_parent)
+    home = ws.settings.root
+    return launch.start(command, ws.path, timeout_s=START_S, home=home, lifeline=with_parent)
+
+
+def _until_stdin_closes() -> None:
+    """A parent that is killed runs no `finally`; its end of the pipe closes all the same."""
+    sys.stdin.buffer.read()
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _keep(ws: Workspace, points: Sequence[MetricPoint]) -> None:
@@ -81,7 +94,7 @@ def _leave(number: int, frame: object) -> None:  # noqa: ARG001 - the signature 
     raise KeyboardInterrupt
 
 
-def _command(ws: Workspace, *, replay_clock: bool) -> list[str]:
+def _command(ws: Workspace, *, replay_clock: bool, with_parent: bool) -> list[str]:
     settings = ws.settings
     options = ["--workspace", settings.workspace, "serve", "--port", str(settings.serving.port)]
     return [
@@ -90,4 +103,5 @@ def _command(ws: Workspace, *, replay_clock: bool) -> list[str]:
         "mlops_bikeshare",
         *options,
         *(["--replay-clock"] if replay_clock else []),
+        *(["--with-parent"] if with_parent else []),
     ]
