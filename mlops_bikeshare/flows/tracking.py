@@ -63,8 +63,9 @@ def run(
     `run_id`: a run to go on with; one that `mlflow run` has opened comes first.
     """
     mlflow = connect(ws)
-    again = None if os.environ.get("MLFLOW_RUN_ID") else run_id
-    if not os.environ.get("MLFLOW_RUN_ID"):
+    handed_over = _handed_over(ws)
+    again = None if handed_over else run_id
+    if not handed_over:
         mlflow.set_experiment(experiment_id=_experiment(mlflow, ws, city))
     facts = {"city": city.name, "as_of": ws.now.isoformat(), "git": revision()}
     with mlflow.start_run(run_id=again, run_name=None if again else name) as active:
@@ -92,6 +93,13 @@ def log_pictures(run_id: str, pictures: Mapping[str, bytes], *, folder: str = "p
         for name, picture in pictures.items():
             (Path(scratch) / f"{name}.png").write_bytes(picture)
         MlflowClient().log_artifacts(run_id, scratch, artifact_path=folder)
+
+
+def _handed_over(ws: Workspace) -> bool:
+    """Whether `mlflow run` opened a run for this process, in the store of this workspace."""
+    if os.environ.get("MLFLOW_TRACKING_URI") != ws.settings.mlflow_uri:
+        os.environ.pop("MLFLOW_RUN_ID", None)
+    return "MLFLOW_RUN_ID" in os.environ
 
 
 def revision() -> str:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from optuna import Study, Trial
 
 SETTINGS = ("leaves", "learning_rate", "feature_fraction", "lambda_l2")
-OBJECTIVE = "onset_pr_auc"
+OBJECTIVE, PRESENT = "onset_pr_auc", "present"
 _NOTE = (
     "Candidates for the training settings, each a nested run. Select them and press Compare for"
     f" parallel coordinates; `{OBJECTIVE}` is the mean of both targets 30 minutes ahead on held-out"
@@ -74,8 +74,8 @@ def tune(
     mlflow = tracking.connect(ws)
     study = _study(ws, city, parts, plan)
     with _run(ws, city, study, chosen) as active:
-        left = trials - len(study.trials)
-        with counted(track, label=f"tune {city.name}", total=max(0, left)) as tick:
+        left = max(0, trials - _ended(study))
+        with counted(track, label=f"tune {city.name}", total=left) as tick:
             for _ in range(left):
                 _candidate(mlflow, study, table, parts, plan)
                 tick()
@@ -120,6 +120,7 @@ def _candidate(
     with mlflow.start_run(run_name=f"candidate {trial.number:03}", nested=True):
         mlflow.set_tags({"kind": "candidate", "trial": str(trial.number)})
         mlflow.log_params(trial.params)
+        trial.set_user_attr("run_id", mlflow.active_run().info.run_id)
         means: list[float] = []
         for fold, split in enumerate(parts, start=1):
             found = score(table, split, tried)
@@ -150,7 +151,6 @@ def _study(ws: Workspace, city: City, parts: Sequence[Split], plan: Plan) -> "St
     """The workspace's study of this question; a candidate that was cut off is asked again."""
     import optuna
     from optuna.storages.journal import JournalFileBackend
-    from optuna.trial import TrialState
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     ws.path.mkdir(parents=True, exist_ok=True)
@@ -166,12 +166,31 @@ def _study(ws: Workspace, city: City, parts: Sequence[Split], plan: Plan) -> "St
     )
     # A sampler's state is not stored: seeded by what is there, a resumed one repeats nothing.
     study.sampler = optuna.samplers.TPESampler(seed=plan.params.seed + len(study.trials))
+    _ask_again(study)
+    if not study.trials:
+        present = {name: getattr(plan.params, name) for name in SETTINGS}
+        study.enqueue_trial(present, user_attrs={PRESENT: True})
+    return study
+
+
+def _ask_again(study: "Study") -> None:
+    """Put the candidates in line again that an earlier search did not finish."""
+    from mlflow import MlflowClient
+    from optuna.trial import TrialState
+
     for cut in study.get_trials(states=(TrialState.RUNNING,)):
         study.tell(cut.number, state=TrialState.FAIL)
-        study.enqueue_trial(cut.params)
-    if not study.trials:
-        study.enqueue_trial({name: getattr(plan.params, name) for name in SETTINGS})
-    return study
+        kept = {PRESENT: True} if PRESENT in cut.user_attrs else None
+        study.enqueue_trial(cut.params, user_attrs=kept)
+        if "run_id" in cut.user_attrs:
+            MlflowClient().set_terminated(cut.user_attrs["run_id"], "KILLED")
+
+
+def _ended(study: "Study") -> int:
+    """Candidates that were scored, to their end or until they were pruned."""
+    from optuna.trial import TrialState
+
+    return len(study.get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED)))
 
 
 @contextmanager
@@ -193,7 +212,7 @@ def _told(mlflow: Any, study: "Study", city: City, window: Window, run_id: str) 
         raise InputError("no candidate was scored to its end; ask for more with --trials")
     mlflow.log_metrics({f"best_{OBJECTIVE}": study.best_value, "candidates": len(complete)})
     mlflow.set_tags({f"best_{name}": f"{value:.6g}" for name, value in study.best_params.items()})
-    first = complete[0] if complete[0].system_attrs.get("fixed_params") else None
+    values = [t.value for t in complete if PRESENT in t.user_attrs]
     return Tuned(
         city=city.name,
         window=window,
@@ -202,5 +221,5 @@ def _told(mlflow: Any, study: "Study", city: City, window: Window, run_id: str) 
         pruned=len(pruned),
         best=dict(study.best_params),
         best_onset_pr_auc=float(study.best_value),
-        present_onset_pr_auc=None if first is None or first.value is None else float(first.value),
+        present_onset_pr_auc=values[0] if values else None,
     )

@@ -168,3 +168,37 @@ def test_two_days_of_which_the_first_only_feeds_profiles_are_too_few(recording: 
     )
     with pytest.raises(InputError, match="only feeds profiles; give a longer range"):
         backtest(recording, CITY, split, plan=PLAN)
+
+
+def _changed(folder: Path, into: Path, table: str, **columns: Any) -> Recording:
+    shutil.copytree(folder, into, dirs_exist_ok=True)
+    path = into / f"{table}.parquet"
+    pd.read_parquet(path).assign(**columns).to_parquet(path)
+    return open_recording(into)
+
+
+def test_a_city_that_is_always_full_of_bikes_and_docks_is_an_error_that_says_so(
+    folder: Path, tmp_path: Path
+) -> None:
+    plenty = _changed(folder, tmp_path, "station_status", num_docks_available=20)
+    with pytest.raises(InputError, match=r"dockout: of .* 0 of those are out; expected both"):
+        backtest(plenty, CITY, SPLIT, plan=PLAN, cadence_min=60)
+
+
+def test_stations_without_position_or_capacity_are_scored_and_warned_of(
+    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    nowhere = {"lat": np.nan, "lon": np.nan, "capacity": pd.array([None] * 25, dtype="Int32")}
+    plan = replace(PLAN, params=replace(PLAN.params, rounds=5))
+    told = backtest(
+        _changed(folder, tmp_path, "station_information", **nowhere),
+        CITY,
+        SPLIT,
+        plan=plan,
+        cadence_min=30,
+    )
+    assert "25 of 25 stations have no position" in " ".join(told["warnings"])
+    found = told["slices"]["bikeout"]["slices"]
+    assert [part["name"] for part in found["neighbourhood"]] == ["no position"]
+    assert [part["name"] for part in found["capacity"]] == ["unknown"]
+    assert "'capacity'" in caplog.text

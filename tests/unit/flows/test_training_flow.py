@@ -14,7 +14,7 @@ from mlops_bikeshare.backends import Workspace, open_workspace
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import InputError, ModelError
 from mlops_bikeshare.domain.windows import Window
-from mlops_bikeshare.flows import explain, features, ingest, judged, training_table
+from mlops_bikeshare.flows import deploy, explain, features, ingest, judged, training_table
 from mlops_bikeshare.flows.progress import silent
 from mlops_bikeshare.flows.train import Trained, plan_of, summary, train
 from mlops_bikeshare.flows.tune import OBJECTIVE, tune
@@ -24,6 +24,7 @@ from mlops_bikeshare.registry.card import LONGEST
 from mlops_bikeshare.settings import load
 from mlops_bikeshare.sources.simulator.simulate import simulate
 from mlops_bikeshare.training.split import Split
+from mlops_bikeshare.training.tuning import score
 
 TOML = """
 default_city = "small"
@@ -165,6 +166,20 @@ def test_a_version_of_other_features_is_named_not_scored(folder: Path) -> None:
         trees.explain(folder, row, horizon_min=30, version="1")
 
 
+def test_a_version_of_other_features_is_not_deployed(
+    ws: Workspace, city: City, trained: Trained
+) -> None:
+    own = versions.find(city.registered_model, trained.version).tags[versions.FEATURES_TAG]
+    changed = {versions.FEATURES_TAG: "0" * 64}
+    versions.set_tags(city.registered_model, trained.version, changed)
+    try:
+        with pytest.raises(ModelError, match="was trained on other features"):
+            deploy.deploy(ws, city, version=trained.version)
+    finally:
+        kept = {versions.FEATURES_TAG: own}
+        versions.set_tags(city.registered_model, trained.version, kept)
+
+
 def test_an_unknown_station_and_a_silent_time_are_explained(ws: Workspace, city: City) -> None:
     with pytest.raises(InputError, match="--station nowhere: not a station of small"):
         explain.explain(ws, city, station_id="nowhere", at=SPLIT.train.end)
@@ -196,6 +211,32 @@ def test_tuning_nests_its_candidates_and_goes_on_where_it_stopped(
         assert {"leaves", "learning_rate", "feature_fraction"} <= set(child.data.params)
         assert 0 < child.data.metrics[OBJECTIVE] < 1
     assert tune(ws, city, window=part, trials=2, folds=2) == again
+
+
+def test_a_candidate_that_was_cut_off_is_asked_again(
+    ws: Workspace, city: City, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import mlflow
+
+    part = window("2025-06-04..2025-06-09")
+    calls: list[int] = []
+
+    def cut(*given: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return score(*given)
+
+    monkeypatch.setattr("mlops_bikeshare.flows.tune.score", cut)
+    with pytest.raises(KeyboardInterrupt):
+        tune(ws, city, window=part, trials=1, folds=2)
+    done = tune(ws, city, window=part, trials=1, folds=2)
+    assert (done.complete, done.present_onset_pr_auc) == (1, done.best_onset_pr_auc)
+    experiment = mlflow.get_run(done.run_id).info.experiment_id
+    children = mlflow.search_runs(
+        [experiment], f"tags.`mlflow.parentRunId` = '{done.run_id}'", output_format="list"
+    )
+    assert sorted(c.info.status for c in children) == ["FINISHED", "KILLED"]
 
 
 def test_tuning_never_reads_a_day_after_its_window(ws: Workspace, city: City) -> None:
