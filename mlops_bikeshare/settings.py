@@ -79,10 +79,7 @@ class RetrainSettings:
 
     sliding_days: Annotated[int, "days of training before the recent ones, with the baseline"] = 30
     recent_days: Annotated[int, "newest days, which judge candidate and champion"] = 7
-    least_gain: Annotated[
-        float,
-        "least gain in onset PR-AUC over the champion on the recent days, the worse target",
-    ] = 0.02
+    least_gain: Annotated[float, "least gain in onset PR-AUC on them, the worse target"] = 0.02
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ Raises   InputError for ranges outside the recording, too few days, or a target 
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -42,6 +43,8 @@ def backtest(
     track: Track = silent,
 ) -> dict[str, Any]:
     """Run every fold, newest first; the report is about the split that was asked for."""
+    # Neither a peer nor a SHAP summary is reported here, so neither is paid for.
+    plan = replace(plan, with_peer=False, contribution_rows=0)
     where = RecordedCity(recording, city, cadence_min)
     splits = _splits(split, folds)
     _check(where, splits, horizon_min=horizon_min)

@@ -156,10 +156,7 @@ def _learned(
         quality=(),
         curves={},
         rows={name: len(part.matrix) for name, part in rows.items()},
-        contributions={
-            t: mean_contributions(b, rows["early_stop"].matrix, names, threads=plan.params.threads)
-            for t, b in boosters.items()
-        },
+        contributions=_contributions(boosters, rows["early_stop"], names, plan=plan),
         peer=peer,
     )
 
@@ -223,6 +220,18 @@ def _calibrations(
             already_out=out_now(table, target, sample.rows, plan=plan),
             cost_ratio=plan.cost_ratio,
         )
+        for target, booster in boosters.items()
+    }
+
+
+def _contributions(
+    boosters: Mapping[str, FittedBooster], rows: Rows, names: list[str], *, plan: Plan
+) -> dict[str, dict[str, float]]:
+    if not plan.contribution_rows:
+        return {}
+    count, threads = plan.contribution_rows, plan.params.threads
+    return {
+        target: mean_contributions(booster, rows.matrix, names, rows=count, threads=threads)
         for target, booster in boosters.items()
     }
 

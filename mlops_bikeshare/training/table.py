@@ -33,7 +33,7 @@ class Plan:
     """How much to learn from, and how.
 
     `cost_ratio`: cost of a missed stockout over that of a false alarm. `with_peer`: train XGBoost
-    on the same rows as well.
+    on the same rows as well. `contribution_rows`: rows of the SHAP summary, 0 for none.
     """
 
     params: FitParams = field(default_factory=FitParams)
@@ -45,3 +45,4 @@ class Plan:
     out_at_or_below: int = OUT_AT_OR_BELOW
     cost_ratio: float = 4.0
     with_peer: bool = False
+    contribution_rows: int = 100
