@@ -87,8 +87,8 @@ class Track:
         return valid
 
     @cached_property
-    def _filled(self) -> Seconds:
-        return np.where(self._valid, self._counts, 0).astype(np.int64)
+    def _filled(self) -> Counts:
+        return np.where(self._valid, self._counts, np.int16(0))
 
     @cached_property
     def _known(self) -> Seconds:
@@ -100,19 +100,19 @@ class Track:
 
     @cached_property
     def _squares(self) -> Seconds:
-        return running(self._filled**2)
+        return running(np.square(self._filled, dtype=np.int64))
 
     @cached_property
-    def _steps(self) -> Seconds:
+    def _steps(self) -> Counts:
         return steps(self._counts)
 
     @cached_property
     def _rises(self) -> Seconds:
-        return running(self._steps.clip(min=0))
+        return running(np.maximum(self._steps, 0))
 
     @cached_property
     def _falls(self) -> Seconds:
-        return running((-self._steps).clip(min=0))
+        return running(np.maximum(-self._steps, 0))
 
     @cached_property
     def _pairs(self) -> Seconds:
@@ -145,7 +145,7 @@ class Track:
         return self._extremes[highest, span]
 
 
-def running(values: npt.NDArray[np.int64] | npt.NDArray[np.bool_]) -> Seconds:
+def running(values: npt.NDArray[np.integer] | npt.NDArray[np.bool_]) -> Seconds:
     """Cumulative sum along the slots, with a leading zero."""
     out = np.zeros((len(values) + 1, *values.shape[1:]), dtype=np.int64)
     # Row by row is two to nine times as fast as np.cumsum down the columns.
@@ -161,11 +161,16 @@ def paired(counts: Counts) -> npt.NDArray[np.bool_]:
     return both
 
 
-def steps(counts: Counts) -> npt.NDArray[np.int64]:
+def steps(counts: Counts) -> Counts:
     """Change from the slot before, 0 where either is missing."""
-    change = np.zeros(counts.shape, dtype=np.int64)
-    change[1:] = np.where(paired(counts)[1:], counts[1:].astype(np.int64) - counts[:-1], 0)
+    change = np.zeros(counts.shape, dtype=np.int16)
+    change[1:] = np.where(paired(counts)[1:], counts[1:] - counts[:-1], np.int16(0))
     return change
+
+
+def share(part: Values, whole: Values) -> Values:
+    """Part over whole; NaN where the whole is not above 0."""
+    return np.where(whole > 0, part / np.where(whole > 0, whole, 1), np.nan)
 
 
 def _ratio(numerator: Seconds, denominator: Seconds) -> Values:
