@@ -52,8 +52,8 @@ class TrainingSettings:
     """How much to train on, and how."""
 
     max_rows: Annotated[int, "most (station, dt) rows per training; more are sampled"] = 800_000
-    rounds: Annotated[int, "most trees per target; early stopping takes fewer"] = 600
-    learning_rate: Annotated[float, "how much each tree may correct"] = 0.05
+    rounds: Annotated[int, "most trees per target; early stopping takes fewer"] = 400
+    learning_rate: Annotated[float, "how much each tree may correct"] = 0.1
     leaves: Annotated[int, "most leaves of a tree"] = 31
     threads: Annotated[int, "threads of LightGBM in training; serving always uses one"] = 2
     seed: Annotated[

@@ -197,14 +197,16 @@ def _scatter(
     slot_s = start_s + flat // max(shape[1], 1) * SLOT_S
     reported = np.minimum(_reported(frame), slot_s)
     values = (bikes, docks, renting, returning, reported)
-    order = _newest_last(frame, flat, values)
+    observed = np.zeros(shape, dtype=bool)
+    observed.reshape(-1)[flat] = True
+    # Only where a place is written twice does it matter in what order.
+    once = np.count_nonzero(observed) == len(flat)
+    order = slice(None) if once else _newest_last(frame, values)
     empty = (MISSING, MISSING, False, False, MISSING)
     arrays = [
         _placed(value, at=flat, order=order, shape=shape, empty=nothing)
         for value, nothing in zip(values, empty, strict=True)
     ]
-    observed = np.zeros(shape, dtype=bool)
-    observed.reshape(-1)[flat] = True
     return (*arrays, observed)
 
 
@@ -221,12 +223,8 @@ def _placed(
     return out
 
 
-def _newest_last(
-    frame: pd.DataFrame, flat: Seconds, values: tuple[npt.NDArray[Any], ...]
-) -> Seconds | slice:
+def _newest_last(frame: pd.DataFrame, values: tuple[npt.NDArray[Any], ...]) -> Seconds:
     """Order in which the newest document is written last, so that row order does not matter."""
-    if not len(flat) or np.bincount(flat).max() < 2:  # noqa: PLR2004 - a place written twice
-        return slice(None)
     fetched, observed = (_milliseconds(frame[name]) for name in ("fetched_at", "observed_at"))
     return np.lexsort((*values, fetched, observed))
 

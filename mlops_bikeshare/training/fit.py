@@ -32,10 +32,10 @@ Progress = Callable[[str, int, int], None]
 class FitParams:
     """What LightGBM is told; the defaults suit half a million rows of some ninety features."""
 
-    rounds: int = 600
+    rounds: int = 400
     early_stopping: int = 30
     leaves: int = 31
-    learning_rate: float = 0.05
+    learning_rate: float = 0.1
     feature_fraction: float = 0.4
     lambda_l2: float = 1.0
     seed: int = 0
