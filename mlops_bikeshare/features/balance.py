@@ -30,15 +30,16 @@ _HOUR_SLOTS = 3600 // SLOT_S
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """A count of a station; `sign`: what a bike that comes in does to it."""
+    """A count of a station; `out`: being without; `sign`: what a bike that comes in does to it."""
 
     name: str
+    out: str
     track: Callable[[Block], Track]
     sign: int
 
 
-BIKES = Side("bikes", lambda block: block.bikes, 1)
-DOCKS = Side("docks", lambda block: block.docks, -1)
+BIKES = Side("bikes", "bikeout", lambda block: block.bikes, 1)
+DOCKS = Side("docks", "dockout", lambda block: block.docks, -1)
 SIDES = (BIKES, DOCKS)
 
 

@@ -190,7 +190,7 @@ FEATURES: tuple[Feature, ...] = (
     *(feature for side in SIDES for feature in _expected(side)),
     *(_near(side.name, "1", f"{side.name} at dt", _now(side)) for side in SIDES),
     _near("fill", "1", "utilisation", balance.utilisation),
-    *(_near(f"{side.name[:-1]}out", "1", f"out of {side.name}", _out(side)) for side in SIDES),
+    *(_near(side.out, "1", f"out of {side.name}", _out(side)) for side in SIDES),
     _near("bikes_in_30", "1", "bikes in, last 30 min", _rolling(BIKES, "gained", 30)),
     _near("bikes_out_30", "1", "bikes out, last 30 min", _rolling(BIKES, "lost", 30)),
     _near("bikes_net_60", "1", "bikes in less out, last 60 min", _rolling(BIKES, "net", 60)),
@@ -210,7 +210,7 @@ FEATURES: tuple[Feature, ...] = (
     _city("network_fill", "1", "bikes / (bikes + docks) of the city", network.fill),
     *(
         _city(
-            f"network_{side.name[:-1]}out",
+            f"network_{side.out}",
             "1",
             f"share of stations out of {side.name}",
             partial(network.out, track=side.track),

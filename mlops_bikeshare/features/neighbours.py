@@ -43,12 +43,6 @@ class Neighbours:
             mean_km[placed] = _kilometres(chord).mean(axis=1)
         return cls(places, mean_km)
 
-    def total(self, values: Values) -> Values:
-        """Sum over the neighbours whose value is known; (times, stations), NaN where none is."""
-        known = ~np.isnan(values)
-        total, count = (self._summed(part) for part in (np.where(known, values, 0), known))
-        return np.where(count > 0, total, np.nan)
-
     def mean(self, values: Values) -> Values:
         """Mean over the neighbours whose value is known; (times, stations), NaN where none is."""
         known = ~np.isnan(values)
