@@ -1,53 +1,61 @@
-from datetime import date, timedelta
+from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
 from mlops_bikeshare.backends import Workspace, open_workspace
 from mlops_bikeshare.domain.city import City
-from mlops_bikeshare.domain.tables import STATION_INFORMATION_RAW
-from mlops_bikeshare.domain.windows import Window, stamp
-from mlops_bikeshare.flows import features, infer, ingest
+from mlops_bikeshare.domain.errors import InputError
+from mlops_bikeshare.domain.tables import PROFILES
+from mlops_bikeshare.domain.windows import Window
+from mlops_bikeshare.flows import features, ingest
 from mlops_bikeshare.settings import Settings
 from mlops_bikeshare.sources.simulator.simulate import simulate
 
 CITY = City(name="nowhere", timezone="America/Toronto", country="CA")
-LAST = date(2025, 6, 4)
+FIRST, SECOND, THIRD = "2025-06-02..2025-06-03", "2025-06-03..2025-06-04", "2025-06-04..2025-06-05"
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("recorded")
+@pytest.fixture
+def imported(tmp_path: Path) -> Callable[..., Workspace]:
+    """A workspace with the given days of a simulated recording."""
+    folder = tmp_path / "recording"
     made = simulate(stations=10, days=3, seed=3, start=date(2025, 6, 2), timezone=CITY.timezone)
     made.write(folder)
-    return folder
+
+    def days(*windows: str) -> Workspace:
+        ws = open_workspace(Settings(root=tmp_path, cities={CITY.name: CITY}), simulated=True)
+        for window in windows:
+            parsed = Window.parse(window, key="--window")
+            ingest.import_recording(ws, CITY, folder, window=parsed)
+        return ws
+
+    return days
 
 
-def imported(folder: Path, root: Path) -> Workspace:
-    ws = open_workspace(Settings(root=root, cities={CITY.name: CITY}), simulated=True)
-    ingest.import_recording(ws, CITY, folder)
-    return ws
+def test_a_window_that_leaves_out_an_earlier_day_is_refused(
+    imported: Callable[..., Workspace],
+) -> None:
+    ws = imported(FIRST, SECOND)
+
+    with pytest.raises(InputError, match="features of 2025-06-02 are not built"):
+        features.build(ws, CITY, window=Window.parse(SECOND, key="--window"))
+    assert ws.lake.days(PROFILES, city=CITY.name) == []
 
 
-def test_a_list_read_during_a_day_counts_from_the_next_day_on(folder: Path, tmp_path: Path) -> None:
-    quiet, noisy = (imported(folder, tmp_path / name) for name in ("quiet", "noisy"))
-    noon = Window.day(LAST).start + timedelta(hours=12)
-    known = features.station_list(noisy, CITY)
-    turned = known.assign(
-        fetched_at=pd.Timestamp(noon).as_unit("ms"),
-        capacity=known["capacity"] + 1,
-        lat=known["lat"].to_numpy()[::-1],
-    )
-    noisy.lake.write(STATION_INFORMATION_RAW, turned, city=CITY.name, name=stamp(noon))
-    for ws in (quiet, noisy):
-        features.build(ws, CITY)
-    one, other = (ws.lake.read(features.OFFLINE, city=CITY.name) for ws in (quiet, noisy))
-    assert len(one) > 0
-    pd.testing.assert_frame_equal(one, other)
+def test_a_day_that_comes_after_its_later_days_were_built_is_refused(
+    imported: Callable[..., Workspace],
+) -> None:
+    features.build(imported(SECOND, THIRD), CITY)
 
-    dt = noon + timedelta(hours=1)
-    stored = one[one["dt"] == pd.Timestamp(dt)].reset_index(drop=True)
-    pd.testing.assert_frame_equal(infer.online_features(noisy, CITY, dt), stored)
-    tomorrow = features.station_list(noisy, CITY, day=LAST + timedelta(days=1))
-    assert tomorrow["capacity"].tolist() == turned["capacity"].tolist()
+    with pytest.raises(InputError, match="2025-06-02 came into the lake after"):
+        features.build(imported(FIRST), CITY)
+
+
+def test_days_that_follow_are_added_to_what_is_there(imported: Callable[..., Workspace]) -> None:
+    features.build(imported(FIRST, SECOND), CITY)
+
+    done = features.build(imported(THIRD), CITY)
+
+    assert (done.days_written, done.days_there) == (1, 2)
