@@ -186,7 +186,7 @@ def test_a_station_list_of_another_city_is_refused(folder: Path) -> None:
     path = folder / STATIONS
     pd.read_parquet(path).assign(station_id=["A", "B"]).to_parquet(path)
 
-    with pytest.raises(SourceError, match="'007'.* such as 'A'; expected at least one station in"):
+    with pytest.raises(SourceError, match=r"'007'.* such as 'A'; expected at least one station in"):
         open_recording(folder)
 
 
