@@ -1,13 +1,13 @@
 """Commands that prove: backtest and verify-features, for any recording, configured or not."""
 
 import os
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mlops_bikeshare.cli import given, screen
+from mlops_bikeshare.domain.bounds import COUNTRY
 from mlops_bikeshare.domain.errors import InputError
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ Folder = Annotated[Path, typer.Option("--recording", help="Folder of a recording
 CityName = Annotated[str, typer.Option("--city", help="Name of the city; need not be configured.")]
 Zone = Annotated[str | None, typer.Option("--timezone", help="IANA name; default: configured.")]
 Country = Annotated[str | None, typer.Option("--country", help="ISO 3166 code, for holidays.")]
-_COUNTRY = re.compile(r"[A-Z]{2}")
 
 
 def backtest(
@@ -112,7 +111,7 @@ def city_of(
     if known is None and not (timezone and country):
         msg = f"city {name!r} is not configured: give --timezone and --country"
         raise InputError(f"{msg} (for example --timezone America/New_York --country US)")
-    if country is not None and not _COUNTRY.fullmatch(country):
+    if country is not None and not COUNTRY.holds(country):
         raise InputError(f"--country {country!r}: expected an ISO 3166 code such as US")
     flags = {"timezone": timezone, "country": country}
     changes = {key: value for key, value in flags.items() if value}
