@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mlops_bikeshare.cli import given, screen
+from mlops_bikeshare.cli.given import AsJson
 from mlops_bikeshare.domain.bounds import COUNTRY
 from mlops_bikeshare.domain.errors import InputError
 
@@ -33,6 +34,7 @@ def backtest(
     folds: Annotated[int, typer.Option(min=1, help="Rolling-origin tests, back in time.")] = 1,
     threads: Annotated[int | None, typer.Option(min=1, help="Of LightGBM.")] = None,
     report: Annotated[Path | None, typer.Option(help="Write the figures as JSON.")] = None,
+    json_: AsJson = False,
 ) -> None:
     """Train and test on a recording: model against persistence, climatology and their blend."""
     from mlops_bikeshare.domain.windows import Window
@@ -63,7 +65,7 @@ def backtest(
     )
     if report is not None:
         backtest_report.write(done, report)
-    screen.say(backtest_report.table(done))
+    screen.show(done, backtest_report.table(done), as_json=json_)
 
 
 def verify_features(
@@ -75,8 +77,10 @@ def verify_features(
     country: Country = None,
     day: Annotated[str | None, typer.Option(help="UTC day; default: one in the middle.")] = None,
     times: Annotated[int, typer.Option(min=1, help="Decision times to sample.")] = 6,
+    json_: AsJson = False,
 ) -> None:
     """Prove on your own data that features know no future: exit 1 when a proof fails."""
+    from mlops_bikeshare.domain.reports import to_json
     from mlops_bikeshare.flows import verify as flow
 
     settings = _settings()
@@ -94,7 +98,8 @@ def verify_features(
         polls, chosen = flow.stored(ws, where, day=day)
         stations = flow.stations_of(ws, where)
     done = flow.verify(polls, where, chosen, stations, times=times, track=screen.track())
-    screen.say(flow.summary(done))
+    shown = {"holds": done.holds, **to_json(done)}
+    screen.show(shown, flow.summary(done), as_json=json_)
     if not done.holds:
         raise typer.Exit(1)
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LATEST_S = 1 << 34  # the year 2514: larger than any time that is meant
-_KINDS = {"int16": "Int16", "float64": "float64"}
+_KINDS: dict[str, Any] = {"int16": "Int16", "float64": "float64"}
 
 
 def number(path: Path, frame: "pd.DataFrame", column: Column) -> "pd.Series[Any]":

@@ -142,6 +142,8 @@ def test_a_refusal_ends_with_1_and_a_password_is_never_shown() -> None:
     assert explain(Refused("no\n pass")) == ("no pass", 1)
     said = explain(SettingsError("https://me:secret@host/x does not answer"))
     assert said == ("https://***@host/x does not answer", 2)
+    odd = explain(SettingsError("no answer from postgresql://u:p@ss/wo@rd@db:5432/x"))
+    assert odd == ("no answer from postgresql://***@db:5432/x", 2)
 
 
 def test_what_nobody_foresaw_is_left_to_the_traceback() -> None:

@@ -1,5 +1,6 @@
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -170,7 +171,7 @@ NAIVE = [at.tz_localize(None) for at in minutes(0, 5)]
     ],
 )
 def test_a_malformed_column_is_named_with_its_file_and_what_was_expected(
-    folder: Path, file: str, change: dict[str, list[object]], complaint: str
+    folder: Path, file: str, change: dict[str, Any], complaint: str
 ) -> None:
     pd.DataFrame({"poll_at": minutes(0, 5), "fetched_at": minutes(0, 5), "ok": True}).to_parquet(
         folder / POLLS
@@ -192,11 +193,12 @@ def test_a_station_list_of_another_city_is_refused(folder: Path) -> None:
 
 def test_what_may_be_unknown_stays_unknown(folder: Path) -> None:
     path = folder / STATIONS
-    unknown = {"capacity": None, "lat": None, "lon": [None, -71.0]}
+    unknown: dict[str, Any] = {"capacity": None, "lat": None, "lon": [None, -71.0]}
     pd.read_parquet(path).assign(**unknown).to_parquet(path)
     path = folder / STATUS
-    pd.read_parquet(path).assign(is_renting=[True, True, None]).to_parquet(path)
-    failed = {"poll_at": minutes(0), "fetched_at": pd.array([None], dtype="M8[us, UTC]")}
+    gaps: dict[str, Any] = {"is_renting": [True, True, None]}
+    pd.read_parquet(path).assign(**gaps).to_parquet(path)
+    failed = {"poll_at": minutes(0), "fetched_at": pd.to_datetime([""], utc=True)}
     pd.DataFrame({**failed, "ok": [False]}).to_parquet(folder / POLLS)
 
     recording = open_recording(folder)
