@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -19,7 +19,7 @@ from mlops_bikeshare import cli
 def test_an_empty_parameter_is_not_given_and_a_switch_is_true_or_false(
     arguments: list[str], given: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ran: list[Sequence[str]] = []
+    ran: list[Any] = []
     monkeypatch.setattr(cli, "main", ran.append)
 
     with pytest.raises(SystemExit):
