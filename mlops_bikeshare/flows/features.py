@@ -55,7 +55,10 @@ def _told(done: Built) -> Told:
 def build(
     ws: Workspace, city: City, *, window: Window | None = None, track: Track = silent
 ) -> Built:
-    """Build every whole day of `window` (default: all) that is over and not there yet."""
+    """Build every whole day of `window` (default: all) that is over and not there yet.
+
+    InputError when a day before them would be left out of what later days know.
+    """
     days = _whole_days(ws, city, window)
     stations = station_list(ws, city)
     state = profiles_for(ws, city, days[0])
@@ -105,12 +108,31 @@ def known_at(ws: Workspace, city: City, at: datetime) -> "pd.DataFrame":
 def _whole_days(ws: Workspace, city: City, window: Window | None) -> list[date]:
     there = ws.lake.days(STATION_STATUS, city=city.name)
     over = [day for day in there if Window.day(day).end <= _limit(ws)]
+    _check_order(ws, city, over, window)
     days = [day for day in over if window is None or Window.day(day).start in window]
     if not days:
         span = f"; the lake holds {there[0]}..{there[-1]}" if there else ""
         msg = f"no whole day of {city.name} in {window or 'the lake'}{span}"
         raise InputError(f"{msg}; run `bikeshare ingest --city {city.name}` first")
     return days
+
+
+def _check_order(ws: Workspace, city: City, days: list[date], window: Window | None) -> None:
+    """Profiles hold every day before; a day that comes late would be missing from them for good."""
+    built = [day - timedelta(days=1) for day in ws.lake.days(PROFILES, city=city.name)]
+    new = [day for day in days if day not in built]
+    left_out = [d for d in new if window is not None and Window.day(d).end <= window.start]
+    if left_out:
+        msg = (
+            f"{city.name}: the features of {left_out[0]} are not built, and those of {window} know"
+        )
+        raise InputError(f"{msg} every day before; build them first: `bikeshare features`")
+    if built and new and new[0] < built[-1]:
+        msg = (
+            f"{city.name}: {new[0]} came into the lake after the features of {built[-1]} were built"
+        )
+        msg = f"{msg}, which know every day before; delete features/*/city={city.name} in the lake"
+        raise InputError(f"{msg}, then `bikeshare features` builds all")
 
 
 def _limit(ws: Workspace) -> datetime:
