@@ -105,18 +105,11 @@ def test_a_misspelt_command_would_be_found(words: list[str]) -> None:
         CHECKS[words[0]](words[1:])
 
 
-@pytest.mark.parametrize("target", ["help", "status"])
-def test_the_light_ones_run(target: str) -> None:
-    done = subprocess.run(
-        ["make", "-n", target] if target == "status" else ["make", target],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def test_the_list_of_targets_runs_without_an_environment_and_names_them() -> None:
+    done = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=False)
 
     assert done.returncode == 0, done.stderr
-    assert "status" in done.stdout
+    assert all(f"  make {name} " in done.stdout for name in COMMANDS)
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))
