@@ -24,9 +24,9 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def made(home: Path, workspace: str) -> None:
+def made(home: Path, workspace: str, *, data: bool = False) -> None:
     folder = home / "var" / workspace
-    folder.mkdir(parents=True)
+    (folder / "lake" if data else folder).mkdir(parents=True)
     (folder / "workspace.json").write_text('{"clock": "simulated", "now": "2025-06-23T00:00:00Z"}')
 
 
@@ -64,6 +64,7 @@ def test_status_of_an_empty_workspace_is_honest_in_json_too(
         ([], {}, {}, "main"),
         (["demo"], {}, {}, "demo"),
         (["demo", "main"], {}, {}, "main"),
+        (["demo", "an empty main"], {}, {}, "demo"),
         (["demo"], {"BIKESHARE_WORKSPACE": "other"}, {}, "other"),
         (["demo"], {}, {"workspace": "main"}, "main"),
     ],
@@ -72,7 +73,7 @@ def test_the_demo_is_looked_at_while_there_is_nothing_else_and_nothing_was_named
     home: Path, there: list[str], environ: dict[str, str], flags: dict[str, str], looked: str
 ) -> None:
     for name in there:
-        made(home, name)
+        made(home, name.removeprefix("an empty "), data="empty" not in name)
 
     chosen, why = looked_at(load(home, environ, flags))
 
