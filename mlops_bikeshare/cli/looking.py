@@ -58,7 +58,7 @@ def mlflow_ui(port: Port = MLFLOW_PORT) -> None:
         msg = f"nothing was tracked in {chosen.mlflow_home / 'mlflow.db'} yet"
         raise SettingsError(f"{msg}; run `make demo`, or `bikeshare train` on a city of yours")
     _free(port)
-    screen.say(f"MLflow of {_where(chosen.workspace, why)}: http://127.0.0.1:{port}")
+    screen.say(f"MLflow of {_where(chosen.workspace, why)}: http://127.0.0.1:{port}/#/experiments")
     command = [sys.executable, "-m", "mlflow", "ui"]
     command += ["--artifacts-destination", str(chosen.mlflow_home / "mlartifacts")]
     command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
