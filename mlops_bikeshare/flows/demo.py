@@ -5,8 +5,8 @@ from everything before the replayed day; neither model, calibration nor profile 
 workspace is always `demo`, and is made anew.
 
 Output   the report as a dict, also `report.json` and `report.html` in the workspace.
-Raises   SourceError or InputError for a recording that is missing, malformed or too short, Refused when
-         the first champion is not good enough to serve at all.
+Raises   SourceError or InputError for a recording that is missing, malformed or too short,
+         Refused when the first champion is not good enough to serve at all.
 """
 
 import dataclasses
