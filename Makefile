@@ -11,7 +11,7 @@ city := $(if $(CITY),--city $(CITY),)
 
 .PHONY: screenshots help setup lock demo test test-all check bench serve stop clean \
 	ingest features train deploy infer monitor gate promote rollback \
-	status doctor dashboard mlflow-ui docs backtest verify-features
+	status doctor dashboard mlflow-ui docs backtest verify-features replay-feed
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,7 +58,7 @@ screenshots: setup ## take the pictures of the documents (after make demo; needs
 bench: setup ## measure, print a table, write var/bench.json
 	@$(BIN)/python -m tests.bench $(ARGS)
 
-docs: setup ## generate docs/commands.md and docs/settings.md
+docs: setup ## generate docs/commands.md, docs/settings.md and docs/data_dictionary.md
 	@$(BIN)/python -m mlops_bikeshare.cli.reference docs
 
 status: setup ## one screen: what the workspace holds and does, and what to type next
@@ -81,6 +81,9 @@ stop: setup ## stop it
 
 ingest: setup ## read a recording into the lake: make ingest ARGS="--recording DIR" CITY=boston
 	@$(BIN)/bikeshare ingest $(city) $(ARGS)
+
+replay-feed: setup ## serve a recording as a live feed: make replay-feed ARGS="--recording DIR --speed 60"
+	@$(BIN)/bikeshare replay-feed $(city) $(ARGS)
 
 features: setup ## build the features of the days in the lake
 	@$(BIN)/bikeshare features $(city) $(ARGS)

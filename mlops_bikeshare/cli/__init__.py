@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mlops_bikeshare.cli import data, given, hosting, looking, operation, proving, screen
+from mlops_bikeshare.cli import data, feeding, given, hosting, looking, operation, proving, screen
 from mlops_bikeshare.cli.failures import BAD_INPUT, INTERRUPTED, explain
 from mlops_bikeshare.cli.given import examples
 from mlops_bikeshare.cli.screen import LogFormat, LogLevel
@@ -133,6 +133,12 @@ _add(
     hosting.serve,
     "bikeshare serve --background",
     "bikeshare --workspace demo serve --port 0 --replay-clock",
+)
+_add(
+    feeding.replay_feed,
+    "bikeshare replay-feed --recording ../recordings/boston --speed 60",
+    "bikeshare replay-feed --recording ../recordings/boston --gbfs 3.0 --fault html",
+    name="replay-feed",
 )
 _add(hosting.stop, "bikeshare stop", "bikeshare --workspace demo stop")
 

@@ -10,6 +10,7 @@ import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from mlops_bikeshare.domain.contract import conforms
 from mlops_bikeshare.domain.errors import TableError
 from mlops_bikeshare.domain.tables import (
     STATION,
@@ -28,10 +29,17 @@ _PACKED = {"int16", "int32", "int64", "timestamp"}
 
 def validate(table: Table, frame: "pd.DataFrame") -> "pd.DataFrame":
     """The frame in the table's column order; TableError names columns, rules and a few rows."""
-    import pandera.errors
-
     check_columns(table, frame)
     ordered = frame[table.names]
+    if not conforms(table, ordered):
+        _explain(table, ordered)
+    return ordered
+
+
+def _explain(table: Table, ordered: "pd.DataFrame") -> None:
+    """Let Pandera say what is wrong."""
+    import pandera.errors
+
     try:
         pandera_schema(table).validate(ordered, lazy=True)
     except pandera.errors.SchemaErrors as error:
@@ -39,7 +47,6 @@ def validate(table: Table, frame: "pd.DataFrame") -> "pd.DataFrame":
         first = cases[["column", "check", "failure_case"]].head(5).to_dict("records")
         msg = f"table {table.name}: {len(cases)} values break the contract, such as {first}"
         raise TableError(msg) from None
-    return ordered
 
 
 def encode(table: Table, frame: "pd.DataFrame") -> bytes:
