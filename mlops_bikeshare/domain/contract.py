@@ -4,10 +4,12 @@ Input    a frame with the columns of a table, in order.
 Output   True only if the Pandera schema of the table would accept it: every required value there,
          every number in its bounds, no key twice. False says "perhaps not": ask Pandera, which
          names columns, rules and rows.
-Method   one vectorised pass per column; 2,400 rows take a thirtieth of Pandera's time.
+Method   one vectorised pass per column; a poll costs a fraction of what Pandera takes.
 """
 
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from mlops_bikeshare.domain.tables import Column, Table
 
@@ -27,26 +29,36 @@ def conforms(table: Table, frame: "pd.DataFrame") -> bool:
 
 
 def _kept(column: Column, values: "pd.Series[Any]") -> bool:
-    if not column.nullable and values.isna().any():
+    array = values.array
+    if not column.nullable and np.any(array.isna()):
         return False
-    return not _outside(column, values)
+    if column.low is None and column.high is None:
+        return True
+    return _inside(column, values)
 
 
-def _outside(column: Column, values: "pd.Series[Any]") -> bool:
-    """Whether a known value lies outside the bounds; NaN and null lie nowhere."""
-    low = column.low is not None and bool((values < column.low).any())
-    high = column.high is not None and bool((values > column.high).any())
-    return low or high
+def _inside(column: Column, values: "pd.Series[Any]") -> bool:
+    """Whether every known value lies in the bounds; NaN and null lie nowhere."""
+    if values.dtype == object:
+        return False
+    numbers = values.array.to_numpy(dtype=np.float64, na_value=np.nan)
+    # fmin and fmax pass over NaN, unlike min and max.
+    low, high = np.fmin.reduce(numbers, initial=np.inf), np.fmax.reduce(numbers, initial=-np.inf)
+    return bool(
+        (column.low is None or low >= column.low) and (column.high is None or high <= column.high)
+    )
 
 
 def _unique(table: Table, frame: "pd.DataFrame") -> bool:
     """Whether no key comes twice; parts of the key that never change are left out."""
-    key = [name for name in table.key if len(frame) and not _constant(frame[name])]
-    if not key:
-        return len(frame) <= 1
-    return not frame.duplicated(key).any()
+    key = [name for name in table.key if not _constant(frame[name])]
+    if len(key) == 1:
+        return bool(frame[key[0]].is_unique)
+    return len(frame) <= 1 if not key else not frame.duplicated(key).any()
 
 
 def _constant(values: "pd.Series[Any]") -> bool:
-    first = values.iloc[0]
-    return bool(first == first) and bool((values == first).all())  # noqa: PLR0124 - NaN is unequal
+    """Whether a column holds one known value; told from its ends first, which mostly differ."""
+    if values.empty or values.isna().iloc[0] or values.iloc[0] != values.iloc[-1]:
+        return False
+    return bool((values == values.iloc[0]).all())

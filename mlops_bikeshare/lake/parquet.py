@@ -56,11 +56,11 @@ def encode(table: Table, frame: "pd.DataFrame") -> bytes:
 
     by_station = table.key[0] == STATION.name
     order = [STATION.name, table.partition_by] if by_station else [table.partition_by]
-    ordered = frame.sort_values(order, kind="stable")
     schema = arrow_schema(table)
     try:
-        columns = [_column(ordered[field.name], field.type) for field in schema]
+        columns = [_column(frame[field.name], field.type) for field in schema]
         rows = pa.Table.from_arrays(columns, schema=schema)
+        rows = rows.sort_by([(name, "ascending") for name in order])
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise TableError(f"table {table.name}: {error}") from None
     sink = io.BytesIO()

@@ -83,21 +83,22 @@ def status_rows(
 ) -> Rows:
     """Rows of station_status; `electric` holds the vehicle types that are electric, if known."""
     objects, places, others = _objects(stations)
-    ids = values.ids([station.get("station_id") for station in objects])
+    told = _columns(objects, ("station_id", *_COUNTS, *_ALSO.values(), *_FLAGS, "last_reported"))
+    ids = values.ids(told["station_id"])
     faults = [_unnamed(ids)]
-    counts = {name: values.counts(_given(objects, name)) for name in _COUNTS}
-    flags = {name: values.flags([s.get(name) for s in objects]) for name in _FLAGS}
+    counts = {name: values.counts(_given(told, name)) for name in _COUNTS}
+    flags = {name: values.flags(told[name]) for name in _FLAGS}
     for name, column in counts.items():
         faults.append(_out_of_bounds(_column(STATION_STATUS_RAW, name), column))
     for name, flag in flags.items():
         faults.append(_Fault(flag == values.WRONG, name, "true or false"))
     good = ~np.logical_or.reduce([fault.broken for fault in faults])
-    reported = _trusted(values.times([s.get("last_reported") for s in objects]), fetched_at)
+    reported = _trusted(values.times(told["last_reported"]), fetched_at)
     kept, repeated = _newest(ids, reported, good)
     counts["num_ebikes_available"] = ebikes(objects, electric)
+    observed_at = observed_at or _newest_report(reported, kept, fetched_at)
     frame = _status_frame(ids, counts, flags, reported, kept)
-    frame["observed_at"] = _stamp(observed_at or _newest_report(reported, kept, fetched_at))
-    frame["fetched_at"] = _stamp(fetched_at)
+    frame = frame.assign(observed_at=_stamp(observed_at), fetched_at=_stamp(fetched_at))
     refused = _refused("station_status", objects, places, faults, others, fetched_at)
     return Rows(good=frame[STATION_STATUS_RAW.names], refused=refused, repeated=repeated)
 
@@ -109,20 +110,21 @@ def information_rows(
     import pandas as pd
 
     objects, places, others = _objects(stations)
-    ids = values.ids([station.get("station_id") for station in objects])
-    lat, lon = (values.degrees([s.get(name) for s in objects]) for name in ("lat", "lon"))
+    told = _columns(objects, ("station_id", "name", "lat", "lon", "capacity"))
+    ids = values.ids(told["station_id"])
+    lat, lon = (values.degrees(told[name]) for name in ("lat", "lon"))
     nowhere = (lat == 0) & (lon == 0)
     lat, lon = (np.where(nowhere, np.nan, part) for part in (lat, lon))
-    numbers = {"lat": lat, "lon": lon, "capacity": values.counts(_given(objects, "capacity"))}
+    numbers = {"lat": lat, "lon": lon, "capacity": values.counts(told["capacity"])}
     faults = [_unnamed(ids)]
     for name, column in numbers.items():
         faults.append(_out_of_bounds(_column(STATION_INFORMATION_RAW, name), column))
     good = ~np.logical_or.reduce([fault.broken for fault in faults])
     kept, repeated = _newest(ids, np.full(len(ids), values.UNKNOWN_TIME), good)
-    named = values.names([s.get("name") for s in objects], language=language)
+    named = values.names(told["name"], language=language)
     frame = pd.DataFrame(
         {
-            "station_id": pd.array([ids[i] for i in kept], dtype="str"),
+            "station_id": _ids(ids, kept),
             "name": pd.array([named[i] for i in kept], dtype="str"),
             "lat": lat[kept],
             "lon": lon[kept],
@@ -144,12 +146,31 @@ def _objects(stations: Sequence[Any]) -> tuple[list[Any], list[int], list[tuple[
     return [station for _, station in kept], [place for place, _ in kept], others
 
 
-def _given(objects: Sequence[Any], name: str) -> list[Any]:
-    column = [station.get(name) for station in objects]
-    also = _ALSO.get(name)
-    if also is not None and None in column:
-        column = [s.get(also) if v is None else v for s, v in zip(objects, column, strict=True)]
-    return column
+def _columns(objects: Sequence[Any], names: Sequence[str]) -> dict[str, list[Any]]:
+    """The value of each name in each station, None where it is not given."""
+    given = [name for name in names if objects and name in objects[0]]
+    found: dict[str, list[Any]] = {}
+    if len(given) > 1:
+        try:  # stations that all say what the first one says, as they mostly do
+            columns = zip(*map(itemgetter(*given), objects), strict=True)
+            found = {name: list(column) for name, column in zip(given, columns, strict=True)}
+        except KeyError:
+            pass
+    missing = [name for name in names if name not in found]
+    said = set().union(*objects) if missing else set()
+    silent: list[Any] = [None] * len(objects)
+    return found | {
+        name: [station.get(name) for station in objects] if name in said else silent
+        for name in missing
+    }
+
+
+def _given(told: dict[str, list[Any]], name: str) -> list[Any]:
+    """A column, with what version 3 calls otherwise in the gaps."""
+    column, also = told[name], _ALSO.get(name)
+    if also is None or None not in column:
+        return column
+    return [a if v is None else v for v, a in zip(column, told[also], strict=True)]
 
 
 def _column(table: Table, name: str) -> Column:
@@ -209,11 +230,18 @@ def _status_frame(
 ) -> "pd.DataFrame":
     import pandas as pd
 
-    columns: dict[str, Any] = {"station_id": pd.array([ids[i] for i in kept], dtype="str")}
+    columns: dict[str, Any] = {"station_id": _ids(ids, kept)}
     columns |= {name: _integers(column[kept]) for name, column in counts.items()}
     columns |= {name: _booleans(flag[kept]) for name, flag in flags.items()}
     stamps = pd.Series(reported[kept].astype("M8[ms]")).dt.tz_localize("UTC")
     return pd.DataFrame({**columns, "last_reported": stamps})
+
+
+def _ids(ids: Sequence[str | None], kept: NDArray[np.int64]) -> Any:
+    import pandas as pd
+
+    chosen = ids if len(kept) == len(ids) else [ids[i] for i in kept]
+    return pd.array(np.array(chosen, dtype=object), dtype="str")
 
 
 def _integers(numbers: Floats) -> "pd.arrays.IntegerArray":
@@ -263,7 +291,7 @@ def _refused(
 
 
 def _reason(fault: _Fault, station: dict[str, Any]) -> str:
-    got = _given([station], fault.column)[0]
+    got = station.get(fault.column, station.get(_ALSO.get(fault.column, "")))
     written = "nothing" if got is None else _written(got)
     return f"{fault.column}: expected {fault.expected}, got {written[:_SHOWN]}"
 

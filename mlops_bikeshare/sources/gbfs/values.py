@@ -47,6 +47,11 @@ def degrees(values: list[Any]) -> Floats:
 
 def flags(values: list[Any]) -> NDArray[np.int8]:
     """Yes or no."""
+    kinds = set(map(type, values))
+    if kinds == {type(None)}:
+        return np.full(len(values), GIVEN_NOT, dtype=np.int8)
+    if kinds == {bool}:
+        return np.array(values, dtype=np.int8)
     try:
         return np.array([_FLAGS.get(value, WRONG) for value in values], dtype=np.int8)
     except TypeError:  # a list or an object, which has no hash
@@ -56,6 +61,9 @@ def flags(values: list[Any]) -> NDArray[np.int8]:
 
 def times(values: list[Any]) -> Times:
     """POSIX seconds (or milliseconds) and RFC 3339 texts; without an offset they are UTC."""
+    kinds = set(map(type, values))
+    if kinds == {int}:
+        return _posix(counts(values))
     texts = [i for i, value in enumerate(values) if isinstance(value, str) and not value.isdigit()]
     if len(texts) == len(values):
         return _texts(values)
@@ -70,6 +78,10 @@ def times(values: list[Any]) -> Times:
 
 def ids(values: list[Any]) -> list[str | None]:
     """Ids as text, zeros kept; whole numbers count, as some feeds write them."""
+    if set(map(type, values)) == {str} and "".join(values).isascii():
+        lengths = list(map(len, values))
+        if min(lengths) > 0 and max(lengths) <= _LONGEST_ID:
+            return list(values)
     return [_id(value) for value in values]
 
 
@@ -96,8 +108,11 @@ def writable(text: str) -> bool:
 
 
 def _numbers(values: list[Any], plain: set[type], careful: Any) -> Floats:
+    kinds = set(map(type, values))
+    if kinds == {type(None)}:
+        return np.full(len(values), np.nan)
     try:
-        if set(map(type, values)) <= plain:
+        if kinds <= plain:
             return np.array(values, dtype=np.float64)
     except OverflowError:
         pass
