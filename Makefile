@@ -11,7 +11,7 @@ city := $(if $(CITY),--city $(CITY),)
 
 .PHONY: screenshots help setup lock demo test test-all check bench serve stop clean \
 	ingest features train deploy infer monitor gate promote rollback \
-	status doctor dashboard mlflow-ui docs backtest verify-features replay-feed
+	status doctor dashboard mlflow-ui docs backtest verify-features replay-feed try live
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -81,6 +81,12 @@ stop: setup ## stop it
 
 ingest: setup ## read a recording into the lake: make ingest ARGS="--recording DIR" CITY=boston
 	@$(BIN)/bikeshare ingest $(city) $(ARGS)
+
+try: setup ## look at any GBFS feed: make try ARGS=https://.../gbfs.json
+	@$(BIN)/bikeshare try $(ARGS)
+
+live: setup ## poll, predict and judge until stopped: make live CITY=paris
+	@$(BIN)/bikeshare live $(city) $(ARGS)
 
 replay-feed: setup ## serve a recording as a live feed: make replay-feed ARGS="--recording DIR --speed 60"
 	@$(BIN)/bikeshare replay-feed $(city) $(ARGS)

@@ -135,6 +135,17 @@ _add(
     "bikeshare --workspace demo serve --port 0 --replay-clock",
 )
 _add(
+    feeding.try_feed,
+    "bikeshare try https://gbfs.bluebikes.com/gbfs/gbfs.json",
+    name="try",
+)
+_add(
+    feeding.live,
+    "bikeshare live --city boston --city nyc",
+    "bikeshare --workspace rehearsal live --city boston \\",
+    "    --url http://127.0.0.1:8300/gbfs.json --replay-clock",
+)
+_add(
     feeding.replay_feed,
     "bikeshare replay-feed --recording ../recordings/boston --speed 60",
     "bikeshare replay-feed --recording ../recordings/boston --gbfs 3.0 --fault html",

@@ -1,4 +1,4 @@
-"""Commands around feeds: replay-feed."""
+"""Commands around feeds: try, live, replay-feed."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from mlops_bikeshare.cli import screen
-from mlops_bikeshare.cli.given import CityName, settings
+from mlops_bikeshare.cli.given import AsJson, CityName, opened, settings
 
 
 def replay_feed(
@@ -53,3 +53,52 @@ def replay_feed(
             ready=lambda url, begin: screen.say(f"{url} from {begin:%F %H:%M} UTC, x{speed:g}"),
         )
     screen.say(f"{delivered} documents of station_status delivered")
+
+
+def try_feed(
+    url: Annotated[str, typer.Argument(help="Address of a gbfs.json.")], json_: AsJson = False
+) -> None:
+    """Look at any GBFS feed: a map of the risk now, and how to go on.
+
+    The poll is kept in the workspace `try`; nothing else is touched.
+    """
+    from mlops_bikeshare.flows import trying as flow
+
+    tried = flow.try_feed(settings(), url)
+    screen.show(tried, flow.summary(tried), as_json=json_)
+
+
+def live(
+    city: Annotated[
+        list[str] | None, typer.Option(help="City in bikeshare.toml; may be repeated.")
+    ] = None,
+    url: Annotated[
+        str | None, typer.Option(help="Address of its gbfs.json; default: the city's own.")
+    ] = None,
+    replay_clock: Annotated[
+        bool, typer.Option(help="Follow the clock of a replay-feed at --url.")
+    ] = False,
+    until: Annotated[str | None, typer.Option(help="UTC time at which to end.")] = None,
+    json_: AsJson = False,
+) -> None:
+    """Poll live feeds, predict every ten minutes, judge, build features; until stopped.
+
+    Ctrl-C or SIGTERM end it between two steps. Started again, it goes on.
+    """
+    from mlops_bikeshare.domain.windows import parse_time
+    from mlops_bikeshare.flows import live as flow
+    from mlops_bikeshare.flows import live_feed
+    from mlops_bikeshare.flows.stopping import asked_to_stop
+
+    names = city or [settings().default_city]
+    ws, _ = opened(names[0], simulated=replay_clock)
+    with asked_to_stop() as stop:
+        lived = live_feed.run(
+            ws,
+            names,
+            url=url,
+            replay_clock=replay_clock,
+            until=parse_time(until, key="--until") if until else None,
+            stop=stop,
+        )
+    screen.show(lived, flow.summary(lived), as_json=json_)

@@ -124,9 +124,9 @@ def _by_day(frame: "pd.DataFrame", column: str) -> "list[tuple[date, pd.DataFram
     """The rows of each UTC date; most objects have one, which costs next to nothing."""
     if frame.empty:
         return []
-    first, last = (end.date() for end in (frame[column].min(), frame[column].max()))
-    if first == last:
-        return [(first, frame)]
+    days = frame[column].to_numpy(dtype="datetime64[D]")
+    if (days == days[0]).all():
+        return [(days[0].item(), frame)]
     return list(frame.groupby(frame[column].dt.date, sort=True))
 
 

@@ -30,7 +30,7 @@ _PACKED = {"int16", "int32", "int64", "timestamp"}
 def validate(table: Table, frame: "pd.DataFrame") -> "pd.DataFrame":
     """The frame in the table's column order; TableError names columns, rules and a few rows."""
     check_columns(table, frame)
-    ordered = frame[table.names]
+    ordered = frame if list(frame.columns) == table.names else frame[table.names]
     if not conforms(table, ordered):
         _explain(table, ordered)
     return ordered
@@ -79,7 +79,7 @@ def _column(values: "pd.Series[Any]", kind: "pa.DataType") -> "pa.Array":
 
     if pa.types.is_timestamp(kind):
         # pyarrow asks pandas for aware times in a way that pandas is about to change.
-        return pa.array(values.dt.tz_convert(None).to_numpy(), type=kind)
+        return pa.array(values.to_numpy(dtype="datetime64[ms]"), type=kind)
     return pa.array(values, type=kind, from_pandas=True)
 
 

@@ -97,10 +97,10 @@ def status_rows(
     kept, repeated = _newest(ids, reported, good)
     counts["num_ebikes_available"] = ebikes(objects, electric)
     observed_at = observed_at or _newest_report(reported, kept, fetched_at)
-    frame = _status_frame(ids, counts, flags, reported, kept)
-    frame = frame.assign(observed_at=_stamp(observed_at), fetched_at=_stamp(fetched_at))
+    at = {"observed_at": _stamp(observed_at), "fetched_at": _stamp(fetched_at)}
+    frame = _status_frame(ids, counts, flags, reported, kept, at)
     refused = _refused("station_status", objects, places, faults, others, fetched_at)
-    return Rows(good=frame[STATION_STATUS_RAW.names], refused=refused, repeated=repeated)
+    return Rows(good=frame, refused=refused, repeated=repeated)
 
 
 def information_rows(
@@ -227,6 +227,7 @@ def _status_frame(
     flags: dict[str, NDArray[np.int8]],
     reported: Times,
     kept: NDArray[np.int64],
+    at: dict[str, Any],
 ) -> "pd.DataFrame":
     import pandas as pd
 
@@ -234,7 +235,8 @@ def _status_frame(
     columns |= {name: _integers(column[kept]) for name, column in counts.items()}
     columns |= {name: _booleans(flag[kept]) for name, flag in flags.items()}
     stamps = pd.Series(reported[kept].astype("M8[ms]")).dt.tz_localize("UTC")
-    return pd.DataFrame({**columns, "last_reported": stamps})
+    columns |= {"last_reported": stamps, **at}
+    return pd.DataFrame({name: columns[name] for name in STATION_STATUS_RAW.names})
 
 
 def _ids(ids: Sequence[str | None], kept: NDArray[np.int64]) -> Any:

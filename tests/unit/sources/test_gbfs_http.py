@@ -19,7 +19,7 @@ from mlops_bikeshare.sources.gbfs.faults import KINDS, UNDELIVERED, Faults
 from mlops_bikeshare.sources.gbfs.feed import GbfsFeed
 from mlops_bikeshare.sources.gbfs.server import ReplayedCity, serving
 from mlops_bikeshare.sources.recorded import Recording
-from tests.unit.sources.conftest import HURRIED, NOON, Live
+from tests.served import HURRIED, NOON, Live
 
 Served = Callable[..., Live]
 
