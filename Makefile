@@ -11,7 +11,7 @@ city := $(if $(CITY),--city $(CITY),)
 
 .PHONY: screenshots help setup lock demo test test-all check bench serve stop clean \
 	ingest features train deploy infer monitor gate promote rollback \
-	status doctor dashboard mlflow-ui docs backtest verify-features replay-feed try live
+	status doctor dashboard mlflow-ui docs backtest verify-features replay-feed try live import-recording
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -87,6 +87,9 @@ try: setup ## look at any GBFS feed: make try ARGS=https://.../gbfs.json
 
 live: setup ## poll, predict and judge until stopped: make live CITY=paris
 	@$(BIN)/bikeshare live $(city) $(ARGS)
+
+import-recording: setup ## read a history of your own: make import-recording CITY=paris ARGS="FILES --map OURS=THEIRS"
+	@$(BIN)/bikeshare import-recording $(city) $(ARGS)
 
 replay-feed: setup ## serve a recording as a live feed: make replay-feed ARGS="--recording DIR --speed 60"
 	@$(BIN)/bikeshare replay-feed $(city) $(ARGS)

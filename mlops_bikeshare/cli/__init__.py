@@ -146,6 +146,13 @@ _add(
     "    --url http://127.0.0.1:8300/gbfs.json --replay-clock",
 )
 _add(
+    feeding.import_recording,
+    "bikeshare import-recording history.csv --city paris --map observed_at=time \\",
+    "    --map num_bikes_available=bikes --zone Europe/Paris",
+    "bikeshare import-recording ../exports --city paris --stations stations.csv",
+    name="import-recording",
+)
+_add(
     feeding.replay_feed,
     "bikeshare replay-feed --recording ../recordings/boston --speed 60",
     "bikeshare replay-feed --recording ../recordings/boston --gbfs 3.0 --fault html",

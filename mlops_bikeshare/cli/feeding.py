@@ -1,4 +1,4 @@
-"""Commands around feeds: try, live, replay-feed."""
+"""Commands around feeds and histories: try, live, replay-feed, import-recording."""
 
 from pathlib import Path
 from typing import Annotated
@@ -102,3 +102,37 @@ def live(
             stop=stop,
         )
     screen.show(lived, flow.summary(lived), as_json=json_)
+
+
+def import_recording(
+    source: Annotated[Path, typer.Argument(help="File or folder: CSV, JSON, Parquet.")],
+    city: CityName = None,
+    map_: Annotated[
+        list[str] | None, typer.Option("--map", help="OURS=THEIRS; may be repeated.")
+    ] = None,
+    stations: Annotated[
+        Path | None, typer.Option(help="CSV: station_id,name,lat,lon,capacity.")
+    ] = None,
+    zone: Annotated[str | None, typer.Option(help="Of times without offset; default UTC.")] = None,
+    json_: AsJson = False,
+) -> None:
+    """Read a history of your own into the lake; run again, it goes on.
+
+    Columns: station_id, observed_at, num_bikes_available and, if known, num_docks_available,
+    num_bikes_disabled, num_docks_disabled, is_installed, is_renting, is_returning.
+    """
+    from mlops_bikeshare.flows import import_recording as flow
+    from mlops_bikeshare.sources.history import mapping_of
+
+    mapping = mapping_of(map_ or [])
+    ws, where = opened(city, simulated=True)
+    done = flow.import_history(
+        ws, where, source, mapping=mapping, stations=stations, zone=zone, track=screen.track()
+    )
+    screen.show(
+        done,
+        f"{done.city} {done.window}: {done.files} files ({done.files_there} there already), "
+        f"{done.reports:,} reports, {done.refused:,} rows refused; {done.rows:,} rows, "
+        f"{done.days_written} new days, {done.days_there} there already",
+        as_json=json_,
+    )

@@ -16,6 +16,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import InputError
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from datetime import date
 
     import pandas as pd
+    from numpy.typing import NDArray
 
 log = logging.getLogger(__name__)
 # From this many hours of counts a capacity is inferred where the list gives none.
@@ -227,13 +230,20 @@ def _common(recording: Recording, window: Window | None) -> Window:
     return Window(max(start, window.start), min(span.end, window.end))
 
 
+def _not_there(ws: Workspace, city: City, part: Window) -> "NDArray[np.int64]":
+    """The polls of a part of a day that no import, of another window perhaps, has brought yet."""
+    wanted = poll_times(part)
+    seen = ws.lake.read(STATION_STATUS, city=city.name, window=part, columns=["slot"])["slot"]
+    return wanted[~np.isin(wanted, seen.to_numpy(dtype="datetime64[s]").astype(np.int64))]
+
+
 def _import_day(ws: Workspace, city: City, recording: Recording, day: "date", span: Window) -> int:
     whole = Window.day(day)
     part = Window(max(whole.start, span.start), min(whole.end, span.end))
     name = f"import-{stamp(part.start)}-{stamp(part.end)}"
     if ws.lake.has(STATION_STATUS, city=city.name, day=day, name=name):
         return 0
-    raw = recording.polls(poll_times(part))
+    raw = recording.polls(_not_there(ws, city, part))
     if raw.empty:
         return 0
     ws.lake.write(STATION_STATUS_RAW, raw, city=city.name, name=name)

@@ -76,6 +76,12 @@ def times(values: list[Any]) -> Times:
     return found
 
 
+def without_offset(text: str) -> bool:
+    """Whether a time does not say in which zone it is."""
+    found = _RFC3339.match(text)
+    return found is not None and found.group(3) is None
+
+
 def ids(values: list[Any]) -> list[str | None]:
     """Ids as text, zeros kept; whole numbers count, as some feeds write them."""
     if set(map(type, values)) == {str} and "".join(values).isascii():
