@@ -59,6 +59,7 @@ class Lived:
     caught_up: int = 0
     batches: int = 0
     failed_jobs: int = 0
+    only_collected: bool = False
     lost: dict[str, int] = field(default_factory=dict)
 
 
@@ -158,12 +159,15 @@ def _batch(ws: Workspace, city: City, tick: datetime, lived: Lived) -> None:
     try:
         done = infer.infer(ws, city, at=tick)
     except EndpointError as error:
-        log.info("%s is only collected: %s", city.name, error)
+        if not lived.only_collected:
+            log.info("%s is only collected: %s", city.name, error)
+        lived.only_collected = True
         return
     except BikeshareError as error:
         lived.failed_jobs += 1
         log.warning("batch of %s at %s: %s", city.name, tick, error)
         return
+    lived.only_collected = False
     lived.batches += all(batch.failure is None for batch in done)
     _try(lived, "monitor", lambda: monitor.monitor(ws, city, at=tick))
 
