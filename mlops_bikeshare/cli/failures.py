@@ -7,7 +7,7 @@ import typer
 
 from mlops_bikeshare.domain.errors import BikeshareError
 
-INTERRUPTED = "stopped by you; what was finished is kept, run the same command to continue"
+INTERRUPTED = "stopped by you; nothing is half-written, run the same command again"
 BAD_INPUT = 2
 _BEFORE_THE_COMMAND = ("--workspace", "--profile", "--log-format", "--log-level")
 

@@ -151,6 +151,8 @@ def test_ctrl_c_ends_a_demo_in_one_line_and_the_next_one_starts_anew(
             rest = demo.stderr.read()
 
         assert demo.returncode == 2
-        assert rest.splitlines()[-1].startswith("bikeshare: stopped by you; what was finished")
+        assert rest.splitlines()[-1].startswith(
+            "bikeshare: stopped by you; nothing is half-written"
+        )
         assert "Traceback" not in rest
     assert not list(home.glob("var/*/host.json"))

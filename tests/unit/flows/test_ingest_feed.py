@@ -30,6 +30,7 @@ from mlops_bikeshare.flows import ingest
 from mlops_bikeshare.flows.features import known_at, station_list
 from mlops_bikeshare.lake.local import LocalStore
 from mlops_bikeshare.lake.quarantine import FOLDER, read_document
+from mlops_bikeshare.lake.stations import valid_at
 from mlops_bikeshare.settings import load
 from mlops_bikeshare.sources.feed import Reading
 from mlops_bikeshare.sources.gbfs import render
@@ -191,7 +192,7 @@ def features(ws: Workspace, city: City) -> pd.DataFrame:
     return row_at(
         known_at(ws, city, NOON),
         dt=NOON,
-        stations=station_list(ws, city, at=NOON),
+        stations=station_list(ws, city, day=NOON.date()),
         city=city,
         profiles=ProfileState.empty(),
     )
@@ -207,9 +208,14 @@ def test_the_list_is_stored_when_it_changes_and_holds_from_then_on(
 
     assert added == [8, 0, 8]
     assert ws.lake.read(STATION_INFORMATION_RAW, city="boston")["fetched_at"].nunique() == 2
+    versions = ws.lake.read(STATION_INFORMATION, city="boston")
     for minute, expected in ((0, 12), (119, 12), (120, 15)):
-        known = station_list(ws, city, at=NOON + minutes(minute))
+        known = valid_at(versions, NOON + minutes(minute))
         assert set(known["capacity"]) == {expected}
+    # Features go by the list known at the start of their day.
+    today = station_list(ws, city, day=NOON.date())
+    tomorrow = station_list(ws, city, day=NOON.date() + timedelta(days=1))
+    assert (set(today["capacity"]), set(tomorrow["capacity"])) == ({12}, {15})
     assert set(station_list(ws, city)["capacity"]) == {15}
 
 
