@@ -11,7 +11,8 @@ city := $(if $(CITY),--city $(CITY),)
 
 .PHONY: screenshots help setup lock demo test test-all check bench serve stop clean \
 	ingest features train deploy replay infer monitor gate promote rollback \
-	status doctor dashboard mlflow-ui docs docs-simulator backtest verify-features
+	status doctor dashboard mlflow-ui docs docs-simulator backtest verify-features replay-feed try live \
+	import-recording
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,7 +60,7 @@ screenshots: setup ## take the pictures of the documents (after make demo; needs
 bench: setup ## measure, print a table, write var/bench.json
 	@$(BIN)/python -m tests.bench $(ARGS)
 
-docs: setup ## generate docs/commands.md and docs/settings.md
+docs: setup ## generate docs/commands.md, docs/settings.md and docs/data_dictionary.md
 	@$(BIN)/python -m mlops_bikeshare.cli.reference docs
 
 docs-simulator: setup ## measure the simulated city beside the recordings, into docs/simulator.md (minutes)
@@ -86,6 +87,18 @@ stop: setup ## stop it
 
 ingest: setup ## read a recording into the lake: make ingest ARGS="--recording DIR" CITY=boston
 	@$(BIN)/bikeshare ingest $(city) $(ARGS)
+
+try: setup ## look at any GBFS feed: make try ARGS=https://.../gbfs.json
+	@$(BIN)/bikeshare try $(ARGS)
+
+live: setup ## poll, predict and judge until stopped: make live CITY=paris
+	@$(BIN)/bikeshare live $(city) $(ARGS)
+
+import-recording: setup ## read a history of your own: make import-recording CITY=paris ARGS="FILES --map OURS=THEIRS"
+	@$(BIN)/bikeshare import-recording $(city) $(ARGS)
+
+replay-feed: setup ## serve a recording as a live feed: make replay-feed ARGS="--recording DIR --speed 60"
+	@$(BIN)/bikeshare replay-feed $(city) $(ARGS)
 
 features: setup ## build the features of the days in the lake
 	@$(BIN)/bikeshare features $(city) $(ARGS)

@@ -51,6 +51,24 @@ class ServingSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class IngestSettings:
+    """How live feeds are asked."""
+
+    poll_s: Annotated[int, "seconds between polls, 60 to 300"] = 300
+    timeout_s: Annotated[float, "seconds without a byte after which an attempt is given up"] = 10.0
+    attempts: Annotated[int, "attempts per document and poll"] = 3
+    first_pause_s: Annotated[float, "seconds before the second attempt; a random part is added"] = (
+        0.5
+    )
+    body_limit_mb: Annotated[float, "largest document taken, megabytes after decompression"] = 32.0
+    contact: Annotated[
+        str | None,
+        "address or page of yours, told to operators in the User-Agent; unset: none",
+    ] = None
+    language: Annotated[str | None, "language of names; unset: the feed's first"] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingSettings:
     """How much to train on, and how."""
 
@@ -128,6 +146,7 @@ class Settings:
         "MLflow store; unset: mlflow.db in the root. The demo has its own, var/demo/mlflow.db",
     ] = None
     serving: ServingSettings = ServingSettings()
+    ingest: IngestSettings = IngestSettings()
     training: TrainingSettings = TrainingSettings()
     gate: GateSettings = GateSettings()
     cities: Mapping[str, City] = field(default_factory=dict)

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mlops_bikeshare.cli import data, given, hosting, looking, operation, proving, screen
+from mlops_bikeshare.cli import data, feeding, given, hosting, looking, operation, proving, screen
 from mlops_bikeshare.cli.failures import BAD_INPUT, INTERRUPTED, explain
 from mlops_bikeshare.cli.given import examples
 from mlops_bikeshare.cli.screen import LogFormat, LogLevel
@@ -138,6 +138,30 @@ _add(
     hosting.serve,
     "bikeshare serve --background",
     "bikeshare --workspace demo serve --port 0",
+)
+_add(
+    feeding.try_feed,
+    "bikeshare try https://gbfs.bluebikes.com/gbfs/gbfs.json",
+    name="try",
+)
+_add(
+    feeding.live,
+    "bikeshare live --city boston --city nyc",
+    "bikeshare --workspace rehearsal live --city boston \\",
+    "    --url http://127.0.0.1:8300/gbfs.json --replay-clock",
+)
+_add(
+    feeding.import_recording,
+    "bikeshare import-recording history.csv --city paris --map observed_at=time \\",
+    "    --map num_bikes_available=bikes --zone Europe/Paris",
+    "bikeshare import-recording ../exports --city paris --stations stations.csv",
+    name="import-recording",
+)
+_add(
+    feeding.replay_feed,
+    "bikeshare replay-feed --recording ../recordings/boston --speed 60",
+    "bikeshare replay-feed --recording ../recordings/boston --gbfs 3.0 --fault html",
+    name="replay-feed",
 )
 _add(hosting.stop, "bikeshare stop", "bikeshare --workspace demo stop")
 

@@ -1,4 +1,4 @@
-"""docs/commands.md and docs/settings.md, generated: `python -m mlops_bikeshare.cli.reference`.
+"""Pages that are generated: `python -m mlops_bikeshare.cli.reference`.
 
 Output   Markdown as text; `write` stores it in a folder. A test compares the stored pages.
 """
@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from mlops_bikeshare.domain.city import City
+from mlops_bikeshare.domain.dictionary import dictionary
 from mlops_bikeshare.settings import Settings
 
 _COLUMNS = 80
@@ -98,9 +99,10 @@ def settings() -> str:
 
 
 def write(folder: Path) -> None:
-    """Store both pages."""
+    """Store commands.md, settings.md and data_dictionary.md."""
     (folder / "commands.md").write_text(commands(), encoding="utf-8")
     (folder / "settings.md").write_text(settings(), encoding="utf-8")
+    (folder / "data_dictionary.md").write_text(dictionary(), encoding="utf-8")
 
 
 def _help(command: Any, name: str, parent: Any) -> str:

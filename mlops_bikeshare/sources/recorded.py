@@ -23,6 +23,7 @@ from mlops_bikeshare.domain.errors import SourceError
 from mlops_bikeshare.domain.tables import STATION_INFORMATION_RAW, STATION_STATUS_RAW
 from mlops_bikeshare.domain.windows import SLOT_S, Window, from_seconds, to_seconds
 from mlops_bikeshare.sources import recorded_columns
+from mlops_bikeshare.sources.feed import Reading
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,6 +56,19 @@ class Recording:
         """The status rows as fetched at `at`; None when that poll failed."""
         polls = self.polls(np.array([to_seconds(at)]))
         return None if polls.empty else polls
+
+    def read_status(self, at: datetime) -> Reading:
+        """The poll as a reading; a recorded failure is one."""
+        rows = self.poll(at)
+        if rows is None:
+            return Reading(fetched_at=at, failure="the recording has no poll of this time")
+        return Reading(
+            fetched_at=rows["fetched_at"].iloc[0].to_pydatetime(), rows=rows, observed_at=at
+        )
+
+    def read_information(self, at: datetime) -> Reading:
+        """The station list as a reading."""
+        return Reading(fetched_at=at, rows=self.information(at), observed_at=at)
 
     def polls(self, scheduled: NDArray[np.int64]) -> "pd.DataFrame":
         """All polls scheduled at these times (int64 seconds); failed ones have no rows."""
