@@ -11,8 +11,8 @@ city := $(if $(CITY),--city $(CITY),)
 
 .PHONY: screenshots help setup lock demo test test-all check bench serve stop clean \
 	ingest features train deploy replay infer monitor gate promote rollback \
-	status doctor dashboard mlflow-ui docs docs-simulator backtest verify-features replay-feed try live \
-	import-recording
+	status doctor explain tune dashboard mlflow-ui docs docs-simulator backtest verify-features \
+	replay-feed try live import-recording
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,6 +72,12 @@ status: setup ## one screen: what the workspace holds and does, and what to type
 
 doctor: setup ## check this machine, the settings and what they point to
 	@$(BIN)/bikeshare doctor $(city) $(ARGS)
+
+explain: setup ## why a station is expected to run out: make explain ARGS="--station 67 --dt 2021-09-01T08:00"
+	@$(BIN)/bikeshare explain $(city) $(ARGS)
+
+tune: setup ## search better training settings; resumes where it was stopped
+	@$(BIN)/bikeshare tune $(city) $(ARGS)
 
 dashboard: setup ## open the City Map, until Ctrl-C
 	@$(if $(CITY),BIKESHARE_CITY=$(CITY)) $(BIN)/bikeshare dashboard $(ARGS)

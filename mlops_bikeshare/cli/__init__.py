@@ -87,6 +87,11 @@ _add(
     "bikeshare --workspace demo status --json | jq .gate.verdict",
 )
 _add(looking.doctor, "bikeshare doctor", "bikeshare doctor --json | jq .settings.workspace")
+_add(
+    looking.explain,
+    "bikeshare explain --station 67 --dt 2021-09-01T08:00",
+    "bikeshare --workspace demo explain --station 12 --dt 2025-06-22T08:00 --json",
+)
 _add(looking.dashboard, "bikeshare dashboard", "bikeshare --workspace main dashboard --port 8600")
 _add(
     looking.mlflow_ui,
@@ -106,6 +111,11 @@ _add(
     "bikeshare train --train 2021-06-01..2021-08-25 --calibrate 2021-08-25..2021-09-01 \\",
     "    --test 2021-09-01..2021-10-01",
     "bikeshare train --rounds 100 --json | jq .version",
+)
+_add(
+    data.tune,
+    "bikeshare tune --trials 20",
+    "bikeshare tune --window 2021-06-01..2021-08-25 --trials 40 && bikeshare mlflow-ui",
 )
 _add(
     proving.backtest,

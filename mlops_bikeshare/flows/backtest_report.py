@@ -22,6 +22,7 @@ from mlops_bikeshare.domain.targets import HORIZONS_MIN, OUT_AT_OR_BELOW
 from mlops_bikeshare.domain.wording import figure
 from mlops_bikeshare.features.definition import FEATURE_NAMES, feature_digest
 from mlops_bikeshare.flows.recorded_days import RecordedCity
+from mlops_bikeshare.flows.sliced import headline
 from mlops_bikeshare.training import backtest as figures
 from mlops_bikeshare.training.backtest import METHODS, Answers
 from mlops_bikeshare.training.split import Split
@@ -38,6 +39,7 @@ class Fold:
     answers: Mapping[str, Answers]
     thresholds: Mapping[str, Mapping[int, Mapping[str, float | None]]]
     dispatch: Mapping[str, Any]
+    slices: Mapping[str, Any]
     trees: Mapping[str, int]
     rows: Mapping[str, int]
     silent_days: tuple[date, ...]
@@ -52,7 +54,13 @@ def report_of(
     """The report on the newest of `runs`, with the others as folds."""
     first = runs[0]
     split = first.split
+    targets = _targets(first, horizon_min=horizon_min, seed=seed)
     report: dict[str, Any] = {
+        "headline": {
+            t: f"PR-AUC {figure(told['model']['pr_auc'])}, onset PR-AUC"
+            f" {figure(told['model']['onset_pr_auc'])}; {headline(first.dispatch[t]['model'])}"
+            for t, told in targets.items()
+        },
         "city": where.city.name,
         "recording": where.recording.folder.name,
         "timezone": where.city.timezone,
@@ -68,9 +76,10 @@ def report_of(
         "seed": seed,
         "rows": dict(first.rows),
         "trees": dict(first.trees),
-        "targets": _targets(first, horizon_min=horizon_min, seed=seed),
+        "targets": targets,
         "horizons": _others(first, horizon_min=horizon_min),
         "dispatch": first.dispatch,
+        "slices": first.slices,
     }
     if len(runs) > 1:
         report["folds"] = [
@@ -117,6 +126,7 @@ def table(report: Mapping[str, Any]) -> str:
             cells = "".join(f"{_figure(told[method][n]):>14}" for n in names)
             lines.append(f"  {method:12}{cells}")
         lines += [f"  {_skill_text(told)}", *_dispatch_lines(report["dispatch"][target])]
+        lines += [_worst_line(part) for part in report["slices"][target]["worst"].values()]
     effort = ", ".join(f"{n} {report[f'{n}_seconds']:.0f} s" for n in ("feature", "train", "score"))
     warned = [f"warning: {text}" for text in report["warnings"]]
     return "\n".join([*lines, f"{effort}, peak {report['peak_rss_mb']:.0f} MB", *warned])
@@ -218,6 +228,13 @@ def _dispatch_lines(told: Mapping[str, Any]) -> list[str]:
         f" stockout minutes covered {_figure(b['minutes_covered'])}"
         for b in told["model"]
     ]
+
+
+def _worst_line(part: Mapping[str, Any]) -> str:
+    return (
+        f"  worst {part['dimension']}: {part['name']}, onset Brier skill {figure(part['skill'])}"
+        f" {_between(part['interval'])}, {part['onsets']:,} onsets"
+    )
 
 
 def _between(interval: Sequence[float] | None) -> str:

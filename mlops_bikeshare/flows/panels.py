@@ -149,6 +149,19 @@ def importance_panels(gains: Mapping[str, Mapping[str, float]]) -> list[Panel]:
     ]
 
 
+def contribution_panels(parts: Mapping[str, Mapping[str, float]]) -> list[Panel]:
+    """How much each feature moves the answer, on average."""
+    return [
+        Panel(
+            title=f"{target}: what moves the answer",
+            x_label="mean |SHAP value|, log-odds before calibration",
+            bars=[(name, value) for name, value in list(means.items())[:TOP] if value > 0],
+        )
+        for target, means in parts.items()
+        if any(means.values())
+    ]
+
+
 def skill_panels(
     ws: Workspace, city: City, served: Sequence[Served], window: Window, *, limit: float
 ) -> list[Panel]:

@@ -29,7 +29,8 @@ _OPAQUE = {".pkl", ".pickle", ".joblib", ".cloudpickle", ".dill", ".pyc", ".pyo"
 class TargetFiles:
     """One target's share of a version: trees, calibrators and baseline as text and JSON values.
 
-    `calibrators` has a row of horizons_min, a, b, c for each group of horizons.
+    `calibrators` has a row of horizons_min, a, b, c for each group of horizons. `threshold` is what
+    F1 is judged at, `alarm_threshold` where an alarm pays at the stated costs (None: not known).
     """
 
     booster: str
@@ -37,6 +38,7 @@ class TargetFiles:
     calibrators: Sequence[Mapping[str, Any]]
     threshold: float
     persistence: Mapping[str, Any]
+    alarm_threshold: float | None = None
 
 
 def write_artifacts(
@@ -131,6 +133,7 @@ def _target(name: str, target: TargetFiles) -> dict[str, Any]:
         "booster": f"{name}.txt",
         "column": target.column,
         "threshold": target.threshold,
+        "alarm_threshold": target.alarm_threshold,
         "calibrators": [dict(group) for group in target.calibrators],
     }
 

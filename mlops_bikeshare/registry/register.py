@@ -52,13 +52,23 @@ def register(
         logged,
         tags={
             **tags,
-            **{f"threshold_{t}": f"{s['threshold']:.6f}" for t, s in spec["targets"].items()},
+            **_thresholds(spec),
             FEATURES_TAG: spec["feature_digest"],
             DIGEST_TAG: digest,
             STAGE_TAG: REGISTERED,
         },
     )
     return find(name, str(created.version))
+
+
+def _thresholds(spec: Mapping[str, Any]) -> dict[str, str]:
+    """The thresholds of every target that are known."""
+    return {
+        f"{kind}_{target}": f"{told[kind]:.6f}"
+        for target, told in spec["targets"].items()
+        for kind in ("threshold", "alarm_threshold")
+        if told.get(kind) is not None
+    }
 
 
 def _version(name: str, logged: Any, *, tags: Mapping[str, str]) -> Any:

@@ -62,6 +62,11 @@ def find_if_any(name: str, alias: str) -> ModelVersion | None:
     return find(name, aliases[alias]) if alias in aliases else None
 
 
+def is_registered(name: str) -> bool:
+    """Whether a model of that name was ever registered."""
+    return bool(_client().search_registered_models(f"name='{name}'"))
+
+
 def versions(name: str) -> list[ModelVersion]:
     """All versions, oldest first; empty when nothing was registered."""
     found = _client().search_model_versions(f"name='{name}'")

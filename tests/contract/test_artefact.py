@@ -39,9 +39,10 @@ from mlops_bikeshare.registry.versions import (
     move_alias,
     versions,
 )
-from mlops_bikeshare.training.candidate import HORIZON_FEATURE, Plan, TrainingTable, train_candidate
+from mlops_bikeshare.training.candidate import HORIZON_FEATURE, train_candidate
 from mlops_bikeshare.training.fit import FitParams
 from mlops_bikeshare.training.split import Split
+from mlops_bikeshare.training.table import Plan, TrainingTable
 
 # SQLAlchemy 2.1 deprecates a loader that MLflow 3.17 uses.
 
