@@ -54,13 +54,17 @@ class ServingSettings:
 class IngestSettings:
     """How live feeds are asked."""
 
-    poll_s: Annotated[int, "seconds between polls, 60 to 300"] = 300
-    timeout_s: Annotated[float, "seconds without a byte after which an attempt is given up"] = 10.0
-    attempts: Annotated[int, "attempts per document and poll"] = 3
-    first_pause_s: Annotated[float, "seconds before the second attempt; a random part is added"] = (
-        0.5
-    )
-    body_limit_mb: Annotated[float, "largest document taken, megabytes after decompression"] = 32.0
+    poll_s: Annotated[int, "seconds between polls", Between(60, 300)] = 300
+    timeout_s: Annotated[
+        float, "seconds without a byte after which an attempt is given up", Between(0.1, 60)
+    ] = 10.0
+    attempts: Annotated[int, "attempts per document and poll", Between(1, 10)] = 3
+    first_pause_s: Annotated[
+        float, "seconds before the second attempt; a random part is added", Between(0, 60)
+    ] = 0.5
+    body_limit_mb: Annotated[
+        float, "largest document taken, megabytes after decompression", Between(0.1, 1000)
+    ] = 32.0
     contact: Annotated[
         str | None,
         "address or page of yours, told to operators in the User-Agent; unset: none",
