@@ -63,6 +63,20 @@ class TrainingSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MonitoringSettings:
+    """When labels may come late, and when drift is told."""
+
+    revise_h: Annotated[
+        int,
+        "hours of windows that are judged again when labels came late",
+    ] = 3
+    drift_rows: Annotated[int, 'rows below which drift says "not enough"'] = 2000
+    psi_warn: Annotated[float, "PSI from which a feature drifts"] = 0.20
+    psi_critical: Annotated[float, "PSI from which drift is critical"] = 0.30
+    moved_m: Annotated[float, "metres from which a station counts as moved"] = 50.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GateSettings:
     """What a candidate must show; shares are fractions, delta is a Brier difference."""
 
@@ -88,6 +102,14 @@ class GateSettings:
         "how much worse than the champion the Brier score may be",
     ] = 0.002
     min_samples: Annotated[int, "least labelled rows for a verdict"] = 2000
+    persistence_delta: Annotated[
+        float,
+        "how much worse than persistence the Brier score may be, upper end of its interval",
+    ] = 0.0
+    slice_km: Annotated[float, "side of a neighbourhood's grid cell, kilometres"] = 1.0
+    slice_samples: Annotated[int, "least labelled rows to judge a neighbourhood by"] = 400
+    coverage: Annotated[float, "least share of the rows asked that the model answered"] = 0.99
+    waiver_max_h: Annotated[int, "longest that a waiver may hold, hours"] = 72
     fresh_min: Annotated[int, "minutes that a pass may be used for a promotion"] = 60
     stale_min: Annotated[int, "minutes after which a metric counts as missing: two cadences"] = 20
 
@@ -113,6 +135,7 @@ class Settings:
     ] = None
     serving: ServingSettings = ServingSettings()
     training: TrainingSettings = TrainingSettings()
+    monitoring: MonitoringSettings = MonitoringSettings()
     gate: GateSettings = GateSettings()
     cities: Mapping[str, City] = field(default_factory=dict)
     origins: Mapping[str, str] = field(default_factory=dict)

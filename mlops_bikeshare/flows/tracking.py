@@ -84,6 +84,16 @@ def log_pictures(run_id: str, pictures: Mapping[str, bytes], *, folder: str = "p
         MlflowClient().log_artifacts(run_id, scratch, artifact_path=folder)
 
 
+def log_texts(run_id: str, texts: Mapping[str, str], *, folder: str) -> None:
+    """Text files by name, into any run, finished ones too."""
+    from mlflow import MlflowClient
+
+    with tempfile.TemporaryDirectory(prefix="bikeshare-") as scratch:
+        for name, text in texts.items():
+            (Path(scratch) / name).write_text(text, encoding="utf-8")
+        MlflowClient().log_artifacts(run_id, scratch, artifact_path=folder)
+
+
 def revision() -> str:
     """The checkout's commit, `+changes` if it was touched since; `unknown` outside a checkout."""
     folder = Path(__file__).parent

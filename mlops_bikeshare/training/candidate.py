@@ -25,7 +25,7 @@ from mlops_bikeshare.evaluation.persistence import Persistence
 from mlops_bikeshare.training.calibrate import Calibration, calibrate
 from mlops_bikeshare.training.evaluate import evaluate
 from mlops_bikeshare.training.fit import FitParams, FittedBooster, Progress, Rows, fit_targets
-from mlops_bikeshare.training.reference import RECENT_DAYS, reference
+from mlops_bikeshare.training.reference import RECENT_DAYS, prediction_reference, reference
 from mlops_bikeshare.training.sample import Sample, sample_once
 from mlops_bikeshare.training.split import Split
 
@@ -149,16 +149,19 @@ def _learned(
         params=plan.params,
         progress=progress,
     )
+    calibrations = _calibrations(rows["calibrate"], boosters, threads=plan.params.threads)
+    moved = reference(
+        table.features[samples.recent.rows],
+        rows["fit"].matrix[:, :-1],
+        table.names,
+        city_wide=city_wide,
+    )
+    answers = _promised(rows["calibrate"], boosters, calibrations, threads=plan.params.threads)
     return Candidate(
         boosters=boosters,
-        calibrations=_calibrations(rows["calibrate"], boosters, threads=plan.params.threads),
+        calibrations=calibrations,
         persistence=_persistence(table, samples.learned),
-        reference=reference(
-            table.features[samples.recent.rows],
-            rows["fit"].matrix[:, :-1],
-            table.names,
-            city_wide=city_wide,
-        ),
+        reference={**moved, "predictions": prediction_reference(answers)},
         quality=(),
         curves={},
         rows={name: len(part.matrix) for name, part in rows.items()},
@@ -210,6 +213,22 @@ def _calibrations(
         target: calibrate(
             target, rows.labels[target], booster.predict(rows.matrix, threads=threads), horizon_min
         )
+        for target, booster in boosters.items()
+    }
+
+
+def _promised(
+    rows: Rows,
+    boosters: Mapping[str, FittedBooster],
+    calibrations: Mapping[str, Calibration],
+    *,
+    threads: int,
+) -> dict[str, NDArray[np.float64]]:
+    """What each target's model says of rows at the promised horizon."""
+    matrix = rows.matrix[rows.matrix[:, -1] == PROMISE_MIN]
+    horizon_min = matrix[:, -1].astype(np.int16)
+    return {
+        target: calibrations[target].apply(booster.predict(matrix, threads=threads), horizon_min)
         for target, booster in boosters.items()
     }
 

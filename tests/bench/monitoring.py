@@ -55,13 +55,13 @@ def psi(bed: Bed) -> Iterator[Row]:
         rows = bed.ws.lake.read(OFFLINE, city=bed.city.name, window=window, columns=names)
         judge = partial(
             drift.judge,
-            rows,
+            drift.Seen(features=rows, decision_times=6 * hours, predictions={}),
             reference,
             endpoint="bikeshare-prod",
             city=bed.city.name,
             model_version="1",
             window=window,
-            decision_times=6 * hours,
+            rules=drift.DriftRules(),
         )
         (cost,) = compare(judge, repeats=3 if bed.quick else 9)
         yield Row(

@@ -25,6 +25,7 @@ SMALL = {
     "psi = 0.20": "psi = 0.60",
     "onset_brier_skill = 0.02": "onset_brier_skill = -0.20",
     "non_inferiority_delta = 0.002": "non_inferiority_delta = 0.03",
+    "persistence_delta = 0.0 ": "persistence_delta = 0.03 ",
     "latency_p95_ms = 200.0": "latency_p95_ms = 2000.0",
     "rounds = 400": "rounds = 40",
     "threads = 2": "threads = 1",
