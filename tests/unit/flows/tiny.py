@@ -66,7 +66,7 @@ def poll(ws: Workspace, window: Window) -> None:
     """What the feed said in every slot of `window`, as one object."""
     times = list(window.steps(step_s=SLOT_S))
     count = np.concatenate([bikes(at) for at in times])
-    when = pd.DatetimeIndex(np.repeat(times, len(STATIONS))).as_unit("ms")
+    when = pd.DatetimeIndex(times).repeat(len(STATIONS)).as_unit("ms")
     frame = pd.DataFrame(
         {
             "station_id": STATIONS * len(times),
