@@ -14,7 +14,7 @@ from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.flows import gate_evidence, infer, proven, quality_windows
 from mlops_bikeshare.flows.features import ONLINE
 from mlops_bikeshare.monitoring.metrics import point
-from mlops_bikeshare.release.evidence import Reading
+from mlops_bikeshare.release.evidence import QualityOfRecord, Reading
 from tests.unit.flows import tiny
 
 STAGING = "bikeshare-staging"
@@ -96,7 +96,7 @@ def test_the_table_at_its_highest_revision_gives_the_values_that_metrics_prove_f
 
     record, values = of_record(ws, city)
 
-    assert isinstance(record, gate_evidence.QualityOfRecord)
+    assert isinstance(record, QualityOfRecord)
     assert (record.revision, record.window_end, record.unlike) == (2, NOW, ())
     posted = gate_evidence.reading(ws, "QualitySamples-24h", OF)
     assert posted is not None
@@ -104,7 +104,7 @@ def test_the_table_at_its_highest_revision_gives_the_values_that_metrics_prove_f
 
     post(ws, 0.99, minutes=0, name="F1-24h")
     forged, _ = of_record(ws, city)
-    assert isinstance(forged, gate_evidence.QualityOfRecord)
+    assert isinstance(forged, QualityOfRecord)
     assert forged.unlike == ("F1-24h",)
 
 
