@@ -36,6 +36,26 @@ def deploy(
     screen.show(done, text, as_json=json_)
 
 
+def replay(
+    recording: Annotated[Path, typer.Option(help="Folder of a recording.")],
+    window_: Annotated[str, typer.Option("--window", help="START..END, UTC, end exclusive.")],
+    city: CityName = None,
+    json_: AsJson = False,
+) -> None:
+    """Live through a window of a recording: polls, batches and judgements on a simulated clock.
+
+    Needs the workspace's endpoint host, and endpoints on it.
+    """
+    from mlops_bikeshare.domain.windows import Window
+    from mlops_bikeshare.flows import replay as flow
+    from mlops_bikeshare.sources.recorded import open_recording
+
+    part, feed = Window.parse(window_, key="--window"), open_recording(recording)
+    ws, where = opened(city, simulated=True)
+    done = flow.replay(ws, where, feed, part, track=screen.track())
+    screen.show(done, flow.summary(done), as_json=json_)
+
+
 def infer(
     city: CityName = None,
     dt: Annotated[str | None, typer.Option(help="Decision time; default: now.")] = None,

@@ -13,6 +13,7 @@ from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.reports import DriftReport, QualityReport, TargetQuality
 from mlops_bikeshare.domain.windows import floor_time
+from mlops_bikeshare.domain.wording import figure
 from mlops_bikeshare.flows import drift_windows, quality_windows
 from mlops_bikeshare.flows.logged import Told, logged
 
@@ -81,16 +82,12 @@ def summary(seen: Monitored) -> str:
 
 def _quality_text(q: TargetQuality) -> str:
     return (
-        f"{q.target}: {q.model.rows:,} rows, PR-AUC {_text(q.model.pr_auc)},"
-        f" onset {_text(q.model.onset_pr_auc)}, onset Brier skill {_text(q.onset_brier_skill)}"
+        f"{q.target}: {q.model.rows:,} rows, PR-AUC {figure(q.model.pr_auc)},"
+        f" onset {figure(q.model.onset_pr_auc)}, onset Brier skill {figure(q.onset_brier_skill)}"
     )
 
 
 def _drift_text(report: DriftReport) -> str:
     why = f" ({report.why})" if report.why else ""
-    psi = f"PSI {_text(report.psi_max)} over {report.rows:,} rows"
+    psi = f"PSI {figure(report.psi_max)} over {report.rows:,} rows"
     return f"{report.endpoint} {report.window.end:%H:%M}: drift {report.level}{why}, {psi}"
-
-
-def _text(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:.3f}"

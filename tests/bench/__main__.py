@@ -18,6 +18,7 @@ from pathlib import Path
 from mlops_bikeshare.domain.errors import BikeshareError
 from tests.bench import (
     cli,
+    dashboard,
     features,
     infer,
     lake,
@@ -48,6 +49,7 @@ BENCHES: dict[str, Run] = {
     "monitoring.psi": monitoring.psi,
     "release.gate_judge": release.judged,
     "infer.batch_2400": infer.batch,
+    "dashboard.warm_page": dashboard.pages,
 }
 LONG: dict[str, Run] = {"replay.demo": replay.demo, "replay.demo_boston": replay.demo_boston}
 SETUP: dict[str, Run] = {"cli.setup_uv": cli.setup_uv, "cli.setup_pip": cli.setup_pip}
