@@ -119,6 +119,21 @@ class RetrainSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MonitoringSettings:
+    """When labels may come late, and when drift is told."""
+
+    revise_h: Annotated[
+        int,
+        "hours of windows that are judged again when labels came late",
+        Between(0, 168),
+    ] = 3
+    drift_rows: Annotated[int, 'rows below which drift says "not enough"', Between(1)] = 2000
+    psi_warn: Annotated[float, "PSI from which a feature drifts", Between(0)] = 0.20
+    psi_critical: Annotated[float, "PSI from which drift is critical", Between(0)] = 0.30
+    moved_m: Annotated[float, "metres from which a station counts as moved", Between(1)] = 50.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GateSettings:
     """What a candidate must show; shares are fractions, delta is a Brier difference."""
 
@@ -150,6 +165,21 @@ class GateSettings:
         Between(0, 1),
     ] = 0.002
     min_samples: Annotated[int, "least labelled rows for a verdict", Between(1)] = 2000
+    persistence_delta: Annotated[
+        float,
+        "how much worse than persistence the Brier score may be, upper end of its interval",
+        Between(0, 1),
+    ] = 0.0
+    slice_km: Annotated[
+        float, "side of a neighbourhood's grid cell, kilometres", Between(0.1, 100)
+    ] = 1.0
+    slice_samples: Annotated[int, "least labelled rows to judge a neighbourhood by", Between(1)] = (
+        400
+    )
+    coverage: Annotated[
+        float, "least share of the rows asked that the model answered", Between(0, 1)
+    ] = 0.99
+    waiver_max_h: Annotated[int, "longest that a waiver may hold, hours", Between(1, 168)] = 72
     fresh_min: Annotated[int, "minutes that a pass may be used for a promotion", Between(1)] = 60
     stale_min: Annotated[
         int, "minutes after which a metric counts as missing: two cadences", Between(1)
@@ -179,6 +209,7 @@ class Settings:
     ingest: IngestSettings = IngestSettings()
     training: TrainingSettings = TrainingSettings()
     retrain: RetrainSettings = RetrainSettings()
+    monitoring: MonitoringSettings = MonitoringSettings()
     gate: GateSettings = GateSettings()
     cities: Mapping[str, City] = field(default_factory=dict)
     origins: Mapping[str, str] = field(default_factory=dict)

@@ -68,10 +68,12 @@ def _audit_lines(path: Path) -> tuple[list[str], bytes]:
     return [line.decode(errors="replace") for line in whole], torn
 
 
-def keep_gate(ws: Workspace, report: GateReport) -> Path:
-    """Store a verdict with its evidence."""
+def keep_gate(ws: Workspace, report: GateReport, *, table: str, junit: str) -> Path:
+    """Store a verdict with its evidence: JSON, and beside it the table and JUnit XML."""
     path = ws.path / "gate" / f"{report.endpoint}_{stamp(report.judged_at)}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
+    path.with_suffix(".txt").write_text(table + "\n", encoding="utf-8")
+    path.with_suffix(".xml").write_text(junit, encoding="utf-8")
     draft = path.with_suffix(".tmp")
     draft.write_text(json.dumps(to_json(report), indent=1), encoding="utf-8")
     draft.replace(path)

@@ -25,6 +25,7 @@ SMALL = {
     "psi = 0.20": "psi = 0.60",
     "onset_brier_skill = 0.02": "onset_brier_skill = -0.20",
     "non_inferiority_delta = 0.002": "non_inferiority_delta = 0.03",
+    "persistence_delta = 0.0 ": "persistence_delta = 0.03 ",
     "latency_p95_ms = 200.0": "latency_p95_ms = 2000.0",
     "rounds = 400": "rounds = 40",
     "threads = 2": "threads = 1",
@@ -130,6 +131,21 @@ def test_quality_never_judges_a_label_that_was_not_known_yet(ws: Workspace) -> N
     # Of 144 decision times the last three have no label yet, nor have those before a missed poll.
     assert 130 < rows["decision_times"].max() <= 141
     assert (rows["window_end"] - rows["window_start"] == timedelta(hours=24)).all()
+
+
+def test_drift_leaves_a_report_of_every_hour_and_a_page_of_the_day(ws: Workspace) -> None:
+    keys = ws.lake.store.keys("monitoring/drift_reports")
+
+    for endpoint in ("bikeshare-staging", "bikeshare-prod"):
+        mine = [key for key in keys if f"/{endpoint}_" in key]
+        assert sum(key.endswith(".json") for key in mine) == 25, "midnight to midnight"
+        assert any(key.endswith("T000000Z.html") for key in mine)
+
+
+def test_a_verdict_is_kept_as_json_table_and_junit(ws: Workspace) -> None:
+    kept = {path.suffix for path in (ws.path / "gate").iterdir()}
+
+    assert kept == {".json", ".txt", ".xml"}
 
 
 def test_after_the_drill_the_aliases_stand_as_before(ws: Workspace, city: City) -> None:
