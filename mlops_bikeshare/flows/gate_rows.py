@@ -18,7 +18,7 @@ from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.reports import Comparison, SliceComparison
 from mlops_bikeshare.domain.targets import PROMISE_MIN, TARGETS, Target
 from mlops_bikeshare.domain.windows import Window
-from mlops_bikeshare.evaluation import slices
+from mlops_bikeshare.evaluation import neighbourhoods
 from mlops_bikeshare.evaluation.bootstrap import station_blocks
 from mlops_bikeshare.evaluation.comparison import compare
 from mlops_bikeshare.flows import judged
@@ -112,14 +112,14 @@ def _slices(
     ws: Workspace, rows: pd.DataFrame, stations: pd.DataFrame
 ) -> tuple[SliceComparison, ...]:
     rules, places = ws.settings.gate, stations.set_index("station_id")
-    cell, names = slices.cells(
+    cell, names = neighbourhoods.cells(
         places["lat"].to_numpy(dtype=np.float64, na_value=np.nan),
         places["lon"].to_numpy(dtype=np.float64, na_value=np.nan),
         km=rules.slice_km,
     )
     of_row = cell[places.index.get_indexer(pd.Index(rows["station_id"]))]
     return tuple(
-        slices.worst(
+        neighbourhoods.worst(
             t.name,
             rows[f"label_{t.name}"].to_numpy(),
             rows[t.probability].to_numpy(),

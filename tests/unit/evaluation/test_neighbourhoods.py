@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mlops_bikeshare.domain.reports import SliceComparison
-from mlops_bikeshare.evaluation import slices
+from mlops_bikeshare.evaluation import neighbourhoods
 
 CELLS, HOURS, PER_HOUR = 60, 24, 18
 NAMES = [f"cell {i}" for i in range(CELLS)]
@@ -24,7 +24,7 @@ def judged(
     model, other = (np.clip(p + rng.normal(0, 0.05, rows), 0, 1) for _ in range(2))
     if worse_in is not None:
         model = np.where(cell == worse_in, 0.5, model)
-    return slices.worst(
+    return neighbourhoods.worst(
         "bikeout", y, model, other, cell=cell, names=NAMES, at_s=at_s, least_rows=least_rows
     )
 
@@ -53,19 +53,19 @@ def test_cells_with_few_rows_are_counted_and_not_judged() -> None:
 def test_a_cell_is_a_square_kilometre_and_has_its_middle_as_name() -> None:
     lat = np.array([49.1, 49.1, 49.1 + 1.5 / 111.195, np.nan])
     lon = np.array([-84.6, -84.6 + 1.5 / 111.195 / np.cos(np.radians(49.1)), -84.6, -84.6])
-    codes, names = slices.cells(lat, lon, km=1)
+    codes, names = neighbourhoods.cells(lat, lon, km=1)
     assert codes[3] == -1
     assert len(set(codes[:3].tolist())) == 3
     assert len(names) == 3
     middle = np.array([[float(x) for x in names[code].split(",")] for code in codes[:3]])
     assert np.abs(middle[:, 0] - lat[:3]).max() <= 0.5 / 111.195 + 1e-4
-    assert slices.cells(lat, lon, km=50)[0].tolist()[:3] in ([0, 0, 0], [0, 1, 0])
+    assert neighbourhoods.cells(lat, lon, km=50)[0].tolist()[:3] in ([0, 0, 0], [0, 1, 0])
 
 
 def test_a_city_without_positions_has_no_cells() -> None:
-    codes, names = slices.cells(np.array([np.nan]), np.array([np.nan]), km=1)
+    codes, names = neighbourhoods.cells(np.array([np.nan]), np.array([np.nan]), km=1)
     assert (codes.tolist(), names) == ([-1], [])
-    nothing = slices.worst(
+    nothing = neighbourhoods.worst(
         "bikeout", np.ones(1), np.ones(1), np.ones(1),
         cell=codes, names=names, at_s=np.zeros(1), least_rows=1,
     )  # fmt: skip
