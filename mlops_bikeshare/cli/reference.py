@@ -127,8 +127,9 @@ def _table(owner: type, fields: typing.Iterable[Any], *, section: str | None) ->
     head = ["key", "type", "default", "meaning"] + (["environment"] if with_variable else [])
     lines = [_row(head), _row(["---"] * len(head))]
     for item in fields:
-        kind, meaning = typing.get_args(hints[item.name])
-        cells = [f"`{item.name}`", _kind(kind), _default(item), meaning]
+        kind, meaning, *bounds = typing.get_args(hints[item.name])
+        words = " ".join([_kind(kind), *(bound.words for bound in bounds)])
+        cells = [f"`{item.name}`", words, _default(item), meaning]
         if with_variable:
             prefix = f"{section}__" if section else ""
             cells.append(f"`BIKESHARE_{prefix}{item.name}`".upper())

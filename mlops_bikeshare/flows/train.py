@@ -20,6 +20,7 @@ from mlops_bikeshare.domain.errors import InputError
 from mlops_bikeshare.domain.reports import TargetQuality, to_json
 from mlops_bikeshare.domain.targets import HORIZONS_MIN, OUT_AT_OR_BELOW, PROMISE_MIN, TARGETS
 from mlops_bikeshare.domain.windows import Window
+from mlops_bikeshare.domain.wording import figure
 from mlops_bikeshare.features.definition import FEATURE_NAMES, FEATURES, feature_digest
 from mlops_bikeshare.flows import tracking, training_run, training_table
 from mlops_bikeshare.flows.features import OFFLINE
@@ -154,14 +155,10 @@ def summary(trained: Trained) -> str:
 
 def _quality_text(q: TargetQuality) -> str:
     return (
-        f"{q.target} at {q.horizon_min} min: onset PR-AUC {_text(q.model.onset_pr_auc)}"
-        f" (persistence {_text(q.persistence.onset_pr_auc)}), PR-AUC {_text(q.model.pr_auc)},"
-        f" Brier skill {_text(q.brier_skill)}, ECE {_text(q.model.ece)}"
+        f"{q.target} at {q.horizon_min} min: onset PR-AUC {figure(q.model.onset_pr_auc)}"
+        f" (persistence {figure(q.persistence.onset_pr_auc)}), PR-AUC {figure(q.model.pr_auc)},"
+        f" Brier skill {figure(q.brier_skill)}, ECE {figure(q.model.ece)}"
     )
-
-
-def _text(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:.3f}"
 
 
 def plan_of(settings: TrainingSettings) -> Plan:
