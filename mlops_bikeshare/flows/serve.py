@@ -32,10 +32,11 @@ def run(ws: Workspace, *, replay_clock: bool, with_parent: bool = False) -> None
         threading.Thread(target=_until_stdin_closes, daemon=True).start()
     run_host(
         root=ws.path,
-        host="127.0.0.1",
+        host=ws.settings.serving.host,
         port=ws.settings.serving.port,
         sink=lambda points: _keep(ws, points),
         replay_clock=replay_clock,
+        token=ws.settings.serving.token,
     )
 
 

@@ -32,7 +32,9 @@ def sink(points):
         for p in points:
             out.write(json.dumps([p.name, dict(p.dimensions), p.at.isoformat(), p.value]) + "\\n")
 
-run_host(root=root, host="127.0.0.1", port=0, sink=sink, replay_clock="replay" in sys.argv)
+token = next((word[6:] for word in sys.argv if word.startswith("token=")), None)
+clock = "replay" in sys.argv
+run_host(root=root, host="127.0.0.1", port=0, sink=sink, replay_clock=clock, token=token)
 """
 COLUMNS = ("a", "b", "c")
 TINY = """
