@@ -124,7 +124,7 @@ _add(
     "bikeshare deploy",
     "bikeshare deploy --alias 3 --initial",
 )
-_add(operation.infer, "bikeshare infer", "bikeshare infer --dt 2021-09-01T08:00 --json")
+_add(operation.infer, "bikeshare infer", "bikeshare infer --json")
 _add(operation.monitor, "bikeshare monitor", "bikeshare monitor --json | jq .quality")
 _add(operation.gate, "bikeshare gate && bikeshare promote", "bikeshare gate --json | jq .verdict")
 _add(operation.promote, "bikeshare promote --dry-run", "bikeshare promote")

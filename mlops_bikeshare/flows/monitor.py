@@ -96,7 +96,8 @@ def _quality(
     happened = judged.outcomes(ws, city, stations, known)
     expected = len(list(known.steps()))
     found = []
-    for name, rows in said.items():
+    for name, every in said.items():
+        rows = every[every["source"] == "model"]  # stand-ins say nothing about a version
         table = judged.joined(rows, happened)
         newest = rows["model_version"].iloc[rows["dt"].argmax()] if len(rows) else None
         for version, part in table.groupby("model_version"):

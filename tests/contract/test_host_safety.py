@@ -10,12 +10,12 @@ from typing import Any
 
 import httpx
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, WaiterError
 
 from mlops_bikeshare.domain.errors import EndpointError
 from mlops_bikeshare.serving.host.server import run_host
 from mlops_bikeshare.serving.session import Clients
-from tests.contract.models import put_model
+from tests.contract.models import create_endpoint, put_model, variant
 
 SECRET = "4711-do-not-echo"  # noqa: S105 - none
 OPERATIONS = (
@@ -59,13 +59,8 @@ CONTENT_TYPES = (
 
 @pytest.fixture(scope="module")
 def fuzzed(endpoint_host: Any, models: Any) -> Any:
-    sagemaker = endpoint_host.clients.sagemaker
     put_model(endpoint_host.clients, "fuzzed", models())
-    variant = {"VariantName": "AllTraffic", "ModelName": "fuzzed", "InitialVariantWeight": 1.0}
-    sagemaker.create_endpoint_config(EndpointConfigName="fuzzed", ProductionVariants=[variant])
-    sagemaker.create_endpoint(EndpointName="fuzzed", EndpointConfigName="fuzzed")
-    waiter = sagemaker.get_waiter("endpoint_in_service")
-    waiter.wait(EndpointName="fuzzed", WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+    create_endpoint(endpoint_host.clients, "fuzzed", variant("AllTraffic", "fuzzed"))
     return endpoint_host
 
 
@@ -138,12 +133,8 @@ def test_a_model_with_a_pickle_is_refused_by_name_and_not_run(
     (folder / "python_model.pkl").write_bytes(pickle.dumps(os.getcwd))
     put_model(endpoint_host.clients, "pickled", folder)
     sagemaker = endpoint_host.clients.sagemaker
-    variant = {"VariantName": "AllTraffic", "ModelName": "pickled", "InitialVariantWeight": 1.0}
-    sagemaker.create_endpoint_config(EndpointConfigName="pickled", ProductionVariants=[variant])
-    sagemaker.create_endpoint(EndpointName="pickled", EndpointConfigName="pickled")
-    waiter = sagemaker.get_waiter("endpoint_in_service")
-    with pytest.raises(Exception, match="Failed"):
-        waiter.wait(EndpointName="pickled", WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+    with pytest.raises(WaiterError, match="Failed"):
+        create_endpoint(endpoint_host.clients, "pickled", variant("AllTraffic", "pickled"))
     reason = sagemaker.describe_endpoint(EndpointName="pickled")["FailureReason"]
     assert "'python_model.pkl' is a pickle" in reason
 

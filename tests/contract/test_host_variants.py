@@ -10,17 +10,12 @@ import pytest
 from botocore.exceptions import ClientError
 
 from mlops_bikeshare.serving.session import Clients
-from tests.contract.models import put_model
+from tests.contract.models import create_endpoint, put_model, variant
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 BODY = b'{"inputs": {"a": [7], "b": [0], "c": [0]}}'
-
-
-def variant(name: str, model: str, weight: float = 1.0) -> dict[str, Any]:
-    instance = {"InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
-    return {"VariantName": name, "ModelName": model, "InitialVariantWeight": weight, **instance}
 
 
 def capturing(**what: Any) -> dict[str, Any]:
@@ -46,11 +41,7 @@ def host(endpoint_host: Any, models: Any) -> Any:
 
 
 def endpoint(clients: Clients, name: str, variants: list[dict[str, Any]], **config: Any) -> None:
-    sagemaker = clients.sagemaker
-    sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=variants, **config)
-    sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)
-    waiter = sagemaker.get_waiter("endpoint_in_service")
-    waiter.wait(EndpointName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+    create_endpoint(clients, name, *variants, **config)
 
 
 def ask(clients: Clients, name: str, **more: Any) -> tuple[str, float]:
