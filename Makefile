@@ -10,7 +10,7 @@ city := $(if $(CITY),--city $(CITY),)
 
 
 .PHONY: screenshots help setup lock demo test test-all check bench serve stop clean \
-	ingest features train deploy infer monitor gate promote rollback \
+	ingest features train deploy replay infer monitor gate promote rollback \
 	status doctor dashboard mlflow-ui docs backtest verify-features
 
 help: ## this list
@@ -96,6 +96,9 @@ verify-features: setup ## prove on a recording or the lake that features know no
 
 deploy: setup ## put the challenger on staging
 	@$(BIN)/bikeshare deploy $(city) $(ARGS)
+
+replay: setup ## live through a window of a recording: ARGS="--recording DIR --window A..B"
+	@$(BIN)/bikeshare replay $(city) $(ARGS)
 
 infer: setup ## one batch of predictions on both endpoints
 	@$(BIN)/bikeshare infer $(city) $(ARGS)

@@ -19,6 +19,7 @@ from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import SettingsError
 
 FILE = "bikeshare.toml"
+DEMO = "demo"
 Profile = Literal["local", "aws"]
 Stage = Literal["staging", "prod"]
 
@@ -58,7 +59,7 @@ class TrainingSettings:
     max_rows: Annotated[int, "most (station, dt) rows per training; more are sampled"] = 800_000
     rounds: Annotated[int, "most trees per target; early stopping takes fewer"] = 400
     learning_rate: Annotated[float, "how much each tree may correct"] = 0.1
-    leaves: Annotated[int, "most leaves of a tree"] = 63
+    leaves: Annotated[int, "most leaves of a tree"] = 31
     threads: Annotated[int, "threads of LightGBM in training; serving always uses one"] = 2
     seed: Annotated[
         int,
@@ -113,7 +114,7 @@ class Settings:
     region: Annotated[str, "AWS region, also told to the local host"] = "ca-central-1"
     tracking_uri: Annotated[
         str | None,
-        "MLflow store; unset: mlflow.db in the root, for the demo in var/demo",
+        "MLflow store; unset: mlflow.db in the root. The demo has its own, var/demo/mlflow.db",
     ] = None
     serving: ServingSettings = ServingSettings()
     training: TrainingSettings = TrainingSettings()
@@ -127,14 +128,20 @@ class Settings:
         return self.root / "var" / self.workspace
 
     @property
+    def is_demo(self) -> bool:
+        """Whether this is the demo's workspace, which is made anew each time."""
+        return self.workspace == DEMO
+
+    @property
     def mlflow_home(self) -> Path:
         """Folder of the MLflow store: the demo keeps its own, so that no real alias moves."""
-        return self.var if self.workspace == "demo" else self.root
+        return self.var if self.is_demo else self.root
 
     @property
     def mlflow_uri(self) -> str:
-        """MLFLOW_TRACKING_URI if set, else SQLite in `mlflow_home`."""
-        return self.tracking_uri or f"sqlite:///{self.mlflow_home / 'mlflow.db'}"
+        """The store that was named, else SQLite in `mlflow_home`; the demo's is always its own."""
+        named = None if self.is_demo else self.tracking_uri
+        return named or f"sqlite:///{self.mlflow_home / 'mlflow.db'}"
 
     def city(self, name: str | None = None) -> City:
         """The city called `name`, or the default one."""

@@ -5,6 +5,7 @@ turns errors into messages: one line on stderr, and the exit code of domain.erro
 imported before a command runs.
 """
 
+import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -124,6 +125,10 @@ _add(
     "bikeshare deploy",
     "bikeshare deploy --alias 3 --initial",
 )
+_add(
+    operation.replay,
+    "bikeshare replay --recording ../recordings/boston --window 2021-09-01..2021-09-02",
+)
 _add(operation.infer, "bikeshare infer", "bikeshare infer --json")
 _add(operation.monitor, "bikeshare monitor", "bikeshare monitor --json | jq .quality")
 _add(operation.gate, "bikeshare gate && bikeshare promote", "bikeshare gate --json | jq .verdict")
@@ -132,13 +137,15 @@ _add(operation.rollback, 'bikeshare rollback --reason "dockout warnings came too
 _add(
     hosting.serve,
     "bikeshare serve --background",
-    "bikeshare --workspace demo serve --port 0 --replay-clock",
+    "bikeshare --workspace demo serve --port 0",
 )
 _add(hosting.stop, "bikeshare stop", "bikeshare --workspace demo stop")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit code."""
+    # Threads that spin while they wait make training ten times slower on a machine that others use.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     command = typer.main.get_command(app)
     given_ = list(arguments) if arguments is not None else None
     try:

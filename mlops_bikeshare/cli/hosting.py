@@ -11,7 +11,9 @@ from mlops_bikeshare.cli.given import opened
 def serve(
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="0: a free one.")] = None,
     background: Annotated[bool, typer.Option(help="Return when it is ready.")] = False,
-    replay_clock: Annotated[bool, typer.Option(help="Stamp metrics with the batch's dt.")] = False,
+    replay_clock: Annotated[
+        bool, typer.Option(help="Refuse to run unless the workspace's clock is a replay's.")
+    ] = False,
     with_parent: Annotated[
         bool, typer.Option(hidden=True, help="Stop when standard input closes.")
     ] = False,
@@ -21,7 +23,7 @@ def serve(
 
     ws, _ = opened(None, {"serving.port": port})
     if background:
-        screen.say(f"endpoint host at {flow.start(ws, replay_clock=replay_clock)}")
+        screen.say(f"endpoint host at {flow.start(ws)}")
     else:
         flow.run(ws, replay_clock=replay_clock, with_parent=with_parent)
 

@@ -1,5 +1,6 @@
 """Commands that run a model: deploy, infer, monitor, gate, promote, rollback."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -33,6 +34,26 @@ def deploy(
     done = flow.deploy(ws, where, version=alias, endpoint=endpoint, initial=initial)
     text = f"{done.endpoint}: version {done.version}, {done.endpoint_config}"
     screen.show(done, text, as_json=json_)
+
+
+def replay(
+    recording: Annotated[Path, typer.Option(help="Folder of a recording.")],
+    window_: Annotated[str, typer.Option("--window", help="START..END, UTC, end exclusive.")],
+    city: CityName = None,
+    json_: AsJson = False,
+) -> None:
+    """Live through a window of a recording: polls, batches and judgements on a simulated clock.
+
+    Needs the workspace's endpoint host, and endpoints on it.
+    """
+    from mlops_bikeshare.domain.windows import Window
+    from mlops_bikeshare.flows import replay as flow
+    from mlops_bikeshare.sources.recorded import open_recording
+
+    part, feed = Window.parse(window_, key="--window"), open_recording(recording)
+    ws, where = opened(city, simulated=True)
+    done = flow.replay(ws, where, feed, part, track=screen.track())
+    screen.show(done, flow.summary(done), as_json=json_)
 
 
 def infer(

@@ -9,8 +9,11 @@ Raises   SourceError or InputError for a recording that is missing, malformed or
 """
 
 import dataclasses
+import fcntl
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -27,12 +30,11 @@ from mlops_bikeshare.flows.progress import Track, silent
 from mlops_bikeshare.flows.promote import Moved
 from mlops_bikeshare.flows.replay import Replayed
 from mlops_bikeshare.flows.train import Trained
-from mlops_bikeshare.settings import Settings
+from mlops_bikeshare.settings import DEMO, Settings
 from mlops_bikeshare.sources.recorded import Recording, open_recording
 from mlops_bikeshare.sources.simulator.simulate import check, simulate
 from mlops_bikeshare.training.split import Split
 
-WORKSPACE = "demo"
 SIMULATED = "demo"
 DEFAULT_DAY = "2021-09-01"
 LEAST_DAYS = 6
@@ -101,14 +103,29 @@ def demo(
         replayed = _day(source.span, day or DEFAULT_DAY, of=str(source.folder))
     else:
         replayed = _day(plan.span, day or plan.last_day, of="the simulated city")
-    ws = _fresh(settings, where)
-    told = _lifecycle(ws, where, source or _simulated(ws, where, plan), replayed, track)
-    return report.write(ws, _document(told, time.perf_counter() - began))
+    with _alone(settings):
+        ws = _fresh(settings, where)
+        told = _lifecycle(ws, where, source or _simulated(ws, where, plan), replayed, track)
+        return report.write(ws, _document(told, time.perf_counter() - began))
 
 
 def summary(document: dict[str, Any]) -> str:
     """What happened, in a few lines."""
     return report.summary(document)
+
+
+@contextmanager
+def _alone(settings: Settings) -> Iterator[None]:
+    """One demo at a time: the next would empty the workspace of the first."""
+    path = settings.root / "var" / f".{DEMO}.lock"
+    path.parent.mkdir(exist_ok=True)
+    with path.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            msg = f"another demo runs in {path.parent / DEMO}; wait until it ends, or stop it"
+            raise InputError(msg) from None
+        yield
 
 
 def _simulated(ws: Workspace, city: City, simulation: Simulation) -> Recording:
@@ -137,7 +154,7 @@ def _day(span: Window, day: str, *, of: str) -> Window:
 
 def _fresh(settings: Settings, city: City) -> Workspace:
     """The demo's workspace, emptied; a host left over from before is stopped."""
-    own = settings.with_workspace(WORKSPACE, default_city=city.name)
+    own = settings.with_workspace(DEMO, default_city=city.name)
     own = dataclasses.replace(own, serving=dataclasses.replace(own.serving, port=0))
     if own.var.exists():
         serve.stop(open_workspace(own))
@@ -153,7 +170,7 @@ def _lifecycle(ws: Workspace, city: City, source: Recording, day: Window, track:
     champion = training.train(ws, city, _older_half(history), label="champion", track=track)
     challenger = training.train(ws, city, _all_of(history), label="challenger", track=track)
     promotion = rollback = None
-    with serve.hosting(ws, replay_clock=True):
+    with serve.hosting(ws):
         deploy.deploy(ws, city, version=champion.version, initial=True)
         deploy.deploy(ws, city, version=challenger.version)
         replayed = replay.replay(ws, city, source, day, track=track)

@@ -64,7 +64,8 @@ def _told(done: list[Batch]) -> Told:
 @logged("infer", _told)
 def infer(ws: Workspace, city: City, *, at: datetime | None = None) -> list[Batch]:
     """The batch of the newest decision time at or before `at` (default: now)."""
-    dt = floor_time(at or ws.now)
+    now = ws.now
+    dt = floor_time(at or now)
     asked = [endpoints.find(ws.clients, name) for name in _names(ws, city)]
     live = [state for state in asked if state is not None]
     if not live:
@@ -74,7 +75,7 @@ def infer(ws: Workspace, city: City, *, at: datetime | None = None) -> list[Batc
     done = [_kept(city, state.name, dt) for state in live if state not in todo]
     if not todo:
         return done
-    _refuse_the_past(dt, ws.now)
+    _refuse_the_past(dt, now)
     features = online_features(ws, city, dt)
     with ThreadPoolExecutor(len(todo)) as pool:
         made = pool.map(lambda state: _batch(ws, city, state, dt, features), todo)
@@ -86,7 +87,7 @@ def online_features(ws: Workspace, city: City, dt: datetime) -> pd.DataFrame:
     rows = row_at(
         known_at(ws, city, dt),
         dt=dt,
-        stations=station_list(ws, city),
+        stations=station_list(ws, city, day=dt.date()),
         city=city,
         profiles=profiles_for(ws, city, dt.date()),
     )

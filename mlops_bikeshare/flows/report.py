@@ -11,12 +11,13 @@ from typing import Any
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.reports import TargetQuality
-from mlops_bikeshare.domain.targets import PROMISE_MIN
+from mlops_bikeshare.domain.targets import PROMISE_MIN, TARGETS
 from mlops_bikeshare.domain.windows import Window
-from mlops_bikeshare.flows import decision_runs, panels, records, tracking
+from mlops_bikeshare.flows import decision_runs, judged, panels, records, tracking
 from mlops_bikeshare.flows.compared import Served, compared
 from mlops_bikeshare.flows.page import Event, Section, number, page
-from mlops_bikeshare.registry import versions
+from mlops_bikeshare.flows.pictures import Panel
+from mlops_bikeshare.registry import artefact, versions
 
 NAMES = ("report.json", "report.html")
 CURVES = (
@@ -26,6 +27,9 @@ CURVES = (
 )
 RELIABILITY = "Of the times the model said 40 %, were 40 % out? On the diagonal it kept its word."
 HORIZONS = "Later stockouts are more frequent, but harder to place; persistence has the same task."
+IMPORTANCE = (
+    "Each tree splits on what tells most; the share of the loss that a feature's splits removed."
+)
 DAY = (
     "What CloudWatch (here its local twin) held of the day, against what the gate allows. Skill is"
     " the share of persistence's Brier score that the model removes, on stations not out yet, from"
@@ -162,8 +166,18 @@ def _sections(ws: Workspace, city: City, served: list[Served], window: Window) -
         Section(title="Does it warn of the right stations?", text=CURVES, panels=curves),
         Section(title="Can its probabilities be trusted?", text=RELIABILITY, panels=reliability),
         Section(title="How far ahead?", text=HORIZONS, panels=by_horizon),
+        Section(
+            title="What does it look at?", text=IMPORTANCE, panels=_importance(ws, city, served)
+        ),
         Section(title="The day in production", text=DAY, panels=day),
     ]
+
+
+def _importance(ws: Workspace, city: City, served: list[Served]) -> list[Panel]:
+    """What the trees of the version on staging gained by."""
+    (version,) = (s.version for s in served if s.stage == "staging")
+    folder = judged.artifacts(ws, city, version)
+    return panels.importance_panels({t.name: artefact.gains(folder, t.name) for t in TARGETS})
 
 
 def _champion(served: list[Served]) -> dict[str, Any] | None:

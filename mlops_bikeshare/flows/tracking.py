@@ -54,7 +54,7 @@ def run(
 ) -> Iterator[Any]:
     """An active run of the city's experiment, with the time and the code it speaks of."""
     mlflow = connect(ws)
-    if not os.environ.get("MLFLOW_RUN_ID"):
+    if not _handed_over(ws):
         mlflow.set_experiment(experiment_id=_experiment(mlflow, ws, city))
     facts = {"city": city.name, "as_of": ws.now.isoformat(), "git": revision()}
     with mlflow.start_run(run_name=name) as active:
@@ -82,6 +82,13 @@ def log_pictures(run_id: str, pictures: Mapping[str, bytes], *, folder: str = "p
         for name, picture in pictures.items():
             (Path(scratch) / f"{name}.png").write_bytes(picture)
         MlflowClient().log_artifacts(run_id, scratch, artifact_path=folder)
+
+
+def _handed_over(ws: Workspace) -> bool:
+    """Whether `mlflow run` opened a run for this process, in the store of this workspace."""
+    if os.environ.get("MLFLOW_TRACKING_URI") != ws.settings.mlflow_uri:
+        os.environ.pop("MLFLOW_RUN_ID", None)
+    return "MLFLOW_RUN_ID" in os.environ
 
 
 def revision() -> str:

@@ -55,7 +55,7 @@ def ws(home: Home, demo: Ended) -> Workspace:
 
 @pytest.fixture
 def hosted(ws: Workspace) -> Iterator[Workspace]:
-    with serve.hosting(ws, replay_clock=True):
+    with serve.hosting(ws):
         tracking.connect(ws)
         yield ws
 

@@ -81,7 +81,10 @@ def test_the_demo_keeps_an_mlflow_store_of_its_own(home: Path) -> None:
     assert settings.with_workspace("demo").mlflow_uri == f"sqlite:///{home}/var/demo/mlflow.db"
 
 
-def test_an_explicit_tracking_uri_wins(home: Path) -> None:
-    settings = load(home, {"MLFLOW_TRACKING_URI": "sqlite:///x.db"}, {"workspace": "demo"})
+def test_an_explicit_tracking_uri_wins_but_never_in_the_demo_which_moves_aliases(
+    home: Path,
+) -> None:
+    settings = load(home, {"MLFLOW_TRACKING_URI": "sqlite:///x.db"}, {})
 
     assert settings.mlflow_uri == "sqlite:///x.db"
+    assert settings.with_workspace("demo").mlflow_uri == f"sqlite:///{home}/var/demo/mlflow.db"
