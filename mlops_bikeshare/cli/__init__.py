@@ -141,6 +141,17 @@ _add(
 )
 _add(hosting.stop, "bikeshare stop", "bikeshare --workspace demo stop")
 
+_SPLIT = "bikeshare endpoint split --candidate challenger --weight 0.1"
+_endpoint = typer.Typer(
+    help="Share an endpoint's traffic between two versions.",
+    epilog=examples(_SPLIT, "bikeshare endpoint merge"),
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+_endpoint.command("split", epilog=examples(_SPLIT, f"{_SPLIT[:-3]}0.5"))(hosting.split)
+_endpoint.command("merge", epilog=examples("bikeshare endpoint merge"))(hosting.merge)
+app.add_typer(_endpoint, name="endpoint")
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit code."""
