@@ -98,6 +98,7 @@ async def _serve(
 ) -> None:
     state, meter = HostState(root / "host.db"), Meter(sink)
     store = ObjectStore(root / "s3")
+    _empty(store.incoming)  # what a killed host had half received
     lifecycle = Lifecycle(state, store=store, folder=_empty(root / "host"))
 
     @contextlib.asynccontextmanager
