@@ -1,4 +1,4 @@
-"""The endpoint host and its workers against `mlflow models serve`, with the same registered version.
+"""The endpoint host and its workers against `mlflow models serve`, with the same version.
 
 Both are real processes asked over HTTP on loopback, in the body that each reads best (Arrow here,
 Parquet there: mlflow takes no Arrow). Memory is that of the whole tree of processes.
@@ -69,11 +69,11 @@ Served = tuple[Ask, float, Callable[[], float]]
 @contextmanager
 def _ours(bed: Bed) -> Iterator[Served]:
     version = versions.find(bed.city.registered_model, bed.version.version)
-    with serve.hosting(bed.ws, replay_clock=True):
+    with serve.hosting(bed.ws):
         deploy.place(bed.ws, bed.city, version, endpoint=ENDPOINT)
     # the endpoint is there already, as after a restart: that is what a start means
     began = time.perf_counter()
-    with serve.hosting(bed.ws, replay_clock=True) as url, httpx.Client(timeout=60) as client:
+    with serve.hosting(bed.ws) as url, httpx.Client(timeout=60) as client:
         dt = f"dt={(bed.window.end - timedelta(hours=1)).isoformat()}"
         headers = {
             "content-type": ARROW,
