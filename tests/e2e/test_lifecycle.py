@@ -12,9 +12,10 @@ from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import EndpointError, Refused
 from mlops_bikeshare.domain.tables import INFERENCE, MONITORING_QUALITY
 from mlops_bikeshare.domain.windows import Window
-from mlops_bikeshare.flows import gate, infer, promote, records, serve, tracking
+from mlops_bikeshare.flows import gate, infer, promote, records, serve, split, tracking
 from mlops_bikeshare.monitoring.metrics import MODEL
 from mlops_bikeshare.registry import versions
+from mlops_bikeshare.serving import endpoints
 from mlops_bikeshare.settings import load
 from tests.e2e.conftest import Ended, Home
 
@@ -182,6 +183,23 @@ def test_a_batch_that_is_there_is_not_asked_for_again(hosted: Workspace, city: C
 
     assert all(batch.already_there for batch in again)
     assert heartbeats(hosted) == before == 144
+
+
+def test_production_is_split_for_a_gated_version_and_merged_again(
+    hosted: Workspace, city: City
+) -> None:
+    before = endpoints.describe(hosted.clients, "bikeshare-prod")
+
+    done = split.split(hosted, city, candidate="challenger", share=0.25)
+    assert done.shares == {"1": 0.75, "2": 0.25}
+    wider = split.split(hosted, city, candidate="challenger", share=0.5)
+    assert (wider.shares, wider.endpoint_config) == ({"1": 0.5, "2": 0.5}, done.endpoint_config)
+    merged = split.merge(hosted, city)
+
+    assert (merged.shares, merged.endpoint_config) == ({"1": 1.0}, before.config)
+    assert [e["kind"] for e in records.audited(hosted)][-3:] == ["split", "split", "merge"]
+    with pytest.raises(Refused, match=r"not on staging|the gate judged"):
+        split.split(hosted, city, candidate="champion", share=0.1)
 
 
 def test_a_restarted_host_serves_the_same_versions(hosted: Workspace, city: City) -> None:
