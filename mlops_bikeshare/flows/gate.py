@@ -17,7 +17,7 @@ from mlops_bikeshare.domain.targets import TARGETS
 from mlops_bikeshare.domain.windows import CADENCE_S, DAY_S, Window
 from mlops_bikeshare.evaluation.bootstrap import station_blocks
 from mlops_bikeshare.evaluation.comparison import compare
-from mlops_bikeshare.flows import decision_runs, deploy, judged, records, tracking
+from mlops_bikeshare.flows import decision_runs, golden, judged, records, tracking
 from mlops_bikeshare.flows.features import station_list
 from mlops_bikeshare.flows.logged import Told, logged
 from mlops_bikeshare.flows.monitor import DRIFT_EVERY_S
@@ -64,7 +64,7 @@ def evidence(ws: Workspace, city: City, endpoint: str) -> GateEvidence:
         city=city.name,
         model_version=version.version,
         artefact_digest=version.digest,
-        deployed_digest=deploy.deployed_digest(ws, state),
+        deployed_digest=golden.deployed_digest(ws, state),
         window=window,
         judged_at=ws.now,
         latest={name: reading for name, reading in latest.items() if reading is not None},

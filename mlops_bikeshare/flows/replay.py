@@ -5,6 +5,7 @@ end. Nothing of a later time is read: the clock of the workspace moves with the 
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from mlops_bikeshare.backends import Workspace
@@ -17,6 +18,8 @@ from mlops_bikeshare.flows import ingest, monitor
 from mlops_bikeshare.flows.logged import Told, logged
 from mlops_bikeshare.flows.progress import Track, silent
 from mlops_bikeshare.sources.feed import Feed
+
+AfterBatch = Callable[[Workspace, City], object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,9 +42,15 @@ def _told(done: Replayed) -> Told:
 
 @logged("replay", _told)
 def replay(
-    ws: Workspace, city: City, feed: Feed, window: Window, *, track: Track = silent
+    ws: Workspace,
+    city: City,
+    feed: Feed,
+    window: Window,
+    *,
+    after_batch: AfterBatch | None = None,
+    track: Track = silent,
 ) -> Replayed:
-    """Run every poll, batch and judgement of `window`."""
+    """Run every poll, batch and judgement of `window`, and what else follows every batch."""
     began = time.perf_counter()
     missed = batches = failed = 0
     ticks = list(window.steps(step_s=SLOT_S))
@@ -52,6 +61,8 @@ def replay(
             batches += 1
             failed += not _batch(ws, city)
             monitor.monitor(ws, city, at=at)
+            if after_batch is not None:
+                after_batch(ws, city)
     ws.advance(window.end)
     seen = monitor.monitor(ws, city, at=window.end)
     return Replayed(
