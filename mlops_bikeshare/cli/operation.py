@@ -81,12 +81,13 @@ def promote(
     json_: AsJson = False,
 ) -> None:
     """Move the gated challenger to production; resumes where it was interrupted."""
+    from mlops_bikeshare.flows import planned
     from mlops_bikeshare.flows import promote as flow
 
     ws, where = opened(city)
     if dry_run:
-        steps = flow.plan(ws, where, canary=canary)
-        screen.show(steps, flow.plan_summary(steps), as_json=json_)
+        steps = planned.promotion(ws, where, canary=canary)
+        screen.show(steps, planned.summary(steps), as_json=json_)
         return
     done = flow.canary(ws, where) if canary else flow.promote(ws, where)
     screen.show(done, flow.summary(ws, done), as_json=json_)

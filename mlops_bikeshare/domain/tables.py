@@ -181,12 +181,12 @@ MONITORING_DRIFT = Table(
 MONITORING_AUDIT = Table(
     "monitoring_audit",
     "monitoring/monitoring_audit",
-    "at",
+    "decided_at",
     ("number",),
     "Every decision: the lines of audit.jsonl, whose chain of digests is what proves them.",
     (
         Column("number", "int64", "line of the audit, from 1", "1", low=1),
-        _time("at", "when it was decided, by the workspace's clock"),
+        _time("decided_at", "when it was decided, by the workspace's clock"),
         Column("kind", "string", "deploy, gate, canary, promotion, rollback, …"),
         Column("endpoint", "string", "endpoint it is about", nullable=True),
         Column("model_version", "string", "registered version it is about", nullable=True),

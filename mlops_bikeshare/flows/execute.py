@@ -19,6 +19,7 @@ from typing import Any
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.errors import BikeshareError, Refused
 from mlops_bikeshare.flows import records
+from mlops_bikeshare.release import conditions
 from mlops_bikeshare.release import plan as release
 from mlops_bikeshare.release.plan import Plan, Step
 
@@ -26,12 +27,16 @@ Action = Callable[[Mapping[str, Any]], str | None]
 Actions = Mapping[str, Action]
 
 
-def execute(ws: Workspace, plan: Plan, actions: Actions) -> str | None:
-    """Go through the steps that are not done."""
+def execute(
+    ws: Workspace, plan: Plan, actions: Actions, *, until_it_stands: bool = False
+) -> str | None:
+    """Go through the steps that are not done; what follows the audit can be left for later."""
     records.keep_plan(ws, plan)
     step = plan.steps[0]
     try:
         while (found := release.next_step(plan, records.journal(ws, plan))) is not None:
+            if until_it_stands and release.stands(plan, records.journal(ws, plan)):
+                break
             step = found
             _begin(ws, plan, step)
             waits = actions[step.action](step.params)
@@ -106,7 +111,7 @@ def alone(ws: Workspace) -> Iterator[None]:
             raise Refused(msg) from None
         told = records.audited(ws)
         last = max((datetime.fromisoformat(e["at"]) for e in told), default=None)
-        release.check_clock(ws.now, last)
+        conditions.check_clock(ws.now, last)
         yield
 
 

@@ -10,7 +10,6 @@ Raises   Refused: no fresh pass for this very artefact, a champion that was move
          ModelError: a step failed; it was taken back.
 """
 
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,16 +17,11 @@ from dataclasses import dataclass
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import Refused
-from mlops_bikeshare.flows import execute, incident, records, steps, tracking
+from mlops_bikeshare.flows import execute, incident, planned, records, steps, tracking
 from mlops_bikeshare.flows.logged import Told, logged
-from mlops_bikeshare.registry import versions
-from mlops_bikeshare.release import history
 from mlops_bikeshare.release import plan as release
-from mlops_bikeshare.release.plan import BASELINE, CANDIDATE, Goal, Plan, Standing
+from mlops_bikeshare.release.plan import Plan
 from mlops_bikeshare.serving import endpoints
-from mlops_bikeshare.serving.endpoints import EndpointState
-
-PASSED = "gate passed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +34,7 @@ class Moved:
     to_version: str
     artefact_digest: str
     endpoint_config: str
-    seconds: float
+    seconds: float  # until it stood: what follows (alarms, an incident's folder) is not in it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,40 +45,6 @@ class Holding:
     version: str
     shares: dict[str, float]
     waits_for: str
-
-
-def plan(ws: Workspace, city: City, *, canary: bool = False) -> Plan:
-    """What a promotion would do now."""
-    tracking.connect(ws)
-    challenger = versions.find(city.registered_model, versions.CHALLENGER)
-    endpoint = ws.settings.endpoint("prod", city.name)
-    state = endpoints.find(ws.clients, endpoint)
-    aliases = steps.aliases(city)
-    served = state.leading.version if state else None
-    release.check_champion(served, aliases.get(versions.CHAMPION), endpoint)
-    goal = Goal(
-        city=city.name,
-        endpoint=endpoint,
-        version=challenger.version,
-        digest=challenger.digest,
-        at=ws.now,
-        why=PASSED,
-    )
-    staging = ws.settings.endpoint("staging", city.name)
-    if canary:
-        return _canary(ws, goal, state, staging, aliases)
-    return release.promotion_plan(
-        goal, staging=staging, now=steps.standing(state), aliases_now=aliases
-    )
-
-
-def plan_summary(steps_: Plan) -> str:
-    """The plan for people."""
-    lines = [f"{steps_.kind} {steps_.id}"]
-    for number, step in enumerate(steps_.steps, start=1):
-        back = f"; undo: {step.undo.name}" if step.undo else ""
-        lines.append(f"  {number}. {step.name} {json.dumps(dict(step.params))}{back}")
-    return "\n".join(lines)
 
 
 def _told_canary(found: Moved | Holding) -> Told:
@@ -135,9 +95,8 @@ def rollback(
         going_on = _going_on(ws, city)
         if going_on is not None and going_on.kind == "promotion":
             return _taken_back(ws, city, going_on, reason, began)
-        found = going_on or _rollback_plan(ws, city, reason=reason, to=to, trigger=trigger)
-        execute.execute(ws, found, steps.actions(ws, city, found))
-        return _moved(ws, found, began)
+        found = going_on or planned.rollback(ws, city, reason=reason, to=to, trigger=trigger)
+        return _rolled_back(ws, city, found, began)
 
 
 def summary(ws: Workspace, found: Moved | Holding) -> str:
@@ -164,14 +123,31 @@ def _promoted(ws: Workspace, city: City, *, canary: bool) -> Moved | Holding:
         if going_on is not None and going_on.kind != "promotion":
             msg = f"a {going_on.kind} of {going_on.target['endpoint']} was interrupted"
             raise Refused(f"{msg}; finish it first with `bikeshare {going_on.kind}`")
-        found = going_on or records.unused(ws, plan(ws, city, canary=canary))
-        waits = _advance(ws, city, found)
-        return _moved(ws, found, began) if waits is None else _holding(ws, found, waits)
+        found = going_on or records.unused(ws, planned.promotion(ws, city, canary=canary))
+        return _advance(ws, city, found, began)
 
 
-def _advance(ws: Workspace, city: City, found: Plan) -> str | None:
+def _land(ws: Workspace, city: City, found: Plan, began: float) -> Moved | Holding:
+    """Move production first; alarms and incident folders are not what riders wait for."""
+    actions = steps.actions(ws, city, found)
+    waits = execute.execute(ws, found, actions, until_it_stands=True)
+    if waits is not None:
+        return _holding(ws, found, waits)
+    moved = _moved(ws, found, began)
+    execute.execute(ws, found, actions)
+    return moved
+
+
+def _rolled_back(ws: Workspace, city: City, found: Plan, began: float) -> Moved:
+    moved = _land(ws, city, found, began)
+    if isinstance(moved, Holding):  # no step of a rollback rests
+        raise Refused(moved.waits_for)
+    return moved
+
+
+def _advance(ws: Workspace, city: City, found: Plan, began: float) -> Moved | Holding:
     try:
-        return execute.execute(ws, found, steps.actions(ws, city, found))
+        return _land(ws, city, found, began)
     except Refused:
         # A canary that was taken back had answered riders: that is an incident, a refusal is none.
         if any(e["step"].startswith("weigh") for e in records.journal(ws, found)):
@@ -190,9 +166,8 @@ def _taken_back(ws: Workspace, city: City, found: Plan, reason: str, began: floa
     actions = steps.actions(ws, city, found)
     if release.stands(found, records.journal(ws, found)):
         execute.execute(ws, found, actions)
-        back = _rollback_plan(ws, city, reason=reason, to=None)
-        execute.execute(ws, back, steps.actions(ws, city, back))
-        return _moved(ws, back, began)
+        back = planned.rollback(ws, city, reason=reason, to=None)
+        return _rolled_back(ws, city, back, began)
     execute.give_up(ws, found, actions, why=reason)
     incident.write(ws, city, found)
     state = endpoints.describe(ws.clients, found.target["endpoint"])
@@ -228,75 +203,3 @@ def _holding(ws: Workspace, found: Plan, waits: str) -> Holding:
         shares={variant.version or "?": variant.weight for variant in state.variants},
         waits_for=waits,
     )
-
-
-def _canary(
-    ws: Workspace,
-    goal: Goal,
-    state: EndpointState | None,
-    staging: str,
-    aliases: dict[str, str],
-) -> Plan:
-    """The candidate is the very model that staging serves, and that the gate has judged."""
-    judged = endpoints.describe(ws.clients, staging).leading
-    now = steps.standing(state)
-    if state is None or now is None:
-        raise Refused(f"{goal.endpoint} does not exist: a canary needs a baseline to hold against")
-    if (judged.version, judged.digest) != (goal.version, goal.digest):
-        msg = f"{staging} serves version {judged.version}, the challenger is {goal.version}"
-        raise Refused(f"{msg}; deploy it to staging and run `bikeshare gate` again")
-    return release.canary_plan(
-        goal,
-        staging=staging,
-        now=now,
-        models={BASELINE: state.leading.model, CANDIDATE: judged.model},
-        aliases_now=aliases,
-        hold_batches=ws.settings.guard.hold_batches,
-    )
-
-
-def _rollback_plan(
-    ws: Workspace, city: City, *, reason: str, to: str | None, trigger: Sequence[str] = ()
-) -> Plan:
-    endpoint = ws.settings.endpoint("prod", city.name)
-    state = endpoints.describe(ws.clients, endpoint)
-    told, aliases = records.audited(ws), steps.aliases(city)
-    version = to or aliases.get(versions.PREVIOUS)
-    facts = history.last_settled(told, endpoint, version) if version else None
-    if version is None or facts is None:
-        which = f"version {version} was never in production" if version else "nothing is on record"
-        msg = f"{endpoint} has no earlier version to go back to: {which}"
-        raise Refused(f"{msg}; `bikeshare history` tells what was there")
-    found = versions.find(city.registered_model, version)
-    goal = Goal(
-        city=city.name,
-        endpoint=endpoint,
-        version=found.version,
-        digest=found.digest,
-        at=ws.now,
-        why=reason,
-    )
-    before = history.came_before(told, endpoint, found.version)
-    plan_ = release.rollback_plan(
-        goal,
-        to=_former(ws, state, goal, str(facts["endpoint_config"])),
-        now=Standing(config=state.config, weights=state.weights),
-        leaving=state.leading.version,
-        came_before=None if before == state.leading.version else before,
-        aliases_now=aliases,
-        trigger=trigger,
-    )
-    return records.unused(ws, plan_)
-
-
-def _former(ws: Workspace, state: EndpointState, goal: Goal, config: str) -> Standing | None:
-    """Where the version is: beside the one that leaves, in its former config, or nowhere."""
-    for variant in state.variants:
-        if (variant.version, variant.digest) == (goal.version, goal.digest):
-            weights = {v.name: float(v.name == variant.name) for v in state.variants}
-            return Standing(config=state.config, weights=weights)
-    if not endpoints.has_config(ws.clients, config):
-        return None
-    former = endpoints.config_variants(ws.clients, config)
-    alone = {v.name: float(v.version == goal.version) for v in former}
-    return Standing(config=config, weights=alone) if sum(alone.values()) == 1 else None

@@ -27,8 +27,7 @@ from mlops_bikeshare.flows import (
 from mlops_bikeshare.flows.execute import Actions
 from mlops_bikeshare.registry import versions
 from mlops_bikeshare.registry.versions import ModelVersion
-from mlops_bikeshare.release import guard
-from mlops_bikeshare.release import plan as release
+from mlops_bikeshare.release import conditions, guard
 from mlops_bikeshare.release.plan import BASELINE, CANDIDATE, Params, Plan, Standing
 from mlops_bikeshare.serving import deploy as serving
 from mlops_bikeshare.serving import endpoints
@@ -84,7 +83,7 @@ class _Steps:
         staging = self.ws.settings.endpoint("staging", self.city.name)
         report = records.newest_gate(self.ws, staging)
         rules = self.ws.settings.gate
-        release.check_fresh(report, self._version(target).digest, self.ws.now, rules)
+        conditions.check_fresh(report, self._version(target).digest, self.ws.now, rules)
 
     def deploy(self, target: Params) -> None:
         """Blue/green to a config of its own; one that this plan made before counts."""

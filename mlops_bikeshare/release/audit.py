@@ -66,7 +66,7 @@ def table(entry: Mapping[str, Any], *, number: int) -> "pd.DataFrame":
     facts = entry["facts"]
     row = {
         "number": number,
-        "at": pd.Timestamp(entry["at"]).as_unit("ms"),
+        "decided_at": pd.Timestamp(entry["at"]).as_unit("ms"),
         **{name: entry[name] for name in ("kind", "who", "why", "previous", "digest")},
         "endpoint": facts.get("endpoint"),
         "model_version": facts.get("version") or facts.get("model_version"),

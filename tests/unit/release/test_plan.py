@@ -10,7 +10,7 @@ import pytest
 from mlops_bikeshare.domain.errors import InputError, Refused
 from mlops_bikeshare.domain.reports import GateCheck, GateReport, Verdict, to_json
 from mlops_bikeshare.domain.windows import Window
-from mlops_bikeshare.release import plan
+from mlops_bikeshare.release import conditions, plan
 from mlops_bikeshare.release.plan import Goal, Plan, Standing, Step
 from mlops_bikeshare.settings import GateSettings
 
@@ -52,9 +52,7 @@ def canary() -> Plan:
 FORMER = Standing(config="config-1", weights={"AllTraffic": 1.0})
 
 
-def rollback(
-    to: Standing | None = FORMER, came_before: str | None = None, **aliases: str
-) -> Plan:
+def rollback(to: Standing | None = FORMER, came_before: str | None = None, **aliases: str) -> Plan:
     return plan.rollback_plan(
         goal("1", "b" * 64), to=to, leaving="2", came_before=came_before,
         now=Standing(config="config-2", weights={"Candidate": 1.0, "Baseline": 0.0}),
@@ -74,7 +72,7 @@ def step(of: Plan, name: str) -> Step:
 
 def test_a_fresh_pass_of_this_artefact_lets_through() -> None:
     for age in (timedelta(0), timedelta(minutes=60)):
-        assert plan.check_fresh(gate_report(), DIGEST, NOW + age, RULES) == gate_report()
+        assert conditions.check_fresh(gate_report(), DIGEST, NOW + age, RULES) == gate_report()
 
 
 @pytest.mark.parametrize(
@@ -92,7 +90,7 @@ def test_anything_else_is_refused_with_its_reason(
     report: GateReport | None, digest: str, age: int, reason: str
 ) -> None:
     with pytest.raises(Refused, match=reason):
-        plan.check_fresh(report, digest, NOW + timedelta(minutes=age), RULES)
+        conditions.check_fresh(report, digest, NOW + timedelta(minutes=age), RULES)
 
 
 def test_promotion_moves_aliases_only_after_verification_and_ends_in_the_audit() -> None:
@@ -186,17 +184,17 @@ def test_a_plan_stands_once_it_is_in_the_audit() -> None:
 
 
 def test_a_clock_before_the_last_decision_is_refused() -> None:
-    plan.check_clock(NOW, None)
-    plan.check_clock(NOW, NOW + timedelta(seconds=30))
+    conditions.check_clock(NOW, None)
+    conditions.check_clock(NOW, NOW + timedelta(seconds=30))
     with pytest.raises(Refused, match="set the clock right"):
-        plan.check_clock(NOW, NOW + timedelta(minutes=2))
+        conditions.check_clock(NOW, NOW + timedelta(minutes=2))
 
 
 def test_a_champion_that_production_does_not_serve_was_moved_by_hand() -> None:
-    plan.check_champion("1", "1", "bikeshare-prod")
-    plan.check_champion(None, None, "bikeshare-prod")
+    conditions.check_champion("1", "1", "bikeshare-prod")
+    conditions.check_champion(None, None, "bikeshare-prod")
     with pytest.raises(Refused, match="moved by hand"):
-        plan.check_champion("1", "3", "bikeshare-prod")
+        conditions.check_champion("1", "3", "bikeshare-prod")
 
 
 @pytest.mark.parametrize(
