@@ -87,6 +87,16 @@ class Workspace:
         return _clients(host.url, self.settings.region, self.settings.serving.token)
 
     @property
+    def sm_endpoint(self) -> str | None:
+        """The endpoint that the last promotion chose for the dashboard; None before the first."""
+        chosen = _read_state(self.path).get("sm_endpoint")
+        return None if chosen is None else str(chosen)
+
+    def show(self, endpoint: str) -> None:
+        """Let the dashboard show this endpoint from now on."""
+        _write_state(self.path, {**_read_state(self.path), "sm_endpoint": endpoint})
+
+    @property
     def now(self) -> datetime:
         """The workspace's time."""
         return self.clock.now()

@@ -191,6 +191,21 @@ class GateSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GuardSettings:
+    """What production must keep: a canary that breaks it is taken back, a version rolled back."""
+
+    errors_5xx: Annotated[int, "most server errors since the last move"] = 0
+    latency_p95_ms: Annotated[
+        float, "most of every hour's 95th percentile of latency, milliseconds"
+    ] = 300.0
+    success_rate: Annotated[float, "least share of rows answered, of every batch"] = 1.0
+    pr_auc_24h: Annotated[float, "least PR-AUC at 30 min, the worse target"] = 0.70
+    f1_24h: Annotated[float, "least F1 at 30 min, the worse target"] = 0.55
+    hold_batches: Annotated[int, "batches that a canary holds at 10 %, 50 % and 100 % each"] = 6
+    min_samples: Annotated[int, "least labelled rows before a canary's quality is judged"] = 2000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Everything a flow may be told; `root` is the folder of bikeshare.toml."""
 
@@ -209,12 +224,17 @@ class Settings:
         str | None,
         "MLflow store; unset: mlflow.db in the root. The demo has its own, var/demo/mlflow.db",
     ] = None
+    sm_endpoint: Annotated[
+        str | None,
+        "endpoint that the dashboard shows; unset: what the last promotion chose, else staging",
+    ] = None
     serving: ServingSettings = ServingSettings()
     ingest: IngestSettings = IngestSettings()
     training: TrainingSettings = TrainingSettings()
     retrain: RetrainSettings = RetrainSettings()
     monitoring: MonitoringSettings = MonitoringSettings()
     gate: GateSettings = GateSettings()
+    guard: GuardSettings = GuardSettings()
     cities: Mapping[str, City] = field(default_factory=dict)
     origins: Mapping[str, str] = field(default_factory=dict)
 

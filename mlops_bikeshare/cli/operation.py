@@ -1,4 +1,4 @@
-"""Commands that run a model: deploy, infer, monitor, gate, promote, rollback."""
+"""Commands that run a model: deploy, infer, monitor, gate, promote, rollback, watch, history."""
 
 from pathlib import Path
 from typing import Annotated
@@ -133,31 +133,83 @@ def gate(
 
 def promote(
     city: CityName = None,
-    dry_run: Annotated[bool, typer.Option(help="Print the plan only.")] = False,
+    canary: Annotated[
+        bool, typer.Option("--canary", help="10 %, 50 %, 100 %; goes on at each call.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan only.")] = False,
     json_: AsJson = False,
 ) -> None:
     """Move the gated challenger to production; resumes where it was interrupted."""
+    from mlops_bikeshare.flows import planned
     from mlops_bikeshare.flows import promote as flow
 
     ws, where = opened(city)
     if dry_run:
-        steps = flow.plan(ws, where)
-        screen.show(steps, flow.plan_summary(steps), as_json=json_)
+        steps = planned.promotion(ws, where, canary=canary)
+        screen.show(steps, planned.summary(steps), as_json=json_)
         return
-    done = flow.promote(ws, where)
-    text = f"{done.endpoint}: version {done.from_version} → {done.to_version}"
-    screen.show(done, text, as_json=json_)
+    done = flow.canary(ws, where) if canary else flow.promote(ws, where)
+    screen.show(done, flow.summary(ws, done), as_json=json_)
 
 
 def rollback(
     city: CityName = None,
+    to: Annotated[str | None, typer.Option(help="Version; default: the champion before.")] = None,
     reason: Annotated[str, typer.Option(help="Kept in the audit.")] = "asked for by hand",
     json_: AsJson = False,
 ) -> None:
-    """Put the previous champion back on production."""
+    """Put the previous champion, or an earlier version, back on production.
+
+    A canary that has not landed is taken back.
+    """
     from mlops_bikeshare.flows import promote as flow
 
     ws, where = opened(city)
-    done = flow.rollback(ws, where, reason=reason)
+    done = flow.rollback(ws, where, reason=reason, to=to)
     text = f"{done.endpoint}: version {done.from_version} → {done.to_version}"
     screen.show(done, text, as_json=json_)
+
+
+def watch(city: CityName = None, json_: AsJson = False) -> None:
+    """After a batch: take a canary further, roll back on a trigger, say which alarms fire."""
+    from mlops_bikeshare.flows import watch as flow
+
+    ws, where = opened(city)
+    seen = flow.watch(ws, where)
+    screen.show(seen, flow.summary(seen), as_json=json_)
+
+
+def history(
+    city: CityName = None,
+    at: Annotated[str | None, typer.Option(help="UTC time; default: all of it.")] = None,
+    json_: AsJson = False,
+) -> None:
+    """What was in production when, as the audit tells it."""
+    from mlops_bikeshare.domain.windows import parse_time
+    from mlops_bikeshare.flows import production as flow
+
+    when = parse_time(at, key="--at") if at else None
+    ws, where = opened(city)
+    told = flow.tell(ws, where, at=when)
+    screen.show(told, flow.summary(told), as_json=json_)
+
+
+def staging(
+    city: CityName = None,
+    stop: Annotated[bool, typer.Option("--stop", help="Until the next deploy.")] = False,
+    instance_type: Annotated[str | None, typer.Option(help="Another machine.")] = None,
+    json_: AsJson = False,
+) -> None:
+    """Stop staging between two challengers, or move it to a smaller machine."""
+    from mlops_bikeshare.domain.errors import InputError
+    from mlops_bikeshare.flows import production as flow
+
+    if stop == (instance_type is not None):
+        raise InputError("give --stop or --instance-type, one of the two")
+    ws, where = opened(city)
+    if instance_type is None:
+        done = flow.stop_staging(ws, where)
+    else:
+        done = flow.resize_staging(ws, where, instance_type=instance_type)
+    text = f"runs on {done.instance_type}" if done.running else "is stopped; a deploy starts it"
+    screen.show(done, f"{done.endpoint} {text}", as_json=json_)

@@ -218,6 +218,26 @@ MONITORING_DRIFT = Table(
         Column("rows", "int64", "rows judged", "1", low=0),
     ),
 )
+MONITORING_AUDIT = Table(
+    "monitoring_audit",
+    "monitoring/monitoring_audit",
+    "decided_at",
+    ("number",),
+    "Every decision: the lines of audit.jsonl, whose chain of digests is what proves them.",
+    (
+        Column("number", "int64", "line of the audit, from 1", "1", low=1),
+        _time("decided_at", "when it was decided, by the workspace's clock"),
+        Column("kind", "string", "deploy, gate, canary, promotion, rollback, …"),
+        Column("endpoint", "string", "endpoint it is about", nullable=True),
+        Column("model_version", "string", "registered version it is about", nullable=True),
+        Column("artefact_digest", "string", "digest of that version's artefact", nullable=True),
+        Column("who", "string", "account that ran it"),
+        Column("why", "string", "reason"),
+        Column("facts", "string", "the evidence, as JSON"),
+        Column("previous", "string", "digest of the line before", nullable=True),
+        Column("digest", "string", "digest of this line"),
+    ),
+)
 
 # What a profile knows of a station at a time of day, and its unit per five-minute slot.
 PROFILE_MEASURES: dict[str, tuple[str, str]] = {

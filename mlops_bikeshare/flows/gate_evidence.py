@@ -17,7 +17,7 @@ from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.targets import TARGETS
 from mlops_bikeshare.domain.windows import CADENCE_S, DAY_S, Window
-from mlops_bikeshare.flows import deploy, gate_rows, judged, proven, quality_record, tracking
+from mlops_bikeshare.flows import gate_rows, golden, judged, proven, quality_record, tracking
 from mlops_bikeshare.flows.drift_windows import HOUR_S
 from mlops_bikeshare.flows.features import ONLINE
 from mlops_bikeshare.monitoring.metrics import (
@@ -65,7 +65,7 @@ def evidence(ws: Workspace, city: City, endpoint: str, *, hours: int) -> GateEvi
         city=city.name,
         model_version=version.version,
         artefact_digest=version.digest,
-        deployed_digest=deploy.deployed_digest(ws, state),
+        deployed_digest=golden.deployed_digest(ws, state),
         model_city=state.variants[0].tags.get("city"),
         window=window,
         judged_at=ws.now,

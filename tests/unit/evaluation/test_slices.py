@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
-from mlops_bikeshare.evaluation.slices import Rows, slices, worst
 
 from mlops_bikeshare.domain.errors import GridError
+from mlops_bikeshare.evaluation.slices import Rows, slices, worst
 
 N, DAY = 8000, 86_400
 
