@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mlops_bikeshare.cli import data, given, hosting, looking, operation, proving, screen
+from mlops_bikeshare.cli import data, feeding, given, hosting, looking, operation, proving, screen
 from mlops_bikeshare.cli.failures import BAD_INPUT, INTERRUPTED, explain
 from mlops_bikeshare.cli.given import examples
 from mlops_bikeshare.cli.screen import LogFormat, LogLevel
@@ -139,17 +139,68 @@ _add(
     operation.replay,
     "bikeshare replay --recording ../recordings/boston --window 2021-09-01..2021-09-02",
 )
-_add(operation.infer, "bikeshare infer", "bikeshare infer --dt 2021-09-01T08:00 --json")
+_add(operation.infer, "bikeshare infer", "bikeshare infer --json")
 _add(operation.monitor, "bikeshare monitor", "bikeshare monitor --json | jq .quality")
 _add(operation.gate, "bikeshare gate && bikeshare promote", "bikeshare gate --json | jq .verdict")
-_add(operation.promote, "bikeshare promote --dry-run", "bikeshare promote")
-_add(operation.rollback, 'bikeshare rollback --reason "dockout warnings came too late"')
+_add(
+    operation.promote,
+    "bikeshare promote --dry-run",
+    "bikeshare promote",
+    "bikeshare promote --canary",
+)
+_add(
+    operation.rollback,
+    'bikeshare rollback --reason "dockout warnings came too late"',
+    "bikeshare rollback --to 3",
+)
+_add(operation.watch, "bikeshare infer && bikeshare monitor && bikeshare watch")
+_add(
+    operation.history,
+    "bikeshare history",
+    "bikeshare history --at 2021-09-01T08:00 --json | jq .reigns[0].version",
+)
+_add(operation.staging, "bikeshare staging --stop")
 _add(
     hosting.serve,
     "bikeshare serve --background",
     "bikeshare --workspace demo serve --port 0",
 )
+_add(
+    feeding.try_feed,
+    "bikeshare try https://gbfs.bluebikes.com/gbfs/gbfs.json",
+    name="try",
+)
+_add(
+    feeding.live,
+    "bikeshare live --city boston --city nyc",
+    "bikeshare --workspace rehearsal live --city boston \\",
+    "    --url http://127.0.0.1:8300/gbfs.json --replay-clock",
+)
+_add(
+    feeding.import_recording,
+    "bikeshare import-recording history.csv --city paris --map observed_at=time \\",
+    "    --map num_bikes_available=bikes --zone Europe/Paris",
+    "bikeshare import-recording ../exports --city paris --stations stations.csv",
+    name="import-recording",
+)
+_add(
+    feeding.replay_feed,
+    "bikeshare replay-feed --recording ../recordings/boston --speed 60",
+    "bikeshare replay-feed --recording ../recordings/boston --gbfs 3.0 --fault html",
+    name="replay-feed",
+)
 _add(hosting.stop, "bikeshare stop", "bikeshare --workspace demo stop")
+
+_SPLIT = "bikeshare endpoint split --candidate challenger --weight 0.1"
+_endpoint = typer.Typer(
+    help="Share an endpoint's traffic between two versions.",
+    epilog=examples(_SPLIT, "bikeshare endpoint merge"),
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+_endpoint.command("split", epilog=examples(_SPLIT, f"{_SPLIT[:-3]}0.5"))(hosting.split)
+_endpoint.command("merge", epilog=examples("bikeshare endpoint merge"))(hosting.merge)
+app.add_typer(_endpoint, name="endpoint")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -81,13 +81,15 @@ def mlflow_ui(port: Port = MLFLOW_PORT) -> None:
         msg = f"nothing was tracked in {chosen.mlflow_home / 'mlflow.db'} yet"
         raise SettingsError(f"{msg}; run `make demo`, or `bikeshare train` on a city of yours")
     _free(port)
-    screen.say(f"MLflow of {_where(chosen.workspace, why)}: http://127.0.0.1:{port}")
-    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", chosen.mlflow_uri]
+    screen.say(f"MLflow of {_where(chosen.workspace, why)}: http://127.0.0.1:{port}/#/experiments")
+    command = [sys.executable, "-m", "mlflow", "ui"]
     command += ["--artifacts-destination", str(chosen.mlflow_home / "mlartifacts")]
     command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     # Its job runner and its warnings to developers are nothing to a person who opens a window.
     quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "PYTHONWARNINGS": "ignore"}
-    _become(command, MLFLOW_DISABLE_TELEMETRY="true", **quiet)
+    # The address may carry a password, and everyone on a machine may read arguments.
+    store = {"MLFLOW_BACKEND_STORE_URI": chosen.mlflow_uri}
+    _become(command, MLFLOW_DISABLE_TELEMETRY="true", **quiet, **store)
 
 
 def _verdict(verdict: str) -> str:

@@ -14,6 +14,7 @@ from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import InputError
 from mlops_bikeshare.domain.tables import (
     PROFILES,
+    STATION_INFORMATION,
     STATION_INFORMATION_RAW,
     STATION_STATUS,
     features_table,
@@ -23,6 +24,7 @@ from mlops_bikeshare.features.definition import FEATURE_NAMES
 from mlops_bikeshare.features.grid import LOOKBACK
 from mlops_bikeshare.features.offline import day_grid, day_rows
 from mlops_bikeshare.features.profiles import ProfileState
+from mlops_bikeshare.features.stations import known_list, newest_list
 from mlops_bikeshare.flows.logged import Told, logged
 from mlops_bikeshare.flows.progress import Track, silent
 
@@ -60,14 +62,14 @@ def build(
     InputError when a day before them would be left out of what later days know.
     """
     days = _whole_days(ws, city, window)
-    stations = station_list(ws, city)
+    lists = _station_lists(ws, city)
     state = profiles_for(ws, city, days[0])
     rows = written = 0
     for day in track(days, label=f"features {city.name}", total=len(days)):
         if ws.lake.has(PROFILES, city=city.name, day=day + timedelta(days=1), name=OBJECT):
             state = profiles_for(ws, city, day + timedelta(days=1))
             continue
-        state, added = _build_day(ws, city, day, stations=stations, state=state)
+        state, added = _build_day(ws, city, day, stations=known_list(lists, day=day), state=state)
         rows += added
         written += 1
     return Built(
@@ -79,14 +81,10 @@ def build(
     )
 
 
-def station_list(ws: Workspace, city: City) -> "pd.DataFrame":
-    """The newest row of each station; InputError when the city has none."""
-    rows = ws.lake.read(STATION_INFORMATION_RAW, city=city.name)
-    if rows.empty:
-        msg = f"no stations of {city.name} in workspace {ws.settings.workspace!r}"
-        raise InputError(f"{msg}; run `bikeshare ingest --city {city.name}` first")
-    newest = rows.sort_values("fetched_at", kind="stable")
-    return newest.drop_duplicates("station_id", keep="last").reset_index(drop=True)
+def station_list(ws: Workspace, city: City, *, day: date | None = None) -> "pd.DataFrame":
+    """The stations as known by the start of `day`, or now; InputError when the city has none."""
+    rows = _station_lists(ws, city)
+    return newest_list(rows) if day is None else known_list(rows, day=day)
 
 
 def profiles_for(ws: Workspace, city: City, day: date) -> ProfileState:
@@ -103,6 +101,19 @@ def known_at(ws: Workspace, city: City, at: datetime) -> "pd.DataFrame":
     window = Window(at - LOOKBACK, at + timedelta(seconds=1))
     rows = ws.lake.read(STATION_STATUS, city=city.name, window=window)
     return rows[rows["fetched_at"] <= at]
+
+
+def _station_lists(ws: Workspace, city: City) -> "pd.DataFrame":
+    """Every version of each station; the lists as read, in a lake that holds no versions."""
+    versions = ws.lake.read(STATION_INFORMATION, city=city.name)
+    if len(versions):
+        lists = versions.rename(columns={"valid_from": "fetched_at"})
+        return lists[STATION_INFORMATION_RAW.names]
+    rows = ws.lake.read(STATION_INFORMATION_RAW, city=city.name)
+    if rows.empty:
+        msg = f"no stations of {city.name} in workspace {ws.settings.workspace!r}"
+        raise InputError(f"{msg}; run `bikeshare ingest --city {city.name}` first")
+    return rows
 
 
 def _whole_days(ws: Workspace, city: City, window: Window | None) -> list[date]:

@@ -102,6 +102,16 @@ def _handed_over(ws: Workspace) -> bool:
     return "MLFLOW_RUN_ID" in os.environ
 
 
+def log_texts(run_id: str, texts: Mapping[str, str], *, folder: str) -> None:
+    """Text files by name, into any run, finished ones too."""
+    from mlflow import MlflowClient
+
+    with tempfile.TemporaryDirectory(prefix="bikeshare-") as scratch:
+        for name, text in texts.items():
+            (Path(scratch) / name).write_text(text, encoding="utf-8")
+        MlflowClient().log_artifacts(run_id, scratch, artifact_path=folder)
+
+
 def revision() -> str:
     """The checkout's commit, `+changes` if it was touched since; `unknown` outside a checkout."""
     folder = Path(__file__).parent

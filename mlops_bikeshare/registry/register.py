@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from mlops_bikeshare.domain.errors import ModelError
-from mlops_bikeshare.registry.artefact import artefact_digest, read_scorer
+from mlops_bikeshare.registry.artefact import artefact_digest, drop_caches, read_scorer
 from mlops_bikeshare.registry.versions import (
     DIGEST_TAG,
     FEATURES_TAG,
@@ -44,6 +44,7 @@ def register(
     spec = read_scorer(artifacts)
     with TemporaryDirectory(prefix="bikeshare-") as folder:
         local = Path(mlflow.artifacts.download_artifacts(logged.model_uri, dst_path=folder))
+        drop_caches(local)
         digest = artefact_digest(local)
         _prove(local, probe)
     created = _version(

@@ -26,6 +26,7 @@ from tests.bench import (
     release,
     replay,
     scoring,
+    serving,
     sources,
     training,
 )
@@ -38,6 +39,7 @@ OUTPUT = ROOT / "var" / "bench.json"
 BENCHES: dict[str, Run] = {
     "cli.help": cli.help_,
     "sources.simulate": sources.simulated,
+    "sources.poll": sources.polled,
     "lake.parquet": lake.parquet,
     "features.offline": features.offline,
     "features.offline_write": features.offline_write,
@@ -45,8 +47,10 @@ BENCHES: dict[str, Run] = {
     "training.two_targets_one_dataset": training.two_targets,
     "scoring.stacked": scoring.stacked,
     "monitoring.quality_day": monitoring.quality_of_a_day,
+    "monitoring.quality_day_2400": monitoring.quality_of_a_large_day,
     "monitoring.psi": monitoring.psi,
     "release.gate_judge": release.judged,
+    "serving.mlflow": serving.against_mlflow,
     "infer.batch_2400": infer.batch,
     "dashboard.warm_page": dashboard.pages,
 }

@@ -10,10 +10,11 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from mlops_bikeshare.backends import Workspace
+from mlops_bikeshare.domain.clock import SimulatedClock
 from mlops_bikeshare.domain.tables import PROFILES, STATION_INFORMATION_RAW, STATION_STATUS
 from mlops_bikeshare.domain.windows import Window, stamp
 from mlops_bikeshare.features.grid import LOOKBACK
-from mlops_bikeshare.flows import deploy, features, infer, serve
+from mlops_bikeshare.flows import features, infer, serve, steps
 from mlops_bikeshare.registry import versions
 from mlops_bikeshare.settings import Stage
 from tests.bench.bed import Bed
@@ -37,7 +38,7 @@ def batch(bed: Bed) -> Iterator[Row]:
     with serve.hosting(bed.ws):
         for name, stage in STAGES.items():
             endpoint = bed.ws.settings.endpoint(stage, bed.tiled.name)
-            deploy.place(bed.ws, bed.tiled, version, endpoint=endpoint)
+            steps.place(bed.ws, bed.tiled, version, endpoint=endpoint)
             count = QUICK_BATCHES if bed.quick else BATCHES
             asked, times = times[:count], times[count:]
             seconds = [once(partial(_batch, bed, dt)).wall_s for dt in asked]
@@ -52,7 +53,7 @@ def batch(bed: Bed) -> Iterator[Row]:
 
 
 def _batch(bed: Bed, dt: datetime) -> None:
-    ws = Workspace(bed.ws.settings, bed.ws.clock)  # its lake remembers nothing
+    ws = Workspace(bed.ws.settings, SimulatedClock(dt))  # its lake remembers nothing
     for done in infer.infer(ws, bed.tiled, at=dt):
         if done.failure or done.rows < 0.9 * STATIONS * 12:
             raise BenchError(f"{done.endpoint} wrote {done.rows} rows: {done.failure or 'too few'}")

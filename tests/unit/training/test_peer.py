@@ -11,7 +11,9 @@ from mlops_bikeshare.training.fit import FitParams, Rows, fit_targets
 from mlops_bikeshare.training.peer import fit_peer
 from tests.unit.training.test_candidate import PLAN, SPLIT, table
 
-PARAMS = FitParams(rounds=40, early_stopping=5, leaves=7, learning_rate=0.3, threads=1)
+PARAMS = FitParams(
+    rounds=40, early_stopping=5, leaves=7, learning_rate=0.3, feature_fraction=1.0, threads=1
+)
 
 
 @pytest.fixture(scope="module")
