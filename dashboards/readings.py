@@ -5,8 +5,8 @@ Output   CityReading: frames of stations and predictions, times aware UTC, proba
          [0, 1], NaN where unknown; or Empty: what there is not, and what to type.
 Raises   SettingsError for settings that cannot be read, LakeError for a query that fails.
 
-Keys `city`, `sm_endpoint` and `street_tiles` come from `.streamlit/secrets.toml` beside
-bikeshare.toml, else from BIKESHARE_CITY, BIKESHARE_SM_ENDPOINT and BIKESHARE_STREET_TILES;
+Keys `city`, `sm_endpoint` and `street_tiles` come from BIKESHARE_CITY, BIKESHARE_SM_ENDPOINT and
+BIKESHARE_STREET_TILES, else from `.streamlit/secrets.toml` beside bikeshare.toml;
 `sm_endpoint` else from bikeshare.toml, else it is what the workspace's last promotion chose.
 Reading changes nothing: a workspace that is not there is not made.
 """
@@ -207,13 +207,15 @@ def _secrets(path: Path) -> dict[str, object]:
 
 
 def _key(name: str, secrets: Mapping[str, object], environ: Mapping[str, str]) -> Chosen | None:
-    if name in secrets:
-        value = secrets[name]
-        if not isinstance(value, str | bool) or value == "":
-            raise SettingsError(f"{name}: expected text, got {value!r} ({SECRETS})")
-        return Chosen(str(value), SECRETS)
     variable = f"BIKESHARE_{name.upper()}"
-    return Chosen(environ[variable], f"environment {variable}") if environ.get(variable) else None
+    if environ.get(variable):
+        return Chosen(environ[variable], f"environment {variable}")
+    if name not in secrets:
+        return None
+    value = secrets[name]
+    if not isinstance(value, str | bool) or value == "":
+        raise SettingsError(f"{name}: expected text, got {value!r} ({SECRETS})")
+    return Chosen(str(value), SECRETS)
 
 
 def _endpoint(settings: Settings) -> Chosen:

@@ -57,9 +57,22 @@ class Workspace:
     @cached_property
     def metrics(self) -> "MetricStore":
         """Metrics of the model and of the endpoints."""
+        if self.settings.profile == "aws":
+            return self._cloudwatch()
         from mlops_bikeshare.monitoring.sqlite import SqliteMetricStore
 
         return SqliteMetricStore(self.path / "metrics.db")
+
+    def _cloudwatch(self) -> "MetricStore":
+        """Marks of what was posted lie in the lake, beside the rows they speak of."""
+        from mlops_bikeshare.monitoring import cloudwatch
+
+        return cloudwatch.CloudWatchMetricStore(
+            reader=cloudwatch.client(self.settings.region, attempts=4),
+            writer=cloudwatch.client(self.settings.region, attempts=1),
+            marks=self.lake.store,
+            now=self.clock.now,
+        )
 
     @property
     def clients(self) -> "Clients":
@@ -96,6 +109,13 @@ class Workspace:
             _write_state(self.path, state)
 
 
+def require_built(settings: Settings) -> None:
+    """SettingsError for a profile whose adapters are not there."""
+    if settings.profile != "local":
+        msg = "profile aws: the AWS adapters of the lake are not built yet"
+        raise SettingsError(f'{msg}; use profile = "local"')
+
+
 def open_workspace(
     settings: Settings, *, simulated: bool | None = None, owner: str | None = None
 ) -> Workspace:
@@ -103,9 +123,7 @@ def open_workspace(
 
     `owner`: the city that a new workspace belongs to, its default city from then on.
     """
-    if settings.profile != "local":
-        msg = "profile aws: the AWS adapters of the lake and of CloudWatch are not built yet"
-        raise SettingsError(f'{msg}; use profile = "local"')
+    require_built(settings)
     state = _read_state(settings.var)
     kind = state.get("clock")
     if kind is None:

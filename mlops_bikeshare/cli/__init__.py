@@ -5,6 +5,7 @@ turns errors into messages: one line on stderr, and the exit code of domain.erro
 imported before a command runs.
 """
 
+import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -12,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mlops_bikeshare.cli import data, given, hosting, looking, operation, proving, screen
+from mlops_bikeshare.cli import data, feeding, given, hosting, looking, operation, proving, screen
 from mlops_bikeshare.cli.failures import BAD_INPUT, INTERRUPTED, explain
 from mlops_bikeshare.cli.given import examples
 from mlops_bikeshare.cli.screen import LogFormat, LogLevel
@@ -86,6 +87,11 @@ _add(
     "bikeshare --workspace demo status --json | jq .gate.verdict",
 )
 _add(looking.doctor, "bikeshare doctor", "bikeshare doctor --json | jq .settings.workspace")
+_add(
+    looking.explain,
+    "bikeshare explain --station 67 --dt 2021-09-01T08:00",
+    "bikeshare --workspace demo explain --station 12 --dt 2025-06-22T08:00 --json",
+)
 _add(looking.dashboard, "bikeshare dashboard", "bikeshare --workspace main dashboard --port 8600")
 _add(
     looking.mlflow_ui,
@@ -107,6 +113,11 @@ _add(
     "bikeshare train --rounds 100 --json | jq .version",
 )
 _add(
+    data.tune,
+    "bikeshare tune --trials 20",
+    "bikeshare tune --window 2021-06-01..2021-08-25 --trials 40 && bikeshare mlflow-ui",
+)
+_add(
     proving.backtest,
     "bikeshare backtest --recording ../recordings/boston --city boston \\",
     "    --train 2021-06-01..2021-08-25 --calibrate 2021-08-25..2021-09-01 \\",
@@ -123,6 +134,10 @@ _add(
     operation.deploy,
     "bikeshare deploy",
     "bikeshare deploy --alias 3 --initial",
+)
+_add(
+    operation.replay,
+    "bikeshare replay --recording ../recordings/boston --window 2021-09-01..2021-09-02",
 )
 _add(operation.infer, "bikeshare infer", "bikeshare infer --dt 2021-09-01T08:00 --json")
 _add(operation.monitor, "bikeshare monitor", "bikeshare monitor --json | jq .quality")
@@ -148,13 +163,39 @@ _add(operation.staging, "bikeshare staging --stop")
 _add(
     hosting.serve,
     "bikeshare serve --background",
-    "bikeshare --workspace demo serve --port 0 --replay-clock",
+    "bikeshare --workspace demo serve --port 0",
+)
+_add(
+    feeding.try_feed,
+    "bikeshare try https://gbfs.bluebikes.com/gbfs/gbfs.json",
+    name="try",
+)
+_add(
+    feeding.live,
+    "bikeshare live --city boston --city nyc",
+    "bikeshare --workspace rehearsal live --city boston \\",
+    "    --url http://127.0.0.1:8300/gbfs.json --replay-clock",
+)
+_add(
+    feeding.import_recording,
+    "bikeshare import-recording history.csv --city paris --map observed_at=time \\",
+    "    --map num_bikes_available=bikes --zone Europe/Paris",
+    "bikeshare import-recording ../exports --city paris --stations stations.csv",
+    name="import-recording",
+)
+_add(
+    feeding.replay_feed,
+    "bikeshare replay-feed --recording ../recordings/boston --speed 60",
+    "bikeshare replay-feed --recording ../recordings/boston --gbfs 3.0 --fault html",
+    name="replay-feed",
 )
 _add(hosting.stop, "bikeshare stop", "bikeshare --workspace demo stop")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit code."""
+    # Threads that spin while they wait make training ten times slower on a machine that others use.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     command = typer.main.get_command(app)
     given_ = list(arguments) if arguments is not None else None
     try:

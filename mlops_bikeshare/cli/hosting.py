@@ -11,16 +11,21 @@ from mlops_bikeshare.cli.given import opened
 def serve(
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="0: a free one.")] = None,
     background: Annotated[bool, typer.Option(help="Return when it is ready.")] = False,
-    replay_clock: Annotated[bool, typer.Option(help="Stamp metrics with the batch's dt.")] = False,
+    replay_clock: Annotated[
+        bool, typer.Option(help="Refuse to run unless the workspace's clock is a replay's.")
+    ] = False,
+    with_parent: Annotated[
+        bool, typer.Option(hidden=True, help="Stop when standard input closes.")
+    ] = False,
 ) -> None:
     """Run the local endpoint host until stopped."""
     from mlops_bikeshare.flows import serve as flow
 
     ws, _ = opened(None, {"serving.port": port})
     if background:
-        screen.say(f"endpoint host at {flow.start(ws, replay_clock=replay_clock)}")
+        screen.say(f"endpoint host at {flow.start(ws)}")
     else:
-        flow.run(ws, replay_clock=replay_clock)
+        flow.run(ws, replay_clock=replay_clock, with_parent=with_parent)
 
 
 def stop() -> None:
@@ -28,4 +33,5 @@ def stop() -> None:
     from mlops_bikeshare.flows import serve as flow
 
     ws, _ = opened(None)
-    screen.say("endpoint host stopped" if flow.stop(ws) else "no endpoint host was running")
+    of = f"endpoint host of workspace {ws.settings.workspace!r}"
+    screen.say(f"{of} stopped" if flow.stop(ws) else f"no {of} was running")

@@ -1,5 +1,6 @@
 """Commands that run a model: deploy, infer, monitor, gate, promote, rollback, watch, history."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -35,6 +36,26 @@ def deploy(
     screen.show(done, text, as_json=json_)
 
 
+def replay(
+    recording: Annotated[Path, typer.Option(help="Folder of a recording.")],
+    window_: Annotated[str, typer.Option("--window", help="START..END, UTC, end exclusive.")],
+    city: CityName = None,
+    json_: AsJson = False,
+) -> None:
+    """Live through a window of a recording: polls, batches and judgements on a simulated clock.
+
+    Needs the workspace's endpoint host, and endpoints on it.
+    """
+    from mlops_bikeshare.domain.windows import Window
+    from mlops_bikeshare.flows import replay as flow
+    from mlops_bikeshare.sources.recorded import open_recording
+
+    part, feed = Window.parse(window_, key="--window"), open_recording(recording)
+    ws, where = opened(city, simulated=True)
+    done = flow.replay(ws, where, feed, part, track=screen.track())
+    screen.show(done, flow.summary(done), as_json=json_)
+
+
 def infer(
     city: CityName = None,
     dt: Annotated[str | None, typer.Option(help="Decision time; default: now.")] = None,
@@ -53,22 +74,60 @@ def infer(
     screen.show(batches, "\n".join(map(flow.summary, batches)), as_json=json_)
 
 
-def monitor(city: CityName = None, json_: AsJson = False) -> None:
-    """Quality of matured labels and drift, up to now."""
+def monitor(
+    city: CityName = None,
+    since: Annotated[
+        str | None,
+        typer.Option(help="Look for late labels in all windows since then; default: 3 h back."),
+    ] = None,
+    page: Annotated[bool, typer.Option(help="Draw the drift page now, not at midnight.")] = False,
+    json_: AsJson = False,
+) -> None:
+    """Quality of matured labels and drift, up to now; makes up for what an outage left out."""
+    from mlops_bikeshare.domain.windows import parse_time
     from mlops_bikeshare.flows import monitor as flow
 
+    start = parse_time(since, key="--since") if since else None
     ws, where = opened(city)
-    seen = flow.monitor(ws, where, at=ws.now)
+    seen = flow.monitor(ws, where, at=ws.now, since=start, page=page)
     screen.show(seen, flow.summary(seen), as_json=json_)
 
 
-def gate(city: CityName = None, endpoint: EndpointName = None, json_: AsJson = False) -> None:
+def gate(
+    city: CityName = None,
+    endpoint: EndpointName = None,
+    region: Annotated[str | None, typer.Option(help="AWS region; default: the settings'.")] = None,
+    window: Annotated[
+        str | None,
+        typer.Option(help="How far to look back, such as 24h; less than the settings ask fails."),
+    ] = None,
+    explain: Annotated[
+        bool,
+        typer.Option(help="For each failing check: what would flip it, and when to look again."),
+    ] = False,
+    initial: Annotated[bool, typer.Option(help="There is no champion yet.")] = False,
+    junit: Annotated[Path | None, typer.Option(help="Write JUnit XML to this file, too.")] = None,
+    waive: Annotated[
+        str | None,
+        typer.Option(help="Forgive this check (PSI alone) before judging; goes on record."),
+    ] = None,
+    reason: Annotated[str, typer.Option(help="Why it is waived.")] = "",
+    until: Annotated[str | None, typer.Option(help="When the waiver ends, UTC.")] = None,
+    json_: AsJson = False,
+) -> None:
     """Judge what an endpoint showed: exit 0 pass, 1 fail, 3 unknown."""
+    from mlops_bikeshare.domain.windows import parse_hours, parse_time
     from mlops_bikeshare.flows import gate as flow
 
-    ws, where = opened(city)
-    report = flow.gate(ws, where, endpoint=endpoint)
-    screen.show(report, flow.summary(report), as_json=json_)
+    hours = parse_hours(window, key="--window") if window else None
+    ws, where = opened(city, {"region": region})
+    if waive is not None:
+        end = parse_time(until or "", key="--until")
+        flow.waive(ws, where, check=waive, reason=reason, until=end, endpoint=endpoint)
+    report = flow.gate(ws, where, endpoint=endpoint, hours=hours, initial=initial)
+    if junit is not None:
+        junit.write_text(flow.junit(report), encoding="utf-8")
+    screen.show(report, flow.summary(report, explained=explain), as_json=json_)
     raise typer.Exit({"pass": 0, "fail": 1, "unknown": 3}[report.verdict])
 
 

@@ -88,7 +88,7 @@ STATION_INFORMATION_RAW = Table(
     "raw/station_information_raw",
     "fetched_at",
     ("station_id", "fetched_at"),
-    "Every station list as read.",
+    "Every station list that was not like the one before, as read.",
     (
         STATION,
         Column("name", "string", "name shown to riders", "", _GBFS, nullable=True),
@@ -104,7 +104,42 @@ STATION_STATUS_RAW = Table(
     "fetched_at",
     ("station_id", "fetched_at"),
     "Every poll as read, one object each.",
-    (STATION, *_STATUS),
+    (
+        STATION,
+        *_STATUS,
+        _count("num_ebikes_available", "electric bikes among num_bikes_available", nullable=True),
+    ),
+)
+STATION_INFORMATION = Table(
+    "station_information",
+    "curated/station_information",
+    "valid_from",
+    ("station_id", "valid_from"),
+    "Versions of each station: a row holds from valid_from until the station's next row.",
+    (
+        STATION,
+        Column("name", "string", "name shown to riders", "", _GBFS, nullable=True),
+        Column("lat", "float64", "latitude", "degrees", _GBFS, nullable=True, low=-90, high=90),
+        Column("lon", "float64", "longitude", "degrees", _GBFS, nullable=True, low=-180, high=180),
+        _count("capacity", "docks in total", nullable=True),
+        Column("capacity_inferred", "bool", "capacity is from bikes and docks, not from the feed"),
+        _time("valid_from", "when we first read these facts"),
+    ),
+)
+QUARANTINED_ROWS = Table(
+    "quarantined_rows",
+    "quarantine/rows",
+    "fetched_at",
+    ("feed", "position", "fetched_at"),
+    "Rows of a feed that broke the contract, with the reason; the good rows beside them went on.",
+    (
+        Column("feed", "string", "the document: station_status or station_information"),
+        Column("position", "int32", "place in the document's list, from 0", "1", low=0),
+        Column("station_id", "string", "the row's station_id, if it has one", nullable=True),
+        Column("reason", "string", "what was expected and what came"),
+        Column("row", "string", "the row as JSON, cut at 2,000 characters"),
+        _time("fetched_at", "when we read the feed"),
+    ),
 )
 STATION_STATUS = Table(
     "station_status",
@@ -138,18 +173,23 @@ _KEYED = (
     _time("window_start", "start of the decision times judged"),
     _time("window_end", "end of the decision times judged, exclusive"),
 )
+_DOWN = "decision times since the first batch whose label no station has: the feed was down"
 MONITORING_QUALITY = Table(
     "monitoring_quality",
     "monitoring/monitoring_quality",
     "window_end",
-    ("endpoint", "model_version", "target", "window_end", "horizon_min"),
-    "Quality from matured labels, a row per endpoint, version, target and window.",
+    ("endpoint", "model_version", "target", "window_end", "horizon_min", "revision"),
+    "Quality from matured labels, a row per endpoint, version, target, window and revision.",
     (
         *_KEYED,
         Column("target", "string", "`bikeout` or `dockout`"),
         Column("horizon_min", "int16", "minutes ahead of dt", "min", low=10, high=120),
+        Column("revision", "int16", "1 when first judged; the highest counts", "1", low=1),
+        Column("feed_down", "float64", _DOWN, "1", nullable=True, low=0),
         Column("decision_times", "int32", "decision times with a matured label", "1", low=0),
-        Column("samples", "int64", "labelled rows", "1", low=0),
+        Column("samples", "int64", "labelled rows that were answered", "1", low=0),
+        Column("censored", "int64", "rows without a label", "1", low=0),
+        Column("unanswered", "int64", "labelled rows without a probability", "1", low=0),
         Column("onset_samples", "int64", "labelled rows not out at dt", "1", low=0),
         _share("base_rate", "share of rows that went out"),
         _share("pr_auc", "average precision"),
@@ -172,9 +212,9 @@ MONITORING_DRIFT = Table(
     "Drift of each feature against the version's own reference.",
     (
         *_KEYED,
-        Column("feature", "string", "name of the feature"),
-        Column("kind", "string", "`psi` or `range`"),
-        Column("value", "float64", "PSI, or share of rows outside the training range", "1"),
+        Column("feature", "string", "name of the feature, the answer or the count"),
+        Column("kind", "string", "`psi`, `range`, `prediction` or `feed`"),
+        Column("value", "float64", "PSI, share outside the training range, or stations", "1"),
         Column("rows", "int64", "rows judged", "1", low=0),
     ),
 )

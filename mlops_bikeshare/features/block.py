@@ -15,19 +15,25 @@ import pandas as pd
 
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.features.calendar import Calendar
-from mlops_bikeshare.features.grid import MISSING, Grid, Seconds
+from mlops_bikeshare.features.grid import MISSING, Grid, Seconds, positions
+from mlops_bikeshare.features.neighbours import Neighbours
 from mlops_bikeshare.features.profiles import Means, ProfileState
 from mlops_bikeshare.features.track import Track, Values
 
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """Decision times (`places`: slot indices) of a grid, with capacity, calendar and profiles."""
+    """Decision times (`places`: slot indices) of a grid, with its city and profiles.
+
+    `capacity`, `lat` and `lon` are float64 (stations,), NaN where the list gives none.
+    """
 
     grid: Grid
     places: Seconds
     capacity: Values
-    calendar: Calendar
+    lat: Values
+    lon: Values
+    city: City
     profiles: ProfileState
     _usual: dict[str, Means] = field(default_factory=dict, init=False, repr=False)
 
@@ -45,8 +51,8 @@ class Block:
         return cls(
             grid=grid,
             places=grid.index_of(dts),
-            capacity=_capacity(stations, grid.stations),
-            calendar=Calendar.at(dts, zone=city.zone),
+            **_listed(stations, grid.stations),
+            city=city,
             profiles=profiles,
         )
 
@@ -54,6 +60,16 @@ class Block:
     def shape(self) -> tuple[int, int]:
         """(dts, stations)."""
         return len(self.places), len(self.grid.stations)
+
+    @cached_property
+    def calendar(self) -> Calendar:
+        """The local calendar at each decision time."""
+        return self._calendar(before_s=0)
+
+    @cached_property
+    def neighbours(self) -> Neighbours:
+        """The nearest stations of each station."""
+        return Neighbours.of(self.lat, self.lon)
 
     @cached_property
     def bikes(self) -> Track:
@@ -83,8 +99,22 @@ class Block:
             self._usual[measure] = self.profiles.usual(measure, places=places, calendar=calendar)
         return self._usual[measure]
 
+    def usual_of_network(self, measure: str, *, before_s: int = 0) -> Values:
+        """Mean over all stations at the time of day `before_s` ago, (dts, 1), earlier days only."""
+        calendar = self._calendar(before_s=before_s)
+        return self.profiles.network(measure, calendar=calendar)[:, None]
 
-def _capacity(stations: pd.DataFrame, names: Sequence[str]) -> Values:
-    """Capacity of each of `names`, NaN where the list gives none; an id's last row counts."""
-    listed = stations.drop_duplicates("station_id", keep="last").set_index("station_id")["capacity"]
-    return listed.reindex(list(names)).to_numpy(dtype=np.float64, na_value=np.nan)
+    def _calendar(self, *, before_s: int) -> Calendar:
+        ends = self.grid.slot_ends[self.places] - before_s
+        return Calendar.at(ends, zone=self.city.zone)
+
+
+def _listed(stations: pd.DataFrame, names: Sequence[str]) -> dict[str, Values]:
+    """What the list says of each of `names`, NaN where nothing; an id's last row counts."""
+    at = positions(stations["station_id"], names)
+    listed = {}
+    for name in ("capacity", "lat", "lon"):
+        values = stations[name].to_numpy(dtype=np.float64, na_value=np.nan)
+        listed[name] = np.full(len(names), np.nan)
+        listed[name][at[at >= 0]] = values[at >= 0]
+    return listed

@@ -1,7 +1,7 @@
 """THE features, in one place; offline and online run the same functions.
 
 Input    a `Block`.
-Output   float32 (dts, stations, features), NaN where unknown, in the order of FEATURES.
+Output   float32 (features, dts, stations), NaN where unknown, in the order of FEATURES.
 Raises   GridError when the block starts later than the longest window needs.
 
 A new feature is one function of the block and one line in FEATURES. Its scope says how drift is
@@ -14,6 +14,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -22,18 +23,20 @@ import numpy.typing as npt
 from mlops_bikeshare.domain.tables import PROFILE_MEASURES
 from mlops_bikeshare.domain.targets import OUT_AT_OR_BELOW
 from mlops_bikeshare.domain.windows import SLOT_S
+from mlops_bikeshare.features import balance, network
+from mlops_bikeshare.features.balance import BIKES, DAY_MIN, DOCKS, LEAST_VARIANCE, SIDES, Side
 from mlops_bikeshare.features.block import Block
 from mlops_bikeshare.features.grid import FEED_DOWN_S, LONGEST_SLOTS, SILENT_S
+from mlops_bikeshare.features.neighbours import NEAREST
 from mlops_bikeshare.features.profiles import CELL_WEIGHT, STATION_WEIGHT
-from mlops_bikeshare.features.track import Track, Values
+from mlops_bikeshare.features.track import Values
 
 Scope = Literal["station", "city", "calendar"]
 Compute = Callable[[Block], npt.NDArray[Any]]
 
-VERSION = 1
+VERSION = 2
 LAGS_MIN = (5, 10, 15, 20, 30, 45, 60)
 WINDOWS_MIN = (30, 60, 120)
-DAY_MIN = 1440
 _SLOT_MIN = SLOT_S // 60
 
 
@@ -49,58 +52,41 @@ class Feature:
 
 
 def compute(block: Block) -> npt.NDArray[np.float32]:
-    """Every feature of every decision time and station, float32 (dts, stations, features)."""
+    """Every feature of every decision time and station, float32 (features, dts, stations)."""
     values = np.empty((len(FEATURES), *block.shape), dtype=np.float32)
     for out, feature in zip(values, FEATURES, strict=True):
         out[...] = feature.compute(block)
-    return np.moveaxis(values, 0, -1)
+    return values
 
 
 def feature_digest() -> str:
     """sha256 over names, version and the constants behind the values; words do not count."""
     grid = [SLOT_S, FEED_DOWN_S, SILENT_S, LONGEST_SLOTS, OUT_AT_OR_BELOW]
-    parts = [VERSION, FEATURE_NAMES, grid, CELL_WEIGHT, STATION_WEIGHT]
+    usual = [CELL_WEIGHT, STATION_WEIGHT, LEAST_VARIANCE, network.SLOWEST, network.FASTEST]
+    parts = [VERSION, FEATURE_NAMES, grid, usual, NEAREST]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def _bikes(block: Block) -> Track:
-    return block.bikes
+def _rolling(side: Side, method: str, minutes: int) -> Compute:
+    return lambda block: getattr(side.track(block), method)(minutes // _SLOT_MIN)
 
 
-def _docks(block: Block) -> Track:
-    return block.docks
-
-
-def _rolling(track: Callable[[Block], Track], method: str, minutes: int) -> Compute:
-    return lambda block: getattr(track(block), method)(minutes // _SLOT_MIN)
-
-
-def _utilisation(block: Block) -> Values:
-    return _share(block.bikes.now, block.bikes.now + block.docks.now)
-
-
-def _minutes_to_none(track: Callable[[Block], Track]) -> Compute:
-    """Minutes until a count is gone at the net pace of the last hour, a day at most."""
-
-    def minutes(block: Block) -> Values:
-        count = track(block).now
-        pace = -track(block).net(60 // _SLOT_MIN) / 60
-        left = np.where(pace > 0, count / np.where(pace > 0, pace, 1), DAY_MIN)
-        return np.where(np.isnan(pace + count), np.nan, np.minimum(left, DAY_MIN))
-
-    return minutes
+def _now(side: Side) -> Compute:
+    return lambda block: side.track(block).now
 
 
 def _profile(measure: str) -> Compute:
     return lambda block: block.profile(measure)
 
 
-def _fill_above_usual(block: Block) -> Values:
-    return _utilisation(block) - block.profile("fill") / 1000
+def _out(side: Side) -> Compute:
+    """1 where a count is at or below the threshold, NaN where it is not known."""
 
+    def out(block: Block) -> Values:
+        now = side.track(block).now
+        return np.where(np.isnan(now), np.nan, now <= OUT_AT_OR_BELOW)
 
-def _expected(track: Callable[[Block], Track], minutes: int, *, sign: int) -> Compute:
-    return lambda block: track(block).now + sign * block.profile(f"change_{minutes}")
+    return out
 
 
 def _minute(block: Block) -> Values:
@@ -116,51 +102,38 @@ def _circle(wave: Callable[[npt.NDArray[Any]], npt.NDArray[Any]]) -> Compute:
     return at
 
 
-def _network_fill(block: Block) -> Values:
-    bikes, docks = block.bikes.now, block.docks.now
-    known = ~np.isnan(bikes + docks)
-    total = np.where(known, bikes + docks, 0).sum(axis=1, keepdims=True)
-    return _share(np.where(known, bikes, 0).sum(axis=1, keepdims=True), total)
-
-
-def _network_out(track: Callable[[Block], Track]) -> Compute:
-    """Share of the stations with a known count that are out now."""
-
-    def share(block: Block) -> Values:
-        now = track(block).now
-        out = (now <= OUT_AT_OR_BELOW).sum(axis=1, keepdims=True).astype(np.float64)
-        return _share(out, (~np.isnan(now)).sum(axis=1, keepdims=True).astype(np.float64))
-
-    return share
-
-
-def _share(part: Values, whole: Values) -> Values:
-    return np.where(whole > 0, part / np.where(whole > 0, whole, 1), np.nan)
-
-
 def _station(name: str, unit: str, doc: str, compute_: Compute) -> Feature:
     return Feature(name, "station", unit, doc, compute_)
 
 
-def _past(name: str, track: Callable[[Block], Track]) -> Iterator[Feature]:
+def _city(name: str, unit: str, doc: str, compute_: Compute) -> Feature:
+    return Feature(name, "city", unit, doc, compute_)
+
+
+def _calendar(name: str, unit: str, doc: str, compute_: Compute) -> Feature:
+    return Feature(name, "calendar", unit, doc, compute_)
+
+
+def _past(side: Side) -> Iterator[Feature]:
     """Lags, changes and flows of one count."""
+    name = side.name
     for m in LAGS_MIN:
         doc = f"{name} {m} min before dt"
-        yield _station(f"{name}_lag_{m}", "1", doc, _rolling(track, "lag", m))
+        yield _station(f"{name}_lag_{m}", "1", doc, _rolling(side, "lag", m))
         doc = f"change of {name} over the last {m} min"
-        yield _station(f"{name}_delta_{m}", "1", doc, _rolling(track, "delta", m))
+        yield _station(f"{name}_delta_{m}", "1", doc, _rolling(side, "delta", m))
     for m in WINDOWS_MIN:
         for method, word in (("gained", "in"), ("lost", "out")):
             doc = f"{name} {word} over the last {m} min, seen every {_SLOT_MIN} min"
-            yield _station(f"{name}_{word}_{m}", "1", doc, _rolling(track, method, m))
+            yield _station(f"{name}_{word}_{m}", "1", doc, _rolling(side, method, m))
 
 
-def _spread(name: str, track: Callable[[Block], Track], **words: str) -> Iterator[Feature]:
+def _spread(side: Side, **words: str) -> Iterator[Feature]:
     """Rolling statistics of one count: method of `Track` = word in the name."""
     for m in WINDOWS_MIN:
         for method, word in words.items():
-            doc = f"{word} of {name} over the last {m} min"
-            yield _station(f"{name}_{word}_{m}", "1", doc, _rolling(track, method, m))
+            doc = f"{word} of {side.name} over the last {m} min"
+            yield _station(f"{side.name}_{word}_{m}", "1", doc, _rolling(side, method, m))
 
 
 def _usual(measure: str) -> Feature:
@@ -170,50 +143,110 @@ def _usual(measure: str) -> Feature:
     )
 
 
+def _expected(side: Side) -> Iterator[Feature]:
+    """What is left of a count by what is usual."""
+    for m in (30, 60, 120):
+        doc = f"{side.name} plus the usual change of {m} min"
+        yield _station(
+            f"{side.name}_expected_{m}", "1", doc, partial(balance.expected, side=side, minutes=m)
+        )
+    for m in (30, 120):
+        doc = f"{side.name} expected above the threshold in {m} min, in their usual spreads"
+        yield _station(
+            f"{side.name}_margin_{m}", "1", doc, partial(balance.margin, side=side, minutes=m)
+        )
+        doc = f"the same at today's pace of the network, {m} min"
+        at_pace = partial(balance.margin_at_pace, side=side, minutes=m)
+        yield _station(f"{side.name}_pace_margin_{m}", "1", doc, at_pace)
+
+
+def _near(name: str, unit: str, doc: str, of: Compute) -> Feature:
+    """Mean over the nearest stations."""
+    words = f"{doc}, mean of the {NEAREST} nearest stations"
+    return _station(f"near_{name}", unit, words, lambda block: block.neighbours.mean(of(block)))
+
+
 FEATURES: tuple[Feature, ...] = (
     _station("bikes", "1", "bikes that can be rented at dt", lambda block: block.bikes.now),
     _station("docks", "1", "docks that accept a bike at dt", lambda block: block.docks.now),
-    _station("utilisation", "1", "bikes / (bikes + docks) at dt", _utilisation),
+    _station("utilisation", "1", "bikes / (bikes + docks) at dt", balance.utilisation),
     _station("capacity", "1", "docks in total", lambda block: block.capacity),
     _station("age_min", "min", "since the station's last report", lambda block: block.age_s / 60),
-    *_past("bikes", _bikes),
-    *_spread("bikes", _bikes, mean="mean", std="std", low="min", high="max"),
+    *_past(BIKES),
+    *_spread(BIKES, mean="mean", std="std", low="min", high="max"),
     # Docks mirror bikes up to the broken ones: only their extremes add to what bikes tell.
-    *_spread("docks", _docks, low="min", high="max"),
-    _station("minutes_to_empty", "min", "at the last hour's net pace", _minutes_to_none(_bikes)),
-    _station("minutes_to_full", "min", "at the last hour's net pace", _minutes_to_none(_docks)),
-    *(_usual(measure) for measure in PROFILE_MEASURES),
-    _station("fill_above_usual", "1", "utilisation less the usual one", _fill_above_usual),
+    *_spread(DOCKS, low="min", high="max"),
     *(
         _station(
-            f"{name}_expected_{m}",
-            "1",
-            f"{name} plus the usual change of {m} min",
-            _expected(track, m, sign=sign),
+            f"minutes_to_{word}",
+            "min",
+            "at the last hour's net pace",
+            partial(balance.minutes_to_none, side=side),
         )
-        for name, track, sign in (("bikes", _bikes, 1), ("docks", _docks, -1))
-        for m in (30, 60, 120)
+        for side, word in ((BIKES, "empty"), (DOCKS, "full"))
     ),
-    Feature("local_minute", "calendar", "min", "minutes since local midnight", _minute),
-    Feature("local_sin", "calendar", "1", "sine of the local time of day", _circle(np.sin)),
-    Feature("local_cos", "calendar", "1", "cosine of the local time of day", _circle(np.cos)),
-    Feature(
-        "weekday",
-        "calendar",
-        "1",
-        "local weekday, Monday is 0",
-        lambda block: block.calendar.weekday[:, None],
+    *(_usual(measure) for measure in PROFILE_MEASURES),
+    _station("fill_above_usual", "1", "utilisation less the usual one", balance.fill_above_usual),
+    *(feature for side in SIDES for feature in _expected(side)),
+    *(_near(side.name, "1", f"{side.name} at dt", _now(side)) for side in SIDES),
+    _near("fill", "1", "utilisation", balance.utilisation),
+    *(_near(side.out, "1", f"out of {side.name}", _out(side)) for side in SIDES),
+    _near("bikes_in_30", "1", "bikes in, last 30 min", _rolling(BIKES, "gained", 30)),
+    _near("bikes_out_30", "1", "bikes out, last 30 min", _rolling(BIKES, "lost", 30)),
+    _near("bikes_net_60", "1", "bikes in less out, last 60 min", _rolling(BIKES, "net", 60)),
+    _station("near_km", "km", "distance of the nearest", lambda block: block.neighbours.mean_km),
+    _calendar("local_minute", "min", "minutes since local midnight", _minute),
+    _calendar("local_sin", "1", "sine of the local time of day", _circle(np.sin)),
+    _calendar("local_cos", "1", "cosine of the local time of day", _circle(np.cos)),
+    _calendar(
+        "weekday", "1", "local weekday, Monday is 0", lambda block: block.calendar.weekday[:, None]
     ),
-    Feature(
+    _calendar(
         "weekend",
-        "calendar",
         "1",
         "1 on a local Saturday or Sunday",
         lambda block: block.calendar.weekend[:, None],
     ),
-    Feature("network_fill", "city", "1", "bikes / (bikes + docks) of the city", _network_fill),
-    Feature("network_bikeout", "city", "1", "share of stations out of bikes", _network_out(_bikes)),
-    Feature("network_dockout", "city", "1", "share of stations out of docks", _network_out(_docks)),
+    _city("network_fill", "1", "bikes / (bikes + docks) of the city", network.fill),
+    *(
+        _city(
+            f"network_{side.out}",
+            "1",
+            f"share of stations out of {side.name}",
+            partial(network.out, track=side.track),
+        )
+        for side in SIDES
+    ),
+    _city(
+        "network_fill_above_usual",
+        "1",
+        "mean fill of the stations less the usual one; below 0, bikes are under way",
+        network.fill_above_usual,
+    ),
+    _city(
+        "network_in_60",
+        "1",
+        "bikes in per station, last 60 min",
+        partial(network.flow, method="gained", slots=12),
+    ),
+    _city(
+        "network_net_30",
+        "1",
+        "bikes in less out per station, last 30 min",
+        partial(network.flow, method="net", slots=6),
+    ),
+    _city(
+        "network_in_pace",
+        "1",
+        "bikes in, last 60 min, over the usual",
+        partial(network.pace, measure="gained_60"),
+    ),
+    _city(
+        "network_out_pace",
+        "1",
+        "bikes out, last 60 min, over the usual",
+        partial(network.pace, measure="lost_60"),
+    ),
 )
 FEATURE_NAMES: tuple[str, ...] = tuple(feature.name for feature in FEATURES)
 STATION_FEATURES: tuple[str, ...] = tuple(f.name for f in FEATURES if f.scope == "station")

@@ -101,6 +101,12 @@ class ProfileState:
         means = _toward(station + rhythm[:, None], *own, weight=CELL_WEIGHT)
         return means.astype(np.float32)[of_time]
 
+    def network(self, measure: str, *, calendar: Calendar) -> Values:
+        """Mean over all stations at each time: float64 (times,), NaN where nothing is known."""
+        i, cells = MEASURES.index(measure), _cells(calendar)
+        sums, counts = (total[i][cells] for total in self._network)
+        return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+
     def to_frame(self) -> pd.DataFrame:
         """The state as rows of the table `PROFILES`; TableError before the first day."""
         if self.valid_from is None:

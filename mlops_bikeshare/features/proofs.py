@@ -22,6 +22,7 @@ from mlops_bikeshare.features.grid import LOOKBACK, MISSING, Grid
 from mlops_bikeshare.features.offline import build_day, day_grid
 from mlops_bikeshare.features.online import row_at
 from mlops_bikeshare.features.profiles import ProfileState
+from mlops_bikeshare.features.stations import known_list
 
 _POISON = np.int16(999)
 _ARRAYS = ("bikes", "docks", "renting", "returning", "last_reported", "observed")
@@ -122,6 +123,17 @@ def profiles_know_earlier_days_only(case: Case) -> list[str]:
     return [f"profiles that know {case.day} were taken for its features"]
 
 
+def a_later_station_list_changes_nothing(case: Case) -> list[str]:
+    """Capacities and positions read after midnight: the day keeps those it began with."""
+    start = pd.Timestamp(Window.day(case.day).start)
+    early = case.stations.assign(fetched_at=start)
+    later = early.assign(fetched_at=start + timedelta(seconds=1), capacity=_POISON)
+    moved = later.assign(lat=later["lat"] + 0.1, lon=-later["lon"])
+    lists = pd.concat([moved, early])
+    listed = replace(case, stations=known_list(lists, day=case.day))
+    return _differences(case.offline(), listed.offline(), "another list after midnight")
+
+
 PROOFS: dict[str, Proof] = {
     "the future changes no feature": the_future_changes_nothing,
     "online row equals offline row, bit for bit": online_equals_offline,
@@ -130,6 +142,7 @@ PROOFS: dict[str, Proof] = {
     ),
     "a missed poll is an empty slot": a_missed_poll_is_an_empty_slot,
     "profiles know earlier days only": profiles_know_earlier_days_only,
+    "a later station list changes nothing": a_later_station_list_changes_nothing,
 }
 
 

@@ -67,8 +67,11 @@ def rows_at(
     _check_past_only(profiles, min(dts))
     seconds = np.array([to_seconds(dt) for dt in dts], dtype=np.int64)
     block = Block.of(grid, dts=seconds, stations=stations, city=city, profiles=profiles)
-    row, station = np.nonzero(grid.bikes[block.places] != MISSING)
-    return FeatureRows(grid, block.places[row], station, compute(block)[row, station])
+    known = (grid.bikes[block.places] != MISSING).ravel()
+    row, station = np.divmod(np.flatnonzero(known), len(grid.stations))
+    # Feature by feature, as they lie in memory: rows are then a view, and frames need no copy.
+    values = compute(block).reshape(-1, len(known)).compress(known, axis=1).T
+    return FeatureRows(grid, block.places[row], station, values)
 
 
 def _check_past_only(profiles: ProfileState, dt: datetime) -> None:

@@ -5,12 +5,16 @@ from everything before the replayed day; neither model, calibration nor profile 
 workspace is always `demo`, and is made anew.
 
 Output   the report as a dict, also `report.json` and `report.html` in the workspace.
-Raises   SourceError or InputError for a recording that is missing, malformed or too short.
+Raises   SourceError or InputError for a recording that is missing, malformed or too short,
+         Refused when the first champion is not good enough to serve at all.
 """
 
 import dataclasses
+import fcntl
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -18,7 +22,7 @@ from typing import Any
 
 from mlops_bikeshare.backends import Workspace, open_workspace
 from mlops_bikeshare.domain.city import City
-from mlops_bikeshare.domain.errors import InputError
+from mlops_bikeshare.domain.errors import InputError, Refused
 from mlops_bikeshare.domain.reports import GateReport, QualityReport, to_json
 from mlops_bikeshare.domain.windows import Window, parse_time
 from mlops_bikeshare.flows import deploy, features, gate, ingest, promote, replay, report, serve
@@ -27,12 +31,11 @@ from mlops_bikeshare.flows.progress import Track, silent
 from mlops_bikeshare.flows.promote import Moved
 from mlops_bikeshare.flows.replay import Replayed
 from mlops_bikeshare.flows.train import Trained
-from mlops_bikeshare.settings import Settings
+from mlops_bikeshare.settings import DEMO, Settings
 from mlops_bikeshare.sources.recorded import Recording, open_recording
-from mlops_bikeshare.sources.simulator.simulate import simulate
+from mlops_bikeshare.sources.simulator.simulate import check, simulate
 from mlops_bikeshare.training.split import Split
 
-WORKSPACE = "demo"
 SIMULATED = "demo"
 DEFAULT_DAY = "2021-09-01"
 LEAST_DAYS = 6
@@ -47,6 +50,24 @@ class Simulation:
     days: int = 21
     seed: int = 3
     start: date = date(2025, 6, 2)
+
+    def __post_init__(self) -> None:
+        """Refuse a city that cannot be simulated, or is too short to learn from and replay."""
+        check(stations=self.stations, days=self.days, seed=self.seed)
+        if self.days <= LEAST_DAYS:
+            msg = f"days: expected at least {LEAST_DAYS + 1}, {LEAST_DAYS} to learn from and one to"
+            raise InputError(f"{msg} replay, got {self.days}")
+
+    @property
+    def span(self) -> Window:
+        """The simulated days."""
+        first = Window.day(self.start).start
+        return Window(first, first + timedelta(days=self.days))
+
+    @property
+    def last_day(self) -> str:
+        """The day that is replayed unless another is asked for."""
+        return f"{self.start + timedelta(days=self.days - 1)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,21 +96,40 @@ def demo(
 ) -> dict[str, Any]:
     """Run the lifecycle; the report is written whatever the verdict."""
     began = time.perf_counter()
+    if recording is None and city not in {None, SIMULATED}:
+        msg = f"--city {city} is a real city, which is not simulated: give its --recording"
+        raise InputError(f"{msg}, or leave --city out")
     where = settings.city(city or (SIMULATED if recording is None else None))
-    # Opened before the old demo goes: a wrong folder or day must not cost the last report.
+    plan = simulation or Simulation()
+    # All is checked before the old demo goes: a wrong folder or day must not cost the last report.
     source = open_recording(recording) if recording else None
-    replayed_day = _day(source, day) if source else None
-    ws = _fresh(settings, where)
-    if source is None:
-        source = _simulated(ws, where, simulation or Simulation())
-        replayed_day = _day(source, day or f"{source.span.end - timedelta(hours=1):%F}")
-    told = _lifecycle(ws, where, source, replayed_day or _day(source, day), track)
-    return report.write(ws, _document(told, time.perf_counter() - began))
+    if source:
+        replayed = _day(source.span, day or DEFAULT_DAY, of=str(source.folder))
+    else:
+        replayed = _day(plan.span, day or plan.last_day, of="the simulated city")
+    with _alone(settings):
+        ws = _fresh(settings, where)
+        told = _lifecycle(ws, where, source or _simulated(ws, where, plan), replayed, track)
+        return report.write(ws, _document(told, time.perf_counter() - began))
 
 
 def summary(document: dict[str, Any]) -> str:
     """What happened, in a few lines."""
     return report.summary(document)
+
+
+@contextmanager
+def _alone(settings: Settings) -> Iterator[None]:
+    """One demo at a time: the next would empty the workspace of the first."""
+    path = settings.root / "var" / f".{DEMO}.lock"
+    path.parent.mkdir(exist_ok=True)
+    with path.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            msg = f"another demo runs in {path.parent / DEMO}; wait until it ends, or stop it"
+            raise InputError(msg) from None
+        yield
 
 
 def _simulated(ws: Workspace, city: City, simulation: Simulation) -> Recording:
@@ -106,21 +146,19 @@ def _simulated(ws: Workspace, city: City, simulation: Simulation) -> Recording:
     return open_recording(folder)
 
 
-def _day(source: Recording, day: str | None) -> Window:
-    """The UTC day to replay, which must lie in the recording with enough days before it."""
-    span = source.span
-    start = parse_time(day or DEFAULT_DAY, key="--day")
-    window = Window.day(start.date())
+def _day(span: Window, day: str, *, of: str) -> Window:
+    """The UTC day to replay, which must lie in `span` with enough days before it."""
+    window = Window.day(parse_time(day, key="--day").date())
     first = span.start + timedelta(days=LEAST_DAYS)
     if not first <= window.start < span.end:
-        msg = f"--day {start:%F}: {source.folder} covers {span}; choose a day"
+        msg = f"--day {window.start:%F}: {of} covers {span}; choose a day"
         raise InputError(f"{msg} with at least {LEAST_DAYS} recorded days before it")
     return window
 
 
 def _fresh(settings: Settings, city: City) -> Workspace:
     """The demo's workspace, emptied; a host left over from before is stopped."""
-    own = settings.with_workspace(WORKSPACE, default_city=city.name)
+    own = settings.with_workspace(DEMO, default_city=city.name)
     own = dataclasses.replace(own, serving=dataclasses.replace(own.serving, port=0))
     if own.var.exists():
         serve.stop(open_workspace(own))
@@ -136,8 +174,8 @@ def _lifecycle(ws: Workspace, city: City, source: Recording, day: Window, track:
     champion = training.train(ws, city, _older_half(history), label="champion", track=track)
     challenger = training.train(ws, city, _all_of(history), label="challenger", track=track)
     promotion = rollback = None
-    with serve.hosting(ws, replay_clock=True):
-        deploy.deploy(ws, city, version=champion.version, initial=True)
+    with serve.hosting(ws):
+        _first(ws, city, champion)
         deploy.deploy(ws, city, version=challenger.version)
         replayed = replay.replay(ws, city, source, day, track=track)
         verdict = gate.gate(ws, city)
@@ -155,6 +193,16 @@ def _lifecycle(ws: Workspace, city: City, source: Recording, day: Window, track:
         rollback=rollback,
         seconds=time.perf_counter() - began,
     )
+
+
+def _first(ws: Workspace, city: City, champion: Trained) -> None:
+    try:
+        deploy.deploy(ws, city, version=champion.version, initial=True)
+    except Refused as error:
+        msg = f"the demo ends before its replay, because its first champion is too weak: {error}"
+        raise Refused(
+            f"{msg}. A city of more --stations and --days gives it more to learn"
+        ) from None
 
 
 def _midnight_after(at: datetime) -> datetime:

@@ -15,11 +15,13 @@ from typing import Any
 
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
-from mlops_bikeshare.domain.errors import Refused
+from mlops_bikeshare.domain.errors import ModelError, Refused
 from mlops_bikeshare.domain.targets import TARGETS
+from mlops_bikeshare.features.definition import FEATURE_NAMES
 from mlops_bikeshare.flows import execute, records, steps, tracking
 from mlops_bikeshare.flows.logged import Told, logged
 from mlops_bikeshare.registry import versions
+from mlops_bikeshare.registry.artefact import feature_digest
 from mlops_bikeshare.registry.versions import ModelVersion
 from mlops_bikeshare.release import plan as release
 from mlops_bikeshare.release.plan import Goal, Plan
@@ -56,6 +58,7 @@ def deploy(
     """Deploy and verify, or finish a deploy that was interrupted."""
     tracking.connect(ws)
     found = versions.find(city.registered_model, version)
+    _check_features(found)
     name = endpoint or ws.settings.endpoint("prod" if initial else "staging", city.name)
     with execute.alone(ws):
         plan = _resumed(ws, city, name, found) or _plan(ws, city, name, found, initial=initial)
@@ -68,6 +71,14 @@ def deploy(
         endpoint_config=endpoints.describe(ws.clients, name).config,
         initial=bool(plan.target["initial"]),
     )
+
+
+def _check_features(version: ModelVersion) -> None:
+    """A version of other features would refuse every batch: say so before it is deployed."""
+    known = version.tags.get(versions.FEATURES_TAG)
+    if known not in (None, feature_digest(FEATURE_NAMES)):
+        msg = f"{version.uri} was trained on other features ({known[:12]}) than this code makes"
+        raise ModelError(f"{msg}; train a new version, or check out the code of its tag `git`")
 
 
 def _resumed(ws: Workspace, city: City, endpoint: str, version: ModelVersion) -> Plan | None:

@@ -14,6 +14,7 @@ from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import InputError
 from mlops_bikeshare.domain.tables import (
     PROFILES,
+    STATION_INFORMATION,
     STATION_INFORMATION_RAW,
     STATION_STATUS,
     features_table,
@@ -23,6 +24,7 @@ from mlops_bikeshare.features.definition import FEATURE_NAMES
 from mlops_bikeshare.features.grid import LOOKBACK
 from mlops_bikeshare.features.offline import day_grid, day_rows
 from mlops_bikeshare.features.profiles import ProfileState
+from mlops_bikeshare.features.stations import known_list, newest_list
 from mlops_bikeshare.flows.logged import Told, logged
 from mlops_bikeshare.flows.progress import Track, silent
 
@@ -55,16 +57,19 @@ def _told(done: Built) -> Told:
 def build(
     ws: Workspace, city: City, *, window: Window | None = None, track: Track = silent
 ) -> Built:
-    """Build every whole day of `window` (default: all) that is over and not there yet."""
+    """Build every whole day of `window` (default: all) that is over and not there yet.
+
+    InputError when a day before them would be left out of what later days know.
+    """
     days = _whole_days(ws, city, window)
-    stations = station_list(ws, city)
+    lists = _station_lists(ws, city)
     state = profiles_for(ws, city, days[0])
     rows = written = 0
     for day in track(days, label=f"features {city.name}", total=len(days)):
         if ws.lake.has(PROFILES, city=city.name, day=day + timedelta(days=1), name=OBJECT):
             state = profiles_for(ws, city, day + timedelta(days=1))
             continue
-        state, added = _build_day(ws, city, day, stations=stations, state=state)
+        state, added = _build_day(ws, city, day, stations=known_list(lists, day=day), state=state)
         rows += added
         written += 1
     return Built(
@@ -76,14 +81,10 @@ def build(
     )
 
 
-def station_list(ws: Workspace, city: City) -> "pd.DataFrame":
-    """The newest row of each station; InputError when the city has none."""
-    rows = ws.lake.read(STATION_INFORMATION_RAW, city=city.name)
-    if rows.empty:
-        msg = f"no stations of {city.name} in workspace {ws.settings.workspace!r}"
-        raise InputError(f"{msg}; run `bikeshare ingest --city {city.name}` first")
-    newest = rows.sort_values("fetched_at", kind="stable")
-    return newest.drop_duplicates("station_id", keep="last").reset_index(drop=True)
+def station_list(ws: Workspace, city: City, *, day: date | None = None) -> "pd.DataFrame":
+    """The stations as known by the start of `day`, or now; InputError when the city has none."""
+    rows = _station_lists(ws, city)
+    return newest_list(rows) if day is None else known_list(rows, day=day)
 
 
 def profiles_for(ws: Workspace, city: City, day: date) -> ProfileState:
@@ -102,15 +103,47 @@ def known_at(ws: Workspace, city: City, at: datetime) -> "pd.DataFrame":
     return rows[rows["fetched_at"] <= at]
 
 
+def _station_lists(ws: Workspace, city: City) -> "pd.DataFrame":
+    """Every version of each station; the lists as read, in a lake that holds no versions."""
+    versions = ws.lake.read(STATION_INFORMATION, city=city.name)
+    if len(versions):
+        lists = versions.rename(columns={"valid_from": "fetched_at"})
+        return lists[STATION_INFORMATION_RAW.names]
+    rows = ws.lake.read(STATION_INFORMATION_RAW, city=city.name)
+    if rows.empty:
+        msg = f"no stations of {city.name} in workspace {ws.settings.workspace!r}"
+        raise InputError(f"{msg}; run `bikeshare ingest --city {city.name}` first")
+    return rows
+
+
 def _whole_days(ws: Workspace, city: City, window: Window | None) -> list[date]:
     there = ws.lake.days(STATION_STATUS, city=city.name)
     over = [day for day in there if Window.day(day).end <= _limit(ws)]
+    _check_order(ws, city, over, window)
     days = [day for day in over if window is None or Window.day(day).start in window]
     if not days:
         span = f"; the lake holds {there[0]}..{there[-1]}" if there else ""
         msg = f"no whole day of {city.name} in {window or 'the lake'}{span}"
         raise InputError(f"{msg}; run `bikeshare ingest --city {city.name}` first")
     return days
+
+
+def _check_order(ws: Workspace, city: City, days: list[date], window: Window | None) -> None:
+    """Profiles hold every day before; a day that comes late would be missing from them for good."""
+    built = [day - timedelta(days=1) for day in ws.lake.days(PROFILES, city=city.name)]
+    new = [day for day in days if day not in built]
+    left_out = [d for d in new if window is not None and Window.day(d).end <= window.start]
+    if left_out:
+        msg = (
+            f"{city.name}: the features of {left_out[0]} are not built, and those of {window} know"
+        )
+        raise InputError(f"{msg} every day before; build them first: `bikeshare features`")
+    if built and new and new[0] < built[-1]:
+        msg = (
+            f"{city.name}: {new[0]} came into the lake after the features of {built[-1]} were built"
+        )
+        msg = f"{msg}, which know every day before; delete features/*/city={city.name} in the lake"
+        raise InputError(f"{msg}, then `bikeshare features` builds all")
 
 
 def _limit(ws: Workspace) -> datetime:

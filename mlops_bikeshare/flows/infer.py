@@ -78,7 +78,7 @@ def online_features(ws: Workspace, city: City, dt: datetime) -> pd.DataFrame:
     rows = row_at(
         known_at(ws, city, dt),
         dt=dt,
-        stations=station_list(ws, city),
+        stations=station_list(ws, city, day=dt.date()),
         city=city,
         profiles=profiles_for(ws, city, dt.date()),
     )

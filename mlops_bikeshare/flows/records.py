@@ -39,16 +39,19 @@ def facts(value: object) -> dict[str, Any]:
 
 
 def audit(ws: Workspace, kind: str, *, why: str, facts: Mapping[str, Any]) -> str:
-    """Append one entry and return its digest; the chain so far is checked first."""
+    """Append one entry and return its digest; the chain so far is checked first.
+
+    A last line torn by a kill goes; the entry keeps what was left of it.
+    """
     path = ws.path / "audit.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        file.seek(0)
-        lines = whole_lines(file.read())
-        # A line torn by a kill was never acted upon: it goes, the next one starts clean.
-        file.truncate(len("".join(f"{line}\n" for line in lines).encode()))
+        lines, torn = _audit_lines(path)
         previous = chain.verify(lines)
+        if torn:
+            file.truncate(path.stat().st_size - len(torn))
+            facts = {**facts, "dropped_torn_line": torn.decode(errors="replace")}
         entry = chain.entry(previous, kind=kind, at=ws.now, who=who(), why=why, facts=facts)
         _append(file, chain.line(entry))
         _mirror(ws, [*(json.loads(line) for line in lines), entry])
@@ -56,9 +59,9 @@ def audit(ws: Workspace, kind: str, *, why: str, facts: Mapping[str, Any]) -> st
 
 
 def audited(ws: Workspace) -> list[dict[str, Any]]:
-    """Every entry, oldest first, after checking the chain."""
+    """Every entry, oldest first, after checking the chain; a torn last line is none yet."""
     path = ws.path / "audit.jsonl"
-    lines = whole_lines(path.read_text(encoding="utf-8")) if path.is_file() else []
+    lines, _ = _audit_lines(path) if path.is_file() else ([], b"")
     chain.verify(lines)
     return [json.loads(line) for line in lines]
 
@@ -66,11 +69,6 @@ def audited(ws: Workspace) -> list[dict[str, Any]]:
 def has_audit(ws: Workspace, kind: str, plan_id: str) -> bool:
     """Whether a plan has its line of this kind: a step that is done again writes no second one."""
     return any(e["kind"] == kind and e["facts"].get("plan") == plan_id for e in audited(ws))
-
-
-def whole_lines(text: str) -> list[str]:
-    """Lines that end; the last one may have been torn by a kill."""
-    return text[: text.rfind("\n") + 1].splitlines()
 
 
 def _mirror(ws: Workspace, entries: list[dict[str, Any]]) -> None:
@@ -93,10 +91,18 @@ def unused(ws: Workspace, plan: Plan) -> Plan:
     return dataclasses.replace(plan, id=found)
 
 
-def keep_gate(ws: Workspace, report: GateReport) -> Path:
-    """Store a verdict with its evidence."""
+def _audit_lines(path: Path) -> tuple[list[str], bytes]:
+    """The whole lines, and what follows the last newline: a line that was never finished."""
+    *whole, torn = path.read_bytes().split(b"\n")
+    return [line.decode(errors="replace") for line in whole], torn
+
+
+def keep_gate(ws: Workspace, report: GateReport, *, table: str, junit: str) -> Path:
+    """Store a verdict with its evidence: JSON, and beside it the table and JUnit XML."""
     path = ws.path / "gate" / f"{report.endpoint}_{stamp(report.judged_at)}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
+    path.with_suffix(".txt").write_text(table + "\n", encoding="utf-8")
+    path.with_suffix(".xml").write_text(junit, encoding="utf-8")
     draft = path.with_suffix(".tmp")
     draft.write_text(json.dumps(to_json(report), indent=1), encoding="utf-8")
     draft.replace(path)

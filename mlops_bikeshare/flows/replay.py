@@ -1,7 +1,8 @@
 """Replay: a day of production on a simulated clock, through real endpoints.
 
-Every five minutes a poll, every ten minutes a batch and its judgement, and one judgement at the
-end. Nothing of a later time is read: the clock of the workspace moves with the polls.
+Every five minutes a poll, every ten minutes a batch and its judgement, every midnight the features
+and profiles of the day that is over, and one judgement at the end. Nothing of a later time is read:
+the clock of the workspace moves with the polls.
 """
 
 import time
@@ -12,9 +13,9 @@ from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import InputError
 from mlops_bikeshare.domain.reports import QualityReport
-from mlops_bikeshare.domain.windows import CADENCE_S, SLOT_S, Window
+from mlops_bikeshare.domain.windows import CADENCE_S, DAY_S, SLOT_S, Window
+from mlops_bikeshare.flows import features, ingest, monitor
 from mlops_bikeshare.flows import infer as inferring
-from mlops_bikeshare.flows import ingest, monitor
 from mlops_bikeshare.flows.logged import Told, logged
 from mlops_bikeshare.flows.progress import Track, silent
 from mlops_bikeshare.sources.feed import Feed
@@ -51,12 +52,18 @@ def replay(
     track: Track = silent,
 ) -> Replayed:
     """Run every poll, batch and judgement of `window`, and what else follows every batch."""
+    if window.start < ws.now:
+        msg = f"replay of {window}: the workspace's clock stands at {ws.now:%F %H:%M} already"
+        raise InputError(f"{msg}; choose a later window, or another workspace")
+    _ = ws.clients  # without a host this is refused before anything is written
     began = time.perf_counter()
     missed = batches = failed = 0
     ticks = list(window.steps(step_s=SLOT_S))
     for at in track(ticks, label=f"replay {city.name} {window}", total=len(ticks)):
         ws.advance(at)
-        missed += ingest.poll(ws, city, feed, at) == 0
+        missed += ingest.poll(ws, city, feed, at).failure is not None
+        if at > window.start and at.timestamp() % DAY_S == 0:
+            features.build(ws, city)
         if at.timestamp() % CADENCE_S == 0:
             batches += 1
             failed += not _batch(ws, city)
@@ -73,6 +80,14 @@ def replay(
         failed_batches=failed,
         seconds=time.perf_counter() - began,
         quality=seen.quality,
+    )
+
+
+def summary(done: Replayed) -> str:
+    """What a person wants to know."""
+    return (
+        f"{done.window}: {done.polls} polls ({done.failed_polls} failed), {done.batches} batches"
+        f" ({done.failed_batches} failed) in {done.seconds:.0f} s"
     )
 
 

@@ -11,12 +11,13 @@ from typing import Any
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.reports import TargetQuality
-from mlops_bikeshare.domain.targets import PROMISE_MIN
+from mlops_bikeshare.domain.targets import PROMISE_MIN, TARGETS
 from mlops_bikeshare.domain.windows import Window
-from mlops_bikeshare.flows import decision_runs, panels, records, tracking
+from mlops_bikeshare.flows import decision_runs, judged, panels, records, sliced, tracking
 from mlops_bikeshare.flows.compared import Served, compared
 from mlops_bikeshare.flows.page import Event, Section, number, page
-from mlops_bikeshare.registry import versions
+from mlops_bikeshare.flows.pictures import Panel
+from mlops_bikeshare.registry import artefact, versions
 
 NAMES = ("report.json", "report.html")
 CURVES = (
@@ -26,6 +27,9 @@ CURVES = (
 )
 RELIABILITY = "Of the times the model said 40 %, were 40 % out? On the diagonal it kept its word."
 HORIZONS = "Later stockouts are more frequent, but harder to place; persistence has the same task."
+IMPORTANCE = (
+    "Each tree splits on what tells most; the share of the loss that a feature's splits removed."
+)
 DAY = (
     "What CloudWatch (here its local twin) held of the day, against what the gate allows. Skill is"
     " the share of persistence's Brier score that the model removes, on stations not out yet, from"
@@ -44,6 +48,8 @@ def write(ws: Workspace, document: dict[str, Any]) -> dict[str, Any]:
     window = Window.parse(document["window"], key="window")
     served = compared(ws, city, window)
     document = {**document, "headline": headline(document), "champion": _champion(served)}
+    staged = next((s for s in served if s.stage == "staging"), None)
+    document["dispatch"] = dict(staged.dispatch) if staged else {}
     sections = _sections(ws, city, served, window)
     story = timeline(document, records.audited(ws), versions.versions(city.registered_model))
     texts = (json.dumps(document, indent=1), page(document, story, sections))
@@ -73,12 +79,14 @@ def headline(document: dict[str, Any]) -> str:
 def summary(document: dict[str, Any]) -> str:
     """What happened and where to look, in about ten lines."""
     train, replay = document["train"], document["replay"]
+    budgets = document.get("dispatch", {})
     lines = [
         headline(document),
         f"  city      {document['city']}, {document['stations']} stations",
         f"  training  the challenger learned {train['rows']:,} rows in {train['seconds']:.0f} s",
         f"  replay    {document['window']}: {replay['polls']} polls, {_batches(replay)}",
         *(_quality_line(target, q) for target, q in document["quality"].items()),
+        *(f"  {t:<9} {sliced.headline(b['model'])}" for t, b in budgets.items()),
         *_gate_lines(document["gate"]),
         *(_move_line(kind, document[kind]) for kind in ("promotion", "rollback")),
         f"  took      {document['seconds_total']:.0f} s; open var/demo/report.html in a browser",
@@ -168,8 +176,18 @@ def _sections(ws: Workspace, city: City, served: list[Served], window: Window) -
         Section(title="Does it warn of the right stations?", text=CURVES, panels=curves),
         Section(title="Can its probabilities be trusted?", text=RELIABILITY, panels=reliability),
         Section(title="How far ahead?", text=HORIZONS, panels=by_horizon),
+        Section(
+            title="What does it look at?", text=IMPORTANCE, panels=_importance(ws, city, served)
+        ),
         Section(title="The day in production", text=DAY, panels=day),
     ]
+
+
+def _importance(ws: Workspace, city: City, served: list[Served]) -> list[Panel]:
+    """What the trees of the version on staging gained by."""
+    (version,) = (s.version for s in served if s.stage == "staging")
+    folder = judged.artifacts(ws, city, version)
+    return panels.importance_panels({t.name: artefact.gains(folder, t.name) for t in TARGETS})
 
 
 def _champion(served: list[Served]) -> dict[str, Any] | None:

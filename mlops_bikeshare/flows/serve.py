@@ -1,7 +1,13 @@
-"""Serve: the local endpoint host of a workspace, in this process or in the background."""
+"""Serve: the local endpoint host of a workspace, in this process or in the background.
 
+The host of a workspace with a simulated clock stamps its metrics with the batch's dt, so that a
+workspace never holds two kinds of time.
+"""
+
+import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -21,24 +27,27 @@ START_S = 60
 STOP_S = 30
 
 
-def run(ws: Workspace, *, replay_clock: bool) -> None:
-    """Serve until stopped; metrics go to the workspace's store."""
-    if replay_clock and ws.clock.kind != "simulated":
+def run(ws: Workspace, *, replay_clock: bool = False, with_parent: bool = False) -> None:
+    """Serve until stopped, or until the parent is gone; metrics go to the workspace's store."""
+    simulated = ws.clock.kind == "simulated"
+    if replay_clock and not simulated:
         msg = f"workspace {ws.settings.workspace!r} runs on a real clock; --replay-clock"
         raise SettingsError(f"{msg} is for replays: choose one with --workspace NAME")
+    if with_parent:
+        threading.Thread(target=_until_stdin_closes, daemon=True).start()
     run_host(
         root=ws.path,
         host="127.0.0.1",
         port=ws.settings.serving.port,
         sink=lambda points: _keep(ws, points),
-        replay_clock=replay_clock,
+        replay_clock=simulated,
     )
 
 
-def start(ws: Workspace, *, replay_clock: bool = False) -> str:
+def start(ws: Workspace) -> str:
     """Start it in the background, unless it runs already; its address."""
     facts = launch.running(ws.path)
-    return (facts or _launch(ws, replay_clock=replay_clock)[0]).url
+    return (facts or _launch(ws, with_parent=False)[0]).url
 
 
 def stop(ws: Workspace) -> bool:
@@ -50,27 +59,36 @@ def stop(ws: Workspace) -> bool:
 
 
 @contextmanager
-def hosting(ws: Workspace, *, replay_clock: bool) -> Iterator[str]:
+def hosting(ws: Workspace) -> Iterator[str]:
     """A host for as long as the block runs, SIGTERM included; one that ran before is replaced."""
     stop(ws)
     before = signal.signal(signal.SIGTERM, _leave)
     process = None
     try:
-        facts, process = _launch(ws, replay_clock=replay_clock)
+        facts, process = _launch(ws, with_parent=True)
         yield facts.url
     finally:
         # A second Ctrl-C must not leave the host behind.
         impatient = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        stop(ws)
-        if process is not None:
-            process.wait()
-        signal.signal(signal.SIGINT, impatient)
-        signal.signal(signal.SIGTERM, before)
+        try:
+            stop(ws)
+            if process is not None:
+                process.communicate()  # waits, and closes its standard input
+        finally:
+            signal.signal(signal.SIGINT, impatient)
+            signal.signal(signal.SIGTERM, before)
 
 
-def _launch(ws: Workspace, *, replay_clock: bool) -> "tuple[HostFacts, subprocess.Popen[bytes]]":
-    command = _command(ws, replay_clock=replay_clock)
-    return launch.start(command, ws.path, timeout_s=START_S, home=ws.settings.root)
+def _launch(ws: Workspace, *, with_parent: bool) -> "tuple[HostFacts, subprocess.Popen[bytes]]":
+    command = _command(ws, with_parent=with_parent)
+    home = ws.settings.root
+    return launch.start(command, ws.path, timeout_s=START_S, home=home, lifeline=with_parent)
+
+
+def _until_stdin_closes() -> None:
+    """A parent that is killed runs no `finally`; its end of the pipe closes all the same."""
+    sys.stdin.buffer.read()
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _keep(ws: Workspace, points: Sequence[MetricPoint]) -> None:
@@ -81,7 +99,7 @@ def _leave(number: int, frame: object) -> None:  # noqa: ARG001 - the signature 
     raise KeyboardInterrupt
 
 
-def _command(ws: Workspace, *, replay_clock: bool) -> list[str]:
+def _command(ws: Workspace, *, with_parent: bool) -> list[str]:
     settings = ws.settings
     options = ["--workspace", settings.workspace, "serve", "--port", str(settings.serving.port)]
     return [
@@ -89,5 +107,5 @@ def _command(ws: Workspace, *, replay_clock: bool) -> list[str]:
         "-m",
         "mlops_bikeshare",
         *options,
-        *(["--replay-clock"] if replay_clock else []),
+        *(["--with-parent"] if with_parent else []),
     ]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from mlops_bikeshare.backends import STATE_FILE, Workspace, open_workspace
+from mlops_bikeshare.backends import STATE_FILE, Workspace, open_workspace, require_built
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import EndpointError, ModelError
 from mlops_bikeshare.domain.reports import GateReport, Verdict
@@ -26,7 +26,7 @@ from mlops_bikeshare.flows import records, tracking
 from mlops_bikeshare.flows.features import OFFLINE, ONLINE
 from mlops_bikeshare.registry import versions
 from mlops_bikeshare.serving import endpoints, launch
-from mlops_bikeshare.settings import Settings
+from mlops_bikeshare.settings import DEMO, Settings
 
 TABLES = (
     STATION_INFORMATION_RAW,
@@ -38,7 +38,6 @@ TABLES = (
     MONITORING_QUALITY,
     MONITORING_DRIFT,
 )
-DEMO = "demo"
 _SQLITE = "sqlite:///"
 
 
@@ -105,9 +104,10 @@ class Status:
 def looked_at(settings: Settings) -> tuple[Settings, str | None]:
     """The workspace that was named, else the one of the settings, else the demo's; and why."""
     named = settings.origins.get("workspace", "").startswith(("flag", "environment"))
-    if named or _exists(settings) or not _exists(settings.with_workspace(DEMO)):
+    if named or _has_data(settings) or not _exists(settings.with_workspace(DEMO)):
         return settings, None
-    why = f"there is no workspace {settings.workspace!r} yet, and no --workspace was given"
+    what = "nothing in" if _exists(settings) else "no"
+    why = f"there is {what} workspace {settings.workspace!r} yet, and no --workspace was given"
     return settings.with_workspace(DEMO), why
 
 
@@ -120,6 +120,7 @@ def store_of(settings: Settings) -> str | None:
 
 def status(settings: Settings, *, city: str | None = None) -> Status:
     """Look at a workspace."""
+    require_built(settings)
     chosen, why = looked_at(settings)
     ws = open_workspace(chosen) if _exists(chosen) else None
     where = chosen.city(city) if ws is None else _city(ws, city)
@@ -143,6 +144,11 @@ def status(settings: Settings, *, city: str | None = None) -> Status:
 
 def _exists(settings: Settings) -> bool:
     return (settings.var / STATE_FILE).is_file()
+
+
+def _has_data(settings: Settings) -> bool:
+    """A command that found nothing to work on leaves a workspace that is not worth a look."""
+    return _exists(settings) and (settings.var / "lake").is_dir()
 
 
 def _city(ws: Workspace, name: str | None) -> City:

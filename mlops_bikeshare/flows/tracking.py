@@ -50,14 +50,25 @@ def connect(ws: Workspace) -> Any:
 
 @contextmanager
 def run(
-    ws: Workspace, city: City, name: str, tags: Mapping[str, str], *, note: str = ""
+    ws: Workspace,
+    city: City,
+    name: str,
+    tags: Mapping[str, str],
+    *,
+    note: str = "",
+    run_id: str | None = None,
 ) -> Iterator[Any]:
-    """An active run of the city's experiment, with the time and the code it speaks of."""
+    """An active run of the city's experiment, with the time and the code it speaks of.
+
+    `run_id`: a run to go on with; one that `mlflow run` has opened comes first.
+    """
     mlflow = connect(ws)
-    if not os.environ.get("MLFLOW_RUN_ID"):
+    handed_over = _handed_over(ws)
+    again = None if handed_over else run_id
+    if not handed_over:
         mlflow.set_experiment(experiment_id=_experiment(mlflow, ws, city))
     facts = {"city": city.name, "as_of": ws.now.isoformat(), "git": revision()}
-    with mlflow.start_run(run_name=name) as active:
+    with mlflow.start_run(run_id=again, run_name=None if again else name) as active:
         # The name again as a tag: a run that `mlflow run` has opened already carries another.
         mlflow.set_tags({NAME_TAG: name, NOTE_TAG: note, **facts, **tags})
         yield active
@@ -81,6 +92,23 @@ def log_pictures(run_id: str, pictures: Mapping[str, bytes], *, folder: str = "p
     with tempfile.TemporaryDirectory(prefix="bikeshare-") as scratch:
         for name, picture in pictures.items():
             (Path(scratch) / f"{name}.png").write_bytes(picture)
+        MlflowClient().log_artifacts(run_id, scratch, artifact_path=folder)
+
+
+def _handed_over(ws: Workspace) -> bool:
+    """Whether `mlflow run` opened a run for this process, in the store of this workspace."""
+    if os.environ.get("MLFLOW_TRACKING_URI") != ws.settings.mlflow_uri:
+        os.environ.pop("MLFLOW_RUN_ID", None)
+    return "MLFLOW_RUN_ID" in os.environ
+
+
+def log_texts(run_id: str, texts: Mapping[str, str], *, folder: str) -> None:
+    """Text files by name, into any run, finished ones too."""
+    from mlflow import MlflowClient
+
+    with tempfile.TemporaryDirectory(prefix="bikeshare-") as scratch:
+        for name, text in texts.items():
+            (Path(scratch) / name).write_text(text, encoding="utf-8")
         MlflowClient().log_artifacts(run_id, scratch, artifact_path=folder)
 
 

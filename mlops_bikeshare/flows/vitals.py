@@ -15,7 +15,7 @@ from mlops_bikeshare.flows import judged
 from mlops_bikeshare.flows.features import station_list
 from mlops_bikeshare.monitoring import quality
 from mlops_bikeshare.monitoring.metrics import ENDPOINT, MODEL, Statistic
-from mlops_bikeshare.release.gate import Reading, VariantHealth
+from mlops_bikeshare.release.evidence import Reading, VariantHealth
 from mlops_bikeshare.release.guard import Sampled, Vitals
 from mlops_bikeshare.serving import endpoints
 from mlops_bikeshare.serving.endpoints import EndpointVariant

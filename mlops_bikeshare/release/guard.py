@@ -15,7 +15,7 @@ from typing import Literal
 
 from mlops_bikeshare.domain.errors import Refused
 from mlops_bikeshare.domain.reports import GateCheck, Relation
-from mlops_bikeshare.release.gate import Reading, VariantHealth
+from mlops_bikeshare.release.evidence import Reading, VariantHealth
 from mlops_bikeshare.settings import GuardSettings
 
 Decision = Literal["go", "hold", "back"]

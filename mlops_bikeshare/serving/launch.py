@@ -52,16 +52,20 @@ def start(
     *,
     timeout_s: float,
     home: Path | None = None,
+    lifeline: bool = False,
     monotonic: Callable[[], float] = time.monotonic,
     pause: Callable[[float], object] = time.sleep,
 ) -> "tuple[HostFacts, subprocess.Popen[bytes]]":
-    """Run `command` in the background, in `home`, and wait until its host is ready."""
+    """Run `command` in the background, in `home`, and wait until its host is ready.
+
+    `lifeline`: its standard input is a pipe that closes with this process, however that ends.
+    """
     deadline = monotonic() + timeout_s
     with TemporaryFile() as errors:
         process = subprocess.Popen(
             command,
             cwd=home,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE if lifeline else subprocess.DEVNULL,
             stdout=errors,
             stderr=errors,
             start_new_session=True,

@@ -18,6 +18,7 @@ from pathlib import Path
 from mlops_bikeshare.domain.errors import BikeshareError
 from tests.bench import (
     cli,
+    dashboard,
     features,
     infer,
     lake,
@@ -37,6 +38,7 @@ OUTPUT = ROOT / "var" / "bench.json"
 BENCHES: dict[str, Run] = {
     "cli.help": cli.help_,
     "sources.simulate": sources.simulated,
+    "sources.poll": sources.polled,
     "lake.parquet": lake.parquet,
     "features.offline": features.offline,
     "features.offline_write": features.offline_write,
@@ -44,9 +46,11 @@ BENCHES: dict[str, Run] = {
     "training.two_targets_one_dataset": training.two_targets,
     "scoring.stacked": scoring.stacked,
     "monitoring.quality_day": monitoring.quality_of_a_day,
+    "monitoring.quality_day_2400": monitoring.quality_of_a_large_day,
     "monitoring.psi": monitoring.psi,
     "release.gate_judge": release.judged,
     "infer.batch_2400": infer.batch,
+    "dashboard.warm_page": dashboard.pages,
 }
 LONG: dict[str, Run] = {"replay.demo": replay.demo, "replay.demo_boston": replay.demo_boston}
 SETUP: dict[str, Run] = {"cli.setup_uv": cli.setup_uv, "cli.setup_pip": cli.setup_pip}

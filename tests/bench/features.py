@@ -142,13 +142,12 @@ def kernel(
     seconds = np.array([to_seconds(dt) for dt in dts], dtype=np.int64)
     profiles = ProfileState.empty()
     block = Block.of(grid, dts=seconds, stations=stations, city=city, profiles=profiles)
-    row, station = np.nonzero(grid.bikes[block.places] != MISSING)
+    known = (grid.bikes[block.places] != MISSING).ravel()
     values = np.empty((len(COMPARED), *block.shape), dtype=np.float32)
     for out, feature in zip(values, COMPARED, strict=True):
         out[...] = feature.compute(block)
-    return pd.DataFrame(
-        np.moveaxis(values, 0, -1)[row, station], columns=[f.name for f in COMPARED]
-    )
+    rows = values.reshape(-1, len(known)).compress(known, axis=1).T
+    return pd.DataFrame(rows, columns=[f.name for f in COMPARED])
 
 
 def _of_day(status: "pd.DataFrame", day: date) -> "pd.DataFrame":

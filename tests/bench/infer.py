@@ -34,7 +34,7 @@ def batch(bed: Bed) -> Iterator[Row]:
     first = bed.window.end - timedelta(hours=12)
     times = [first + timedelta(minutes=10 * i) for i in range(2 * BATCHES)]
     _fill(bed, Window(first - LOOKBACK, times[-1] + timedelta(seconds=1)))
-    with serve.hosting(bed.ws, replay_clock=True):
+    with serve.hosting(bed.ws):
         for name, stage in STAGES.items():
             endpoint = bed.ws.settings.endpoint(stage, bed.tiled.name)
             steps.place(bed.ws, bed.tiled, version, endpoint=endpoint)

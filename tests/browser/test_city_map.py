@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.browser.conftest import CityMap, Dashboard
+    from tests.browser.driven import CityMap, Dashboard
 
 pytestmark = pytest.mark.browser
 

@@ -38,6 +38,7 @@ SMALL = {
     "psi = 0.20": "psi = 0.60",
     "onset_brier_skill = 0.02": "onset_brier_skill = -0.20",
     "non_inferiority_delta = 0.002": "non_inferiority_delta = 0.03",
+    "persistence_delta = 0.0 ": "persistence_delta = 0.03 ",
     "latency_p95_ms = 200.0": "latency_p95_ms = 2000.0",
     "latency_p95_ms = 300.0": "latency_p95_ms = 30000.0",
     "hold_batches = 6": "hold_batches = 2",
@@ -72,7 +73,7 @@ def ws(home: Home, demo: Ended) -> Workspace:
 
 @pytest.fixture
 def hosted(ws: Workspace) -> Iterator[Workspace]:
-    with serve.hosting(ws, replay_clock=True):
+    with serve.hosting(ws):
         tracking.connect(ws)
         yield ws
 
@@ -149,6 +150,21 @@ def test_quality_never_judges_a_label_that_was_not_known_yet(ws: Workspace) -> N
     assert (rows["window_end"] - rows["window_start"] == timedelta(hours=24)).all()
 
 
+def test_drift_leaves_a_report_of_every_hour_and_a_page_of_the_day(ws: Workspace) -> None:
+    keys = ws.lake.store.keys("monitoring/drift_reports")
+
+    for endpoint in ("bikeshare-staging", "bikeshare-prod"):
+        mine = [key for key in keys if f"/{endpoint}_" in key]
+        assert sum(key.endswith(".json") for key in mine) == 25, "midnight to midnight"
+        assert any(key.endswith("T000000Z.html") for key in mine)
+
+
+def test_a_verdict_is_kept_as_json_table_and_junit(ws: Workspace) -> None:
+    kept = {path.suffix for path in (ws.path / "gate").iterdir()}
+
+    assert kept == {".json", ".txt", ".xml"}
+
+
 def test_after_the_drill_the_aliases_stand_as_before(ws: Workspace, city: City) -> None:
     tracking.connect(ws)
     champion = versions.find(city.registered_model, versions.CHAMPION)
@@ -179,7 +195,7 @@ def test_a_day_through_a_canary_shows_which_version_answered_what(
         seen = watch.watch(ws, city)
         moved.extend([seen] if seen.moved else [])
 
-    with serve.hosting(ws, replay_clock=True):
+    with serve.hosting(ws):
         assert isinstance(promote.canary(ws, city), promote.Holding)
         feed = open_recording(ws.path / "recording")
         replay.replay(ws, city, feed, window, after_batch=watched)
@@ -192,10 +208,12 @@ def test_a_day_through_a_canary_shows_which_version_answered_what(
     ]  # fmt: skip
     told = production.tell(ws, city).reigns
     assert [sorted(r.shares.values()) for r in told[-4:]] == [[0.1, 0.9], [0.5, 0.5], [0, 1], [1]]
-    for dt, batch in rows.groupby("dt"):
+    for dt in window.steps():
         # A batch comes before what is decided at its time; the canary began before the first one.
         reign = [r for r in told if r.since < dt or r.since == window.start][-1]
-        assert set(batch["model_version"]) <= {v for v, share in reign.shares.items() if share}
+        assert set(rows.loc[rows["dt"] == dt, "model_version"]) <= {
+            v for v, share in reign.shares.items() if share
+        }
     landed = rows[rows["dt"] > moved[0].at]
     assert set(landed["model_version"]) == {"2"}
     assert len(landed)

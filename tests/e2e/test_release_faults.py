@@ -117,7 +117,7 @@ class World:
             model_version=version, artefact_digest=found.digest, window=Window.before(NOW),
             judged_at=at or self.ws.now, checks=(),
         )  # fmt: skip
-        records.keep_gate(self.ws, report)
+        records.keep_gate(self.ws, report, table="", junit="")
 
     def prod(self, city: City) -> endpoints.EndpointState:
         return endpoints.describe(self.ws.clients, self.ws.settings.endpoint("prod", city.name))
@@ -160,7 +160,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     ws = open_workspace(settings.with_workspace("release"), simulated=True)
     ws.advance(NOW)
     tracking.connect(ws)
-    with serve.hosting(ws, replay_clock=True):
+    with serve.hosting(ws):
         yield World(home, ws)
 
 

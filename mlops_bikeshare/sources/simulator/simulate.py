@@ -55,7 +55,7 @@ def simulate(
     *, stations: int, days: int, seed: int, start: date, timezone: str
 ) -> SimulatedRecording:
     """Simulate `days` UTC days from `start`."""
-    _check(stations=stations, days=days, seed=seed)
+    check(stations=stations, days=days, seed=seed)
     start_s = to_seconds(datetime(start.year, start.month, start.day, tzinfo=UTC))
     span = Span(start_s, start_s + days * DAY_S)
     city = lay_out(stations, np.random.default_rng([seed, _CITY_STREAM]))
@@ -76,7 +76,8 @@ def simulate(
     )
 
 
-def _check(*, stations: int, days: int, seed: int) -> None:
+def check(*, stations: int, days: int, seed: int) -> None:
+    """InputError for a city that `simulate` would refuse."""
     if not LEAST_STATIONS <= stations <= MOST_STATIONS:
         allowed = f"{LEAST_STATIONS} to {MOST_STATIONS}"
         raise InputError(f"stations: expected {allowed}, got {stations}")

@@ -51,12 +51,12 @@ def test_the_workspace_is_the_flag_then_the_environment_then_the_setting_else_th
     assert choose(home, named, workspace="flag").workspace == Chosen("flag", "--workspace")
 
 
-def test_the_endpoint_is_the_secret_then_the_environment_then_the_default(home: Path) -> None:
+def test_the_endpoint_is_the_environment_then_the_secret_then_the_default(home: Path) -> None:
     environ = {"BIKESHARE_SM_ENDPOINT": "from-environment"}
     assert choose(home, {}, workspace=None).endpoint == Chosen("bikeshare-staging", "the default")
-    assert choose(home, environ, workspace=None).endpoint.value == "from-environment"
     secrets(home, 'sm_endpoint = "from-secrets"\nstreet_tiles = true')
-    choice = choose(home, environ, workspace=None)
+    assert choose(home, environ, workspace=None).endpoint.value == "from-environment"
+    choice = choose(home, {}, workspace=None)
     assert choice.endpoint == Chosen("from-secrets", ".streamlit/secrets.toml")
     assert choice.street_tiles
 

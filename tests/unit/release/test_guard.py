@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mlops_bikeshare.domain.errors import Refused
 from mlops_bikeshare.release import guard
-from mlops_bikeshare.release.gate import Reading, VariantHealth
+from mlops_bikeshare.release.evidence import Reading, VariantHealth
 from mlops_bikeshare.release.guard import Sampled, Vitals
 from mlops_bikeshare.settings import GuardSettings
 

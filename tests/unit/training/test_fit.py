@@ -10,7 +10,9 @@ from mlops_bikeshare.evaluation.scores import pr_auc
 from mlops_bikeshare.training.fit import FitParams, FittedBooster, Rows, fit_targets
 
 NAMES = ["count", "noise", "horizon_min"]
-PARAMS = FitParams(rounds=40, early_stopping=5, leaves=7, learning_rate=0.3, threads=1)
+PARAMS = FitParams(
+    rounds=40, early_stopping=5, leaves=7, learning_rate=0.3, feature_fraction=1.0, threads=1
+)
 
 
 def rows(*, seed: int, n: int = 3000) -> Rows:

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from mlops_bikeshare.domain.errors import InputError
-from mlops_bikeshare.domain.targets import HORIZONS_MIN
+from mlops_bikeshare.domain.targets import HORIZONS_MIN, PROMISE_MIN
 from mlops_bikeshare.training.sample import Sample, default_weights, sample_once
 
 IDS = [f"{i:03}" for i in range(40)]
@@ -60,11 +60,12 @@ def test_rows_are_chosen_evenly_over_stations_and_time() -> None:
     assert abs(DT[rows].mean() / DT.mean() - 1) < 0.03
 
 
-def test_the_promised_horizon_is_seen_three_times_as_often() -> None:
+def test_half_of_the_rows_teach_the_promised_horizon() -> None:
     sample = draw(max_rows=10**6)
     share = {h: np.mean(sample.horizon_min == h) for h in HORIZONS_MIN}
     for horizon, weight in default_weights().items():
-        assert share[horizon] == pytest.approx(weight / 14, abs=0.01)
+        assert share[horizon] == pytest.approx(weight / 22, abs=0.01)
+    assert share[PROMISE_MIN] == pytest.approx(0.5, abs=0.01)
 
 
 def test_the_horizon_is_the_last_column_of_the_matrix() -> None:
