@@ -9,7 +9,7 @@ ARGS ?=
 city := $(if $(CITY),--city $(CITY),)
 
 
-.PHONY: screenshots help setup lock demo test test-all check bench serve stop clean \
+.PHONY: endpoint screenshots help setup lock demo test test-all check bench serve stop clean \
 	ingest features train deploy replay infer monitor gate promote rollback watch history staging \
 	status doctor explain tune dashboard mlflow-ui docs docs-simulator backtest verify-features \
 	replay-feed try live import-recording
@@ -90,6 +90,9 @@ serve: setup ## start the local endpoint host in the background
 
 stop: setup ## stop it
 	@$(BIN)/bikeshare stop $(ARGS)
+
+endpoint: setup ## share production's traffic: make endpoint ARGS="split --candidate challenger --weight 0.1"
+	@$(BIN)/bikeshare endpoint $(ARGS)
 
 ingest: setup ## read a recording into the lake: make ingest ARGS="--recording DIR" CITY=boston
 	@$(BIN)/bikeshare ingest $(city) $(ARGS)

@@ -6,8 +6,8 @@ Output   CityReading: frames of stations and predictions, times aware UTC, proba
 Raises   SettingsError for settings that cannot be read, LakeError for a query that fails.
 
 Keys `city`, `sm_endpoint` and `street_tiles` come from BIKESHARE_CITY, BIKESHARE_SM_ENDPOINT and
-BIKESHARE_STREET_TILES, else from `.streamlit/secrets.toml` beside bikeshare.toml;
-`sm_endpoint` else from bikeshare.toml, else it is what the workspace's last promotion chose.
+BIKESHARE_STREET_TILES, else from `.streamlit/secrets.toml` beside bikeshare.toml. `sm_endpoint`
+may stand in bikeshare.toml too; else it is what the workspace's last promotion chose.
 Reading changes nothing: a workspace that is not there is not made.
 """
 

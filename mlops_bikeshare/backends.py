@@ -84,7 +84,7 @@ class Workspace:
             name = self.settings.workspace
             msg = f"no endpoint host runs for workspace {name!r}; start it with"
             raise EndpointError(f"{msg} `bikeshare --workspace {name} serve --background`")
-        return _clients(host.url, self.settings.region)
+        return _clients(host.url, self.settings.region, self.settings.serving.token)
 
     @property
     def sm_endpoint(self) -> str | None:
@@ -151,10 +151,10 @@ def _is_empty(settings: Settings) -> bool:
 
 
 @cache
-def _clients(url: str, region: str) -> "Clients":
+def _clients(url: str, region: str, token: str | None) -> "Clients":
     from mlops_bikeshare.serving.session import Clients
 
-    return Clients(url, region)
+    return Clients(url, region, token)
 
 
 def _read_state(folder: Path) -> dict[str, Any]:

@@ -29,8 +29,12 @@ class ServingSettings:
     """Where endpoints live and what they are made of."""
 
     port: Annotated[
-        int, "port of the local endpoint host on 127.0.0.1; 0 takes a free one", Between(0, 65535)
+        int, "port of the local endpoint host; 0 takes a free one", Between(0, 65_535)
     ] = 8181
+    host: Annotated[str, "address it listens on; other than loopback only with a token"] = (
+        "127.0.0.1"
+    )
+    token: Annotated[str | None, "what every request to it must carry; set it on both sides"] = None
     bucket: Annotated[
         str,
         "bucket where mlflow.sagemaker puts model archives",

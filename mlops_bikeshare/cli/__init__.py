@@ -139,7 +139,7 @@ _add(
     operation.replay,
     "bikeshare replay --recording ../recordings/boston --window 2021-09-01..2021-09-02",
 )
-_add(operation.infer, "bikeshare infer", "bikeshare infer --dt 2021-09-01T08:00 --json")
+_add(operation.infer, "bikeshare infer", "bikeshare infer --json")
 _add(operation.monitor, "bikeshare monitor", "bikeshare monitor --json | jq .quality")
 _add(operation.gate, "bikeshare gate && bikeshare promote", "bikeshare gate --json | jq .verdict")
 _add(
@@ -190,6 +190,17 @@ _add(
     name="replay-feed",
 )
 _add(hosting.stop, "bikeshare stop", "bikeshare --workspace demo stop")
+
+_SPLIT = "bikeshare endpoint split --candidate challenger --weight 0.1"
+_endpoint = typer.Typer(
+    help="Share an endpoint's traffic between two versions.",
+    epilog=examples(_SPLIT, "bikeshare endpoint merge"),
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+_endpoint.command("split", epilog=examples(_SPLIT, f"{_SPLIT[:-3]}0.5"))(hosting.split)
+_endpoint.command("merge", epilog=examples("bikeshare endpoint merge"))(hosting.merge)
+app.add_typer(_endpoint, name="endpoint")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,11 +1,11 @@
-"""Commands of the local endpoint host: serve, stop."""
+"""Commands of endpoints: serve, stop, split, merge."""
 
 from typing import Annotated
 
 import typer
 
 from mlops_bikeshare.cli import screen
-from mlops_bikeshare.cli.given import opened
+from mlops_bikeshare.cli.given import AsJson, CityName, opened
 
 
 def serve(
@@ -35,3 +35,31 @@ def stop() -> None:
     ws, _ = opened(None)
     of = f"endpoint host of workspace {ws.settings.workspace!r}"
     screen.say(f"{of} stopped" if flow.stop(ws) else f"no {of} was running")
+
+
+def split(
+    candidate: Annotated[str, typer.Option(help="Alias or version, served by staging.")],
+    weight: Annotated[float, typer.Option(help="Its share of the traffic, 0 to 1.")],
+    city: CityName = None,
+    endpoint: Annotated[str | None, typer.Option(help="Default: the city's production.")] = None,
+    json_: AsJson = False,
+) -> None:
+    """Give a version a share of an endpoint's traffic; again, to change the share."""
+    from mlops_bikeshare.flows import split as flow
+
+    ws, where = opened(city)
+    done = flow.split(ws, where, candidate=candidate, share=weight, endpoint=endpoint)
+    screen.show(done, flow.summary(done), as_json=json_)
+
+
+def merge(
+    city: CityName = None,
+    endpoint: Annotated[str | None, typer.Option(help="Default: the city's production.")] = None,
+    json_: AsJson = False,
+) -> None:
+    """End a split: all traffic goes back to what was served before it."""
+    from mlops_bikeshare.flows import split as flow
+
+    ws, where = opened(city)
+    done = flow.merge(ws, where, endpoint=endpoint)
+    screen.show(done, flow.summary(done), as_json=json_)

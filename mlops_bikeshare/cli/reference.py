@@ -76,7 +76,11 @@ def commands() -> str:
     root: Any = typer.main.get_command(app)
     parts = [_COMMANDS, _help(root, "bikeshare", None)]
     parent = root.context_class(root, info_name="bikeshare")
-    parts += [_help(command, name, parent) for name, command in root.commands.items()]
+    for name, command in root.commands.items():
+        parts.append(_help(command, name, parent))
+        below = command.context_class(command, info_name=name, parent=parent)
+        inner = getattr(command, "commands", {})
+        parts += [_help(one, called, below) for called, one in inner.items()]
     return "\n".join(parts)
 
 

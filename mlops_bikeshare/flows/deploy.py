@@ -11,7 +11,7 @@ nothing to compare with: `initial`, which is audited as such and needs the versi
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
@@ -26,6 +26,9 @@ from mlops_bikeshare.registry.versions import ModelVersion
 from mlops_bikeshare.release import plan as release
 from mlops_bikeshare.release.plan import Goal, Plan
 from mlops_bikeshare.serving import endpoints
+
+if TYPE_CHECKING:
+    from mlops_bikeshare.settings import Stage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,14 +76,6 @@ def deploy(
     )
 
 
-def _check_features(version: ModelVersion) -> None:
-    """A version of other features would refuse every batch: say so before it is deployed."""
-    known = version.tags.get(versions.FEATURES_TAG)
-    if known not in (None, feature_digest(FEATURE_NAMES)):
-        msg = f"{version.uri} was trained on other features ({known[:12]}) than this code makes"
-        raise ModelError(f"{msg}; train a new version, or check out the code of its tag `git`")
-
-
 def _resumed(ws: Workspace, city: City, endpoint: str, version: ModelVersion) -> Plan | None:
     """The same deploy, interrupted; another one that was interrupted is taken back first."""
     plan = execute.unfinished(ws, endpoint)
@@ -101,6 +96,9 @@ def _plan(
 ) -> Plan:
     if endpoint == ws.settings.endpoint("prod", city.name):
         _check_initial(ws, city, endpoint, version, initial=initial)
+    elif endpoint in _of_others(ws, city):
+        msg = f"{endpoint} belongs to {_of_others(ws, city)[endpoint]}, not to {city.name}"
+        raise Refused(f"{msg}; leave --endpoint out, or name one that is no city's")
     elif initial:
         raise Refused(f"--initial is for production, not for {endpoint}; leave it out")
     goal = Goal(
@@ -118,6 +116,21 @@ def _plan(
         initial=initial,
     )
     return records.unused(ws, plan)
+
+
+def _of_others(ws: Workspace, city: City) -> dict[str, str]:
+    """The endpoints of the other cities in the settings, and whose they are."""
+    others = [name for name in ws.settings.cities if name != city.name]
+    stages: tuple[Stage, ...] = ("staging", "prod")
+    return {ws.settings.endpoint(stage, name): name for name in others for stage in stages}
+
+
+def _check_features(version: ModelVersion) -> None:
+    """A version of other features would refuse every batch: say so before it is deployed."""
+    known = version.tags.get(versions.FEATURES_TAG)
+    if known not in (None, feature_digest(FEATURE_NAMES)):
+        msg = f"{version.uri} was trained on other features ({known[:12]}) than this code makes"
+        raise ModelError(f"{msg}; train a new version, or check out the code of its tag `git`")
 
 
 def _check_initial(
@@ -143,4 +156,6 @@ def _require(version: ModelVersion, tag: str, threshold: float) -> None:
     value: Any = version.tags.get(tag)
     if value is None or not float(value) >= threshold:
         msg = f"version {version.version}: {tag} is {value or 'unknown'}, needed >= {threshold}"
+        if value is not None:
+            raise Refused(f"{msg}; train on more days, or on more stations")
         raise Refused(f"{msg}; a first deploy needs a test slice: `bikeshare train --test A..B`")

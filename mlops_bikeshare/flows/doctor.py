@@ -265,4 +265,6 @@ def _value(settings: Settings, name: str) -> Any:
     value: Any = settings
     for part in name.split("."):
         value = getattr(value, part)
+    if name.endswith(".token") and value:
+        return "***"
     return masked(value) if isinstance(value, str) else value

@@ -34,6 +34,7 @@ def execute(
     records.keep_plan(ws, plan)
     step = plan.steps[0]
     try:
+        _check_again(ws, plan, actions)
         while (found := release.next_step(plan, records.journal(ws, plan))) is not None:
             if until_it_stands and release.stands(plan, records.journal(ws, plan)):
                 break
@@ -113,6 +114,14 @@ def alone(ws: Workspace) -> Iterator[None]:
         last = max((datetime.fromisoformat(e["at"]) for e in told), default=None)
         conditions.check_clock(ws.now, last)
         yield
+
+
+def _check_again(ws: Workspace, plan: Plan, actions: Actions) -> None:
+    """A pass counts when it is acted upon, not when a run that was then killed looked at it."""
+    first, then = plan.steps[:2]
+    begun = {entry["step"] for entry in records.journal(ws, plan)}
+    if first.action == "check_gate" and first.name in begun and then.name not in begun:
+        actions[first.action](first.params)
 
 
 def _begin(ws: Workspace, plan: Plan, step: Step) -> None:

@@ -1,9 +1,11 @@
 """Infer: one batch of predictions at dt, on every endpoint of the city.
 
 Features are made once from what was known at dt and stored, then every endpoint is asked for all
-stations and horizons. A batch's key is (endpoint, city, dt): one that is there already is not asked
-for again. Endpoints are independent: one that fails leaves the other's batch alone. A heartbeat is
-posted only for rows that were written.
+stations and horizons. A station that is not answered gets the persistence of the version, marked
+as fallback, and the batch has failed all the same. A batch's key is (endpoint, city, dt): one that
+is there already is not asked for again. Endpoints are independent: one that fails leaves the
+other's batch alone. A heartbeat is posted only for rows that were written and that a model
+answered. There are no batches for the past: what nobody could see at dt is no prediction.
 """
 
 import logging
@@ -11,6 +13,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,10 +22,10 @@ from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import EndpointError, InputError
 from mlops_bikeshare.domain.tables import INFERENCE
-from mlops_bikeshare.domain.targets import HORIZONS_MIN, TARGETS, probability_column
 from mlops_bikeshare.domain.windows import floor_time, stamp
 from mlops_bikeshare.features.definition import FEATURE_NAMES
 from mlops_bikeshare.features.online import row_at
+from mlops_bikeshare.flows import predicted
 from mlops_bikeshare.flows.features import ONLINE, known_at, profiles_for, station_list
 from mlops_bikeshare.flows.logged import Told, logged
 from mlops_bikeshare.monitoring.heartbeat import batch_points
@@ -37,7 +40,10 @@ ONE_BY_ONE = Patience(in_flight=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """What became of one endpoint's batch; `failure` says why there are fewer rows than asked."""
+    """What became of one endpoint's batch; `failure` says why a model did not answer every row.
+
+    `stations` were answered by the model; of the `rows` written, `fallback` were not.
+    """
 
     city: str
     endpoint: str
@@ -45,6 +51,7 @@ class Batch:
     stations: int
     rows: int
     seconds: float
+    fallback: int = 0
     already_there: bool = False
     failure: str | None = None
 
@@ -57,7 +64,8 @@ def _told(done: list[Batch]) -> Told:
 @logged("infer", _told)
 def infer(ws: Workspace, city: City, *, at: datetime | None = None) -> list[Batch]:
     """The batch of the newest decision time at or before `at` (default: now)."""
-    dt = floor_time(at or ws.now)
+    now = ws.now
+    dt = floor_time(at or now)
     asked = [endpoints.find(ws.clients, name) for name in _names(ws, city)]
     live = [state for state in asked if state is not None]
     if not live:
@@ -67,6 +75,7 @@ def infer(ws: Workspace, city: City, *, at: datetime | None = None) -> list[Batc
     done = [_kept(city, state.name, dt) for state in live if state not in todo]
     if not todo:
         return done
+    _refuse_the_past(dt, now)
     features = online_features(ws, city, dt)
     with ThreadPoolExecutor(len(todo)) as pool:
         made = pool.map(lambda state: _batch(ws, city, state, dt, features), todo)
@@ -92,8 +101,15 @@ def online_features(ws: Workspace, city: City, dt: datetime) -> pd.DataFrame:
 def summary(batch: Batch) -> str:
     """One line for a person."""
     what = "was there already" if batch.already_there else f"{batch.rows:,} rows"
+    what += f" ({batch.fallback:,} of them fallback)" if batch.fallback else ""
     failed = f"; failed: {batch.failure}" if batch.failure else ""
     return f"{batch.endpoint} {batch.dt:%F %H:%M}: {what} in {batch.seconds:.2f} s{failed}"
+
+
+def _refuse_the_past(dt: datetime, now: datetime) -> None:
+    if dt < floor_time(now):
+        msg = f"{dt:%F %H:%M} UTC is over: the batch of now is that of {floor_time(now):%H:%M}"
+        raise InputError(f"{msg}; a prediction for the past would be judged as if it had been made")
 
 
 def _names(ws: Workspace, city: City) -> list[str]:
@@ -118,58 +134,46 @@ def _batch(
     ws: Workspace, city: City, state: EndpointState, dt: datetime, features: pd.DataFrame
 ) -> Batch:
     began = time.perf_counter()
-    rows, answered, failure = 0, 0, None
+    good, answered, failure = np.zeros(len(features), dtype=bool), None, None
     try:
         asked = features[list(FEATURE_NAMES)]
-        answers = invoke(ws.clients, state.name, asked, dt=dt, patience=ONE_BY_ONE)
-        table = _table(state, dt, features["station_id"], answers)
-        ws.lake.write(INFERENCE, table, city=city.name, name=_object(state.name, dt))
-        rows, answered = len(table), int(answers.answered.sum())
-        failure = next((c.failure for c in answers.chunks if c.failure), None)
+        answered = invoke(ws.clients, state.name, asked, dt=dt, patience=ONE_BY_ONE)
+        good = predicted.usable(answered)
+        failure = _why(answered, good)
     except EndpointError as error:
         failure = str(error)
+    parts = [] if good.all() else [predicted.from_persistence(ws, city, state, dt, features[~good])]
+    if answered is not None and good.any():
+        stations = features["station_id"]
+        parts.insert(0, predicted.from_model(state, dt, stations, answered, good))
+    table = pd.concat([part for part in parts if len(part)] or parts)
+    if len(table):
+        ws.lake.write(INFERENCE, table, city=city.name, name=_object(state.name, dt))
     if failure:
         log.error("batch %s of %s failed: %s", stamp(dt), state.name, failure)
+    # A batch of stand-ins alone is no sign of the model's life.
     points = batch_points(
         endpoint=state.name,
         city=city.name,
         dt=dt,
         asked=len(features),
-        answered=answered,
-        written=rows,
+        answered=int(good.sum()),
+        written=len(table) if good.any() else 0,
     )
-    ws.metrics.put(points, once=f"batch {city.name} {_object(state.name, dt)} {rows > 0}")
+    ws.metrics.put(points, once=f"batch {city.name} {_object(state.name, dt)} {good.any()}")
     return Batch(
         city=city.name,
         endpoint=state.name,
         dt=dt,
-        stations=answered,
-        rows=rows,
+        stations=int(good.sum()),
+        rows=len(table),
+        fallback=int((table["source"] == "fallback").sum()) if len(table) else 0,
         seconds=time.perf_counter() - began,
         failure=failure,
     )
 
 
-def _table(
-    state: EndpointState, dt: datetime, stations: "pd.Series[str]", answers: Answers
-) -> pd.DataFrame:
-    """Wide answers to rows of `inference`: one per answered station and horizon."""
-    answered = answers.answered
-    count, horizons = int(answered.sum()), len(HORIZONS_MIN)
-    variants = answers.variants[answered].astype(str)
-    versions = {variant.name: variant.version for variant in state.variants}
-    table = pd.DataFrame(
-        {
-            "endpoint": state.name,
-            "model_version": np.repeat([versions.get(v) for v in variants], horizons),
-            "variant": np.repeat(variants, horizons),
-            "station_id": np.repeat(stations.to_numpy()[answered], horizons),
-            "dt": pd.Timestamp(dt).as_unit("ms"),
-            "horizon_min": np.tile(np.array(HORIZONS_MIN, dtype=np.int16), count),
-            "source": "model",
-        }
-    )
-    for target in TARGETS:
-        names = [probability_column(target, horizon_min=h) for h in HORIZONS_MIN]
-        table[target.probability] = answers.frame.loc[answered, names].to_numpy().ravel()
-    return table
+def _why(answers: Answers, good: "np.ndarray[Any, np.dtype[np.bool_]]") -> str | None:
+    failed = next((chunk.failure for chunk in answers.chunks if chunk.failure), None)
+    wrong = int((answers.answered & ~good).sum())
+    return failed or (f"{wrong} stations were answered without probabilities" if wrong else None)

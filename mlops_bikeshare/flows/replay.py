@@ -51,7 +51,10 @@ def replay(
     after_batch: AfterBatch | None = None,
     track: Track = silent,
 ) -> Replayed:
-    """Run every poll, batch and judgement of `window`, and what else follows every batch."""
+    """Run every poll, batch and judgement of `window`, and what else follows every batch.
+
+    The window must lie ahead of the clock.
+    """
     if window.start < ws.now:
         msg = f"replay of {window}: the workspace's clock stands at {ws.now:%F %H:%M} already"
         raise InputError(f"{msg}; choose a later window, or another workspace")

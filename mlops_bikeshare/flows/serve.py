@@ -37,10 +37,11 @@ def run(ws: Workspace, *, replay_clock: bool = False, with_parent: bool = False)
         threading.Thread(target=_until_stdin_closes, daemon=True).start()
     run_host(
         root=ws.path,
-        host="127.0.0.1",
+        host=ws.settings.serving.host,
         port=ws.settings.serving.port,
         sink=lambda points: _keep(ws, points),
         replay_clock=simulated,
+        token=ws.settings.serving.token,
     )
 
 

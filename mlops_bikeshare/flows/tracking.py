@@ -31,6 +31,7 @@ Stepped = tuple[str, float, int]
 def connect(ws: Workspace) -> Any:
     """MLflow, told where the workspace's runs and registry are."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     import mlflow
 
     # Its loggers tell every step of their own, each to a handler of its own; a flow says what it

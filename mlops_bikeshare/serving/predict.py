@@ -162,7 +162,10 @@ class _Asking:
             hint = f"; {START_HINT}" if self.clients.url else ""
             message = f"no answer ({type(error).__name__}){hint}"
             raise _AttemptError(message, again=True) from error
-        frame = _from_arrow(payload)
+        try:
+            frame = _from_arrow(payload)
+        except pa.ArrowException as error:
+            raise _AttemptError("the answer is no Arrow stream", again=False) from error
         if len(frame) != rows:
             raise _AttemptError(f"{len(frame)} rows came back for {rows}", again=False)
         return answer["InvokedProductionVariant"], frame
@@ -216,7 +219,7 @@ def _assemble(
     values = np.full((chunks[-1].stop, frames[0].shape[1]), np.nan)
     for chunk, frame in results:
         if frame is not None:
-            values[chunk.start : chunk.stop] = frame[frames[0].columns].to_numpy(float)
+            values[chunk.start : chunk.stop] = frame.reindex(columns=frames[0].columns)
             variants[chunk.start : chunk.stop] = chunk.variant
     frame = pd.DataFrame(values, columns=frames[0].columns, index=index)
     return Answers(frame=frame, variants=variants, chunks=chunks)

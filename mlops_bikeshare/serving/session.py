@@ -1,6 +1,6 @@
 """boto3 clients of a profile, and the boto3 default session that mlflow.sagemaker needs.
 
-Input    url of the local host (None: AWS itself) and a region.
+Input    url of the local host (None: AWS itself), its token if it has one, and a region.
 Output   clients; `default_session()` yields the names of what was created inside it.
 Raises   EndpointError from `spoken()`: one line instead of a botocore exception.
 
@@ -39,6 +39,7 @@ class Clients:
 
     url: str | None
     region: str
+    token: str | None = None
 
     @cached_property
     def sagemaker(self) -> Any:
@@ -113,12 +114,12 @@ class Clients:
     def _botocore(self, created: Created) -> Any:
         import botocore.session
 
-        session = _local_session(self.url) if self.url else botocore.session.Session()
+        session = _local_session(self.url, self.token) if self.url else botocore.session.Session()
         _note(session, created)
         return session
 
 
-def _local_session(url: str) -> Any:
+def _local_session(url: str, token: str | None) -> Any:
     import botocore.session
     from botocore.config import Config
 
@@ -136,7 +137,7 @@ def _local_session(url: str) -> Any:
 
     files = dict.fromkeys(("config_file", "credentials_file"), (None, None, os.devnull, None))
     session = LocalSession(session_vars={"profile": (None, None, None, None), **files})
-    session.set_credentials("local", "local")
+    session.set_credentials(token or "local", "local")
     # reading SageMaker's service model takes most of a second; sessions may share what was read
     session.register_component("data_loader", _service_models())
     return session

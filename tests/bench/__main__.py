@@ -26,6 +26,7 @@ from tests.bench import (
     release,
     replay,
     scoring,
+    serving,
     sources,
     training,
 )
@@ -49,6 +50,7 @@ BENCHES: dict[str, Run] = {
     "monitoring.quality_day_2400": monitoring.quality_of_a_large_day,
     "monitoring.psi": monitoring.psi,
     "release.gate_judge": release.judged,
+    "serving.mlflow": serving.against_mlflow,
     "infer.batch_2400": infer.batch,
     "dashboard.warm_page": dashboard.pages,
 }

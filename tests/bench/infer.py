@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from mlops_bikeshare.backends import Workspace
+from mlops_bikeshare.domain.clock import SimulatedClock
 from mlops_bikeshare.domain.tables import PROFILES, STATION_INFORMATION_RAW, STATION_STATUS
 from mlops_bikeshare.domain.windows import Window, stamp
 from mlops_bikeshare.features.grid import LOOKBACK
@@ -52,7 +53,7 @@ def batch(bed: Bed) -> Iterator[Row]:
 
 
 def _batch(bed: Bed, dt: datetime) -> None:
-    ws = Workspace(bed.ws.settings, bed.ws.clock)  # its lake remembers nothing
+    ws = Workspace(bed.ws.settings, SimulatedClock(dt))  # its lake remembers nothing
     for done in infer.infer(ws, bed.tiled, at=dt):
         if done.failure or done.rows < 0.9 * STATIONS * 12:
             raise BenchError(f"{done.endpoint} wrote {done.rows} rows: {done.failure or 'too few'}")

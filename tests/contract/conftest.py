@@ -5,7 +5,7 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import dedent
@@ -32,7 +32,9 @@ def sink(points):
         for p in points:
             out.write(json.dumps([p.name, dict(p.dimensions), p.at.isoformat(), p.value]) + "\\n")
 
-run_host(root=root, host="127.0.0.1", port=0, sink=sink, replay_clock="replay" in sys.argv)
+token = next((word[6:] for word in sys.argv if word.startswith("token=")), None)
+clock = "replay" in sys.argv
+run_host(root=root, host="127.0.0.1", port=0, sink=sink, replay_clock=clock, token=token)
 """
 COLUMNS = ("a", "b", "c")
 TINY = """
@@ -76,11 +78,13 @@ class Scorer:
 """
 
 
-def write_model(folder: Path, *, scorer: str = TINY, bias: float = 0.0) -> Path:
+def write_model(
+    folder: Path, *, scorer: str = TINY, bias: float = 0.0, columns: Sequence[str] = COLUMNS
+) -> Path:
     """An MLflow model folder whose scorer answers a + bias."""
     for part in ("code", "artifacts"):
         (folder / part).mkdir(parents=True)
-    signature = [{"type": "float", "name": name, "required": True} for name in COLUMNS]
+    signature = [{"type": "float", "name": name, "required": True} for name in columns]
     description = {
         "flavors": {
             "python_function": {
@@ -150,8 +154,8 @@ def endpoint_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
 def own_host(tmp_path: Path) -> Iterator[Callable[..., Host]]:
     hosts: list[Host] = []
 
-    def make(*options: str) -> Host:
-        hosts.append(Host(tmp_path / "var", options).start())
+    def make(*options: str, root: Path | None = None) -> Host:
+        hosts.append(Host(root or tmp_path / "var", options).start())
         return hosts[-1]
 
     yield make

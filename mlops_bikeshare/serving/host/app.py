@@ -1,7 +1,7 @@
-"""The front's routes: SageMaker's control plane, its runtime, the little S3, and /ping.
+"""The front's routes: SageMaker's control plane, its runtime, the little S3, /ping, /metrics.
 
 Input    HTTP requests on loopback; a foreign Host header is refused (a page in a browser must not
-         reach the host through a name that points at 127.0.0.1).
+         reach the host through a name that points at 127.0.0.1). With a token, from anywhere.
 Output   responses and errors in the shape each protocol's client parses.
 """
 
@@ -21,9 +21,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from mlops_bikeshare.serving.host.control import ControlPlane
+from mlops_bikeshare.serving.host.exposition import CONTENT_TYPE, Exposition
 from mlops_bikeshare.serving.host.faults import ApiError
 from mlops_bikeshare.serving.host.runtime import MAX_BODY, ModelFailedError, Runtime
 from mlops_bikeshare.serving.host.s3 import S3
+from mlops_bikeshare.serving.host.sign_in import SignIn
 
 Answer = Callable[[Request], Awaitable[Response]]
 _LOG = logging.getLogger(__name__)
@@ -33,7 +35,9 @@ def build_app(
     control: ControlPlane,
     runtime: Runtime,
     s3: S3,
+    exposition: Exposition,
     *,
+    token: str | None = None,
     lifespan: Callable[[Starlette], AbstractAsyncContextManager[None]],
 ) -> Starlette:
     """The ASGI application over the three protocols."""
@@ -43,6 +47,7 @@ def build_app(
         routes=[
             Route("/", _guarded(_control(control), _json_error), methods=["POST"]),
             Route("/ping", _ping, methods=["GET"]),
+            Route("/metrics", _metrics(exposition), methods=["GET"]),
             Route(
                 "/endpoints/{name}/invocations",
                 _guarded(_invocation(runtime), _runtime_error),
@@ -51,13 +56,24 @@ def build_app(
             Route("/{bucket}", s3_answer, methods=s3_methods),
             Route("/{bucket}/{key:path}", s3_answer, methods=s3_methods),
         ],
-        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])],
+        middleware=[
+            Middleware(SignIn, token)
+            if token
+            else Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])
+        ],
         lifespan=lifespan,
     )
 
 
 async def _ping(_request: Request) -> Response:
     return JSONResponse({"status": "healthy"})
+
+
+def _metrics(exposition: Exposition) -> Answer:
+    async def answer(_request: Request) -> Response:
+        return Response(exposition.text(), media_type=CONTENT_TYPE)
+
+    return answer
 
 
 def _control(control: ControlPlane) -> Answer:

@@ -12,14 +12,16 @@ Source   SageMaker API reference, DescribeEndpoint and UpdateEndpoint.
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
 from mlops_bikeshare.domain.errors import ModelError
+from mlops_bikeshare.serving.host.capture import checked
 from mlops_bikeshare.serving.host.faults import invalid, not_found
-from mlops_bikeshare.serving.host.fleet import Fleet
+from mlops_bikeshare.serving.host.fleet import Fleet, Shadow
 from mlops_bikeshare.serving.host.names import arn
+from mlops_bikeshare.serving.host.objects import ObjectStore
 from mlops_bikeshare.serving.host.state import HostState
 from mlops_bikeshare.serving.host.workers import Variant
 
@@ -27,12 +29,10 @@ from mlops_bikeshare.serving.host.workers import Variant
 class Lifecycle:
     """Moves endpoints between their states and owns their fleets."""
 
-    def __init__(
-        self, state: HostState, *, archive_of: Callable[[str], Path], folder: Path
-    ) -> None:
+    def __init__(self, state: HostState, *, store: ObjectStore, folder: Path) -> None:
         self.fleets: dict[str, Fleet] = {}
         self._state = state
-        self._archive_of = archive_of
+        self._store = store
         self._folder = folder
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -128,17 +128,31 @@ class Lifecycle:
             await self._create(document)
 
     async def _fleet(self, config: str, weights: Mapping[str, float]) -> Fleet:
-        variants, initial = {}, {}
-        for variant in self._config(config)["ProductionVariants"]:
-            name, model = variant["VariantName"], self._state.get("model", variant["ModelName"])
-            if model is None:
-                raise ModelError(f"model {variant['ModelName']} of config {config} was deleted")
-            archive = self._archive_of(model["PrimaryContainer"]["ModelDataUrl"])
-            variants[name] = Variant(name, archive, self._folder)
-            initial[name] = float(variant.get("InitialVariantWeight", 1.0))
-        fleet = Fleet(variants, {**initial, **weights})
+        document = self._config(config)
+        variants = document["ProductionVariants"]
+        initial = {variant["VariantName"]: initial_weight(variant) for variant in variants}
+        fleet = Fleet(
+            {variant["VariantName"]: self._variant(variant, config) for variant in variants},
+            {**initial, **weights},
+            shadow=self._shadow(document, config),
+            capture=checked(document.get("DataCaptureConfig"), self._store),
+        )
         await fleet.start()
         return fleet
+
+    def _shadow(self, document: dict[str, Any], config: str) -> Shadow | None:
+        for shadow in document.get("ShadowProductionVariants") or ():
+            whole = initial_weight(document["ProductionVariants"][0])
+            share = min(initial_weight(shadow) / whole, 1.0) if whole else 0.0
+            return Shadow(self._variant(shadow, config), share)
+        return None
+
+    def _variant(self, variant: dict[str, Any], config: str) -> Variant:
+        model = self._state.get("model", variant["ModelName"])
+        if model is None:
+            raise ModelError(f"model {variant['ModelName']} of config {config} was deleted")
+        archive = self._store.archive(model["PrimaryContainer"]["ModelDataUrl"])
+        return Variant(variant["VariantName"], archive, self._folder)
 
     def _settled(self, name: str) -> dict[str, Any]:
         document = self.get(name)
@@ -165,3 +179,8 @@ class Lifecycle:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def initial_weight(variant: Mapping[str, Any]) -> float:
+    """A variant's weight as its config says."""
+    return float(variant.get("InitialVariantWeight", 1.0))

@@ -22,9 +22,17 @@ def required(request: dict[str, Any], key: str) -> Any:
     return request[key]
 
 
+def named(request: dict[str, Any], key: str) -> str:
+    """A parameter that must be text; ApiError otherwise."""
+    value = required(request, key)
+    if not isinstance(value, str):
+        raise invalid(f"1 validation error detected: {key} must be a string")
+    return value
+
+
 def new_name(request: dict[str, Any], key: str) -> str:
     """A name that SageMaker would accept for a new resource; ApiError otherwise."""
-    name = required(request, key)
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
+    name = named(request, key)
+    if not _NAME.fullmatch(name):
         raise invalid(f"1 validation error detected: {key} must match {_NAME.pattern}")
     return name

@@ -12,6 +12,7 @@ request's `dt`, since simulated and real days must not mix.
 Source   SageMaker developer guide, "Monitor SageMaker with CloudWatch".
 """
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,11 +20,13 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 
 from mlops_bikeshare.domain.reports import MetricPoint
+from mlops_bikeshare.serving.host.capture import Seen
+from mlops_bikeshare.serving.host.exposition import Exposition
 from mlops_bikeshare.serving.host.faults import ApiError
 from mlops_bikeshare.serving.host.lifecycle import Lifecycle
 from mlops_bikeshare.serving.host.meter import Meter
 from mlops_bikeshare.serving.host.names import ACCOUNT
-from mlops_bikeshare.serving.host.workers import WorkerReply
+from mlops_bikeshare.serving.host.workers import Variant, WorkerReply
 
 MAX_BODY = 6 * 1024**2
 ATTRIBUTES = "x-amzn-sagemaker-custom-attributes"
@@ -56,35 +59,84 @@ class ModelFailedError(ApiError):
 class Runtime:
     """Answers invocations of the lifecycle's fleets."""
 
-    def __init__(self, lifecycle: Lifecycle, meter: Meter, *, replay_clock: bool) -> None:
+    def __init__(
+        self, lifecycle: Lifecycle, meter: Meter, exposition: Exposition, *, replay_clock: bool
+    ) -> None:
         self._lifecycle = lifecycle
         self._meter = meter
+        self._exposition = exposition
+        self._shadows: set[asyncio.Task[WorkerReply]] = set()
         self._time_of: Callable[[str], datetime] = dt_of if replay_clock else _wall_time
 
     async def invoke(self, endpoint: str, headers: Mapping[str, str], body: bytes) -> Invocation:
         """One invocation, acknowledged only after its metrics are durable."""
-        begun = time.perf_counter()
+        began = time.perf_counter()
         fleet = self._lifecycle.fleets.get(endpoint)
         if fleet is None:
             message = f"Endpoint {endpoint} of account {ACCOUNT} not found."
             raise ApiError("ValidationError", message)
         at = self._time_of(headers.get(ATTRIBUTES, ""))
         variant = fleet.choose(headers.get(TARGET))
-        header = {
-            "content_type": headers.get("content-type", ""),
-            "accept": headers.get("accept", ""),
-        }
-        asked = time.perf_counter()
-        reply = await variant.ask(header, body)
-        answered = time.perf_counter()
-        overhead_s = asked - begun + time.perf_counter() - answered
-        dimensions = {"EndpointName": endpoint, "VariantName": variant.name}
-        await self._meter.record(
-            _points(dimensions, at, reply.status, model_s=answered - asked, overhead_s=overhead_s)
-        )
+        ask = _Asked(endpoint, at, headers, body)
+        shadow = fleet.shown()
+        if shadow is not None:
+            task = asyncio.create_task(self._measured(ask, shadow, time.perf_counter()))
+            self._shadows.add(task)
+            task.add_done_callback(self._shadows.discard)
+        reply = await self._measured(ask, variant, began)
+        if fleet.capture is not None:
+            await fleet.capture.keep(ask.seen(variant.name, reply))
         if reply.status != HTTPStatus.OK:
             raise ModelFailedError(reply)
         return Invocation(reply.body, reply.content_type, variant.name)
+
+    async def close(self) -> None:
+        """Let go of what shadows were shown."""
+        for task in self._shadows:
+            task.cancel()
+        await asyncio.gather(*self._shadows, return_exceptions=True)
+
+    async def _measured(self, ask: "_Asked", variant: Variant, began: float) -> WorkerReply:
+        asked = time.perf_counter()
+        reply = await variant.ask(ask.header(), ask.body)
+        answered = time.perf_counter()
+        model_s = answered - asked
+        overhead_s = asked - began + time.perf_counter() - answered
+        dimensions = {"EndpointName": ask.endpoint, "VariantName": variant.name}
+        await self._meter.record(
+            _points(dimensions, ask.at, reply.status, model_s=model_s, overhead_s=overhead_s)
+        )
+        self._exposition.count(
+            ask.endpoint,
+            variant.name,
+            status=reply.status,
+            model_s=model_s,
+            overhead_s=overhead_s,
+        )
+        return reply
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    endpoint: str
+    at: datetime
+    headers: Mapping[str, str]
+    body: bytes
+
+    def header(self) -> dict[str, str]:
+        """What the worker needs to know beside the body."""
+        return {
+            "content_type": self.headers.get("content-type", ""),
+            "accept": self.headers.get("accept", ""),
+        }
+
+    def seen(self, variant: str, reply: WorkerReply) -> Seen:
+        """The request and its answer as capture keeps them."""
+        bodies = {
+            "Input": (self.headers.get("content-type", ""), self.body),
+            "Output": (reply.content_type, reply.body),
+        }
+        return Seen(self.endpoint, variant, self.at, self.headers.get(ATTRIBUTES, ""), bodies)
 
 
 def dt_of(attributes: str) -> datetime:

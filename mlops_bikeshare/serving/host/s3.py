@@ -102,12 +102,14 @@ class S3:
         after = query.get("continuation-token", query.get("start-after", ""))
         rest = [pair for pair in self._store.keys(bucket, prefix) if pair[0] > after]
         shown = rest[:size]
-        more = f"<NextContinuationToken>{escape(shown[-1][0])}</NextContinuationToken>"
+        more = ""
+        if len(rest) > size:
+            more = f"<NextContinuationToken>{escape(shown[-1][0])}</NextContinuationToken>"
         return _xml(
             f"<ListBucketResult {_NS}><Name>{bucket}</Name><Prefix>{escape(prefix)}</Prefix>"
             f"<KeyCount>{len(shown)}</KeyCount><MaxKeys>{size}</MaxKeys>"
             f"<IsTruncated>{str(len(rest) > size).lower()}</IsTruncated>"
-            + (more if len(rest) > size else "")
+            + more
             + "".join(_entry(name, path) for name, path in shown)
             + "</ListBucketResult>"
         )

@@ -1,8 +1,10 @@
 """Run the endpoint host of one workspace until it is told to stop.
 
-Input    the workspace's folder, an address on loopback (port 0: any free one), a metric sink.
+Input    the workspace's folder, an address (port 0: any free one; not loopback: only with a token),
+         a metric sink.
 Output   `host.json` in the folder while the host is ready: pid, port, url, started_at (ISO, UTC).
-Raises   EndpointError: the address is not loopback, the port is taken, another host has the folder.
+Raises   EndpointError: the address is open and there is no token, the port is taken, another host
+         has the folder.
 
 SIGTERM and SIGINT stop it in order: no new requests, open ones finish, workers end, `host.json`
 goes.
@@ -17,7 +19,7 @@ import shutil
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
@@ -28,6 +30,7 @@ from starlette.applications import Starlette
 from mlops_bikeshare.domain.errors import EndpointError
 from mlops_bikeshare.serving.host.app import build_app
 from mlops_bikeshare.serving.host.control import ControlPlane
+from mlops_bikeshare.serving.host.exposition import Exposition
 from mlops_bikeshare.serving.host.lifecycle import Lifecycle
 from mlops_bikeshare.serving.host.meter import Meter, Sink
 from mlops_bikeshare.serving.host.objects import ObjectStore
@@ -36,6 +39,7 @@ from mlops_bikeshare.serving.host.s3 import S3
 from mlops_bikeshare.serving.host.state import HostState
 
 LOOPBACK = ("127.0.0.1", "localhost")
+ANYWHERE = ("0.0.0.0", "")  # noqa: S104 - refused without a token
 READY_FILE = "host.json"
 LOCK_FILE = "host.lock"
 LOCK_TRIES = 10
@@ -49,17 +53,22 @@ def run_host(
     port: int,
     sink: Sink,
     replay_clock: bool,
-    ready: Callable[[str], None] | None = None,
+    token: str | None = None,
 ) -> None:
-    """Serve until SIGTERM or SIGINT; `ready` is called with the url once requests are answered."""
+    """Serve until SIGTERM or SIGINT."""
     root.mkdir(parents=True, exist_ok=True)
+    if host not in LOOPBACK and not token:
+        raise EndpointError(
+            f"the endpoint host listens on 127.0.0.1 only, not on {host}, unless serving.token is"
+            " set: set BIKESHARE_SERVING__TOKEN here and where requests come from"
+        )
     with _alone(root), _listening(host, port) as listener:
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        address = "127.0.0.1" if host in ANYWHERE else host
+        url = f"http://{address}:{listener.getsockname()[1]}"
         try:
-            serving = _serve(
-                root, listener, url=url, sink=sink, replay_clock=replay_clock, ready=ready
+            asyncio.run(
+                _serve(root, listener, url=url, sink=sink, replay_clock=replay_clock, token=token)
             )
-            asyncio.run(serving)
         finally:
             (root / READY_FILE).unlink(missing_ok=True)
 
@@ -85,11 +94,12 @@ async def _serve(
     url: str,
     sink: Sink,
     replay_clock: bool,
-    ready: Callable[[str], None] | None,
+    token: str | None,
 ) -> None:
     state, meter = HostState(root / "host.db"), Meter(sink)
     store = ObjectStore(root / "s3")
-    lifecycle = Lifecycle(state, archive_of=store.archive, folder=_empty(root / "host"))
+    _empty(store.incoming)  # what a killed host had half received
+    lifecycle = Lifecycle(state, store=store, folder=_empty(root / "host"))
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -98,12 +108,16 @@ async def _serve(
             await lifecycle.resume()
             yield
         finally:
+            await runtime.close()
             await lifecycle.close()
             meter.close()
             state.close()
 
-    runtime = Runtime(lifecycle, meter, replay_clock=replay_clock)
-    app = build_app(ControlPlane(state, lifecycle), runtime, S3(store, state), lifespan=lifespan)
+    exposition = Exposition()
+    runtime = Runtime(lifecycle, meter, exposition, replay_clock=replay_clock)
+    control = ControlPlane(state, lifecycle, store)
+    s3 = S3(store, state)
+    app = build_app(control, runtime, s3, exposition, token=token, lifespan=lifespan)
     server = _Server(
         uvicorn.Config(
             app,
@@ -114,16 +128,14 @@ async def _serve(
             server_header=False,
         )
     )
-    announcing = asyncio.create_task(_announce(server, root, url, ready))
+    announcing = asyncio.create_task(_announce(server, root, url))
     await server.serve(sockets=[listener])
     announcing.cancel()
     if not server.started:
         raise EndpointError(f"the endpoint host of {root.name} did not start: see the log above")
 
 
-async def _announce(
-    server: uvicorn.Server, root: Path, url: str, ready: Callable[[str], None] | None
-) -> None:
+async def _announce(server: uvicorn.Server, root: Path, url: str) -> None:
     while not server.started:
         await asyncio.sleep(0.01)
     facts = {
@@ -135,8 +147,6 @@ async def _announce(
     draft = root / f".{READY_FILE}"
     draft.write_text(json.dumps(facts))
     draft.replace(root / READY_FILE)
-    if ready is not None:
-        ready(url)
 
 
 @contextlib.contextmanager
@@ -164,19 +174,15 @@ def _locked(lock: TextIO) -> bool:
 
 @contextlib.contextmanager
 def _listening(host: str, port: int) -> Iterator[socket.socket]:
-    if host not in LOOPBACK:
-        raise EndpointError(
-            f"the endpoint host listens on 127.0.0.1 only, not on {host}: it has no sign-in"
-        )
     # asyncio switches Nagle's algorithm off only on sockets that say TCP; with it on, every answer
     # waits 40 ms for the client's delayed acknowledgement.
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            listener.bind(("127.0.0.1", port))
+            listener.bind((host, port))
         except OSError as error:
             raise EndpointError(
-                f"port {port} on 127.0.0.1 cannot be used ({error.strerror}): stop what listens "
+                f"port {port} on {host} cannot be used ({error.strerror}): stop what listens "
                 "there, or choose another port (0 takes any free one)"
             ) from error
         yield listener

@@ -140,7 +140,7 @@ class Variant:
         self._folder = folder
         self._worker: Worker | None = None
         self._keeper: asyncio.Task[None] | None = None
-        self._in_flight = 0
+        self.in_flight = 0
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -153,13 +153,13 @@ class Variant:
         """Ask the current worker."""
         if self._worker is None:
             return _stand_in(503, "the model's process is restarting")
-        self._in_flight += 1
+        self.in_flight += 1
         self._idle.clear()
         try:
             return await self._worker.ask(header, body)
         finally:
-            self._in_flight -= 1
-            if not self._in_flight:
+            self.in_flight -= 1
+            if not self.in_flight:
                 self._idle.set()
 
     async def drain(self) -> None:

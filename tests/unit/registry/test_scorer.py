@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import lightgbm as lgb
 import numpy as np
@@ -9,7 +10,11 @@ from hypothesis import strategies as st
 
 from mlops_bikeshare.evaluation.calibration import BetaCalibrator
 from mlops_bikeshare.registry import scorer as scorer_module
+from mlops_bikeshare.registry.artefact import TargetFiles, write_artifacts
 from mlops_bikeshare.registry.scorer import Scorer
+
+HORIZONS = (10, 20, 30, 60, 120)
+INPUTS = ("count", "flow", "hour", "horizon_min")
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +28,7 @@ def test_an_answer_is_the_booster_then_the_calibrator_of_that_horizon(
     booster = lgb.Booster(model_file=str(artifacts / "dockout.txt"))
     matrix = np.column_stack([rows.to_numpy(), np.full(len(rows), 30, np.float32)])
     expected = BetaCalibrator(a=0.9, b=1.1, c=-0.2).apply(booster.predict(matrix, num_threads=1))
-    assert scorer.predict(rows)["p_dockout_30"].to_numpy() == pytest.approx(expected, abs=1e-15)
+    assert scorer.predict(rows)["p_dockout_30"].to_numpy() == pytest.approx(expected, abs=1e-9)
 
 
 def test_there_is_a_column_for_every_target_and_horizon(scorer: Scorer, rows: pd.DataFrame) -> None:
@@ -93,3 +98,76 @@ def test_an_unknown_format_does_not_load(artifacts: Path, tmp_path: Path) -> Non
     (tmp_path / "scorer.json").write_text(text.replace('"format": 1', '"format": 9'), "utf-8")
     with pytest.raises(ValueError, match="format 9, expected 1"):
         Scorer.load(str(tmp_path))
+
+
+def written(folder: Path, booster: str) -> Scorer:
+    """A scorer around one booster, its probabilities as they are."""
+    same = {"horizons_min": list(HORIZONS), "a": 1.0, "b": 1.0, "c": 0.0}
+    target = TargetFiles(
+        booster=booster, column="p_x", calibrators=[same], threshold=0.5, persistence={}
+    )
+    write_artifacts(
+        folder,
+        targets={"x": target},
+        features=INPUTS[:-1],
+        horizon_feature=INPUTS[-1],
+        horizons_min=HORIZONS,
+        reference={},
+    )
+    return Scorer.load(str(folder))
+
+
+def grown(*, leaves: int, holes: bool, rounds: int = 20, **native: Any) -> lgb.Booster:
+    """Trees on counts (ties at thresholds), with or without holes in what they learn from."""
+    rng = np.random.default_rng(leaves)
+    matrix = rng.integers(0, 12, (6000, len(INPUTS))).astype(np.float32)
+    matrix[:, 1] = rng.normal(size=len(matrix))
+    matrix[:, -1] = rng.choice(HORIZONS, len(matrix))
+    label = rng.random(len(matrix)) < 1 / (1 + np.exp(matrix[:, 0] - 5 + 30 / matrix[:, -1]))
+    if holes:
+        matrix[:, :-1][rng.random((len(matrix), 3)) < 0.2] = np.nan
+    told = {"objective": "binary", "num_leaves": leaves, "min_data_in_leaf": 3, "verbosity": -1}
+    dataset = lgb.Dataset(matrix, label=label.astype(float), feature_name=list(INPUTS))
+    return lgb.train({**told, "num_threads": 1, **native}, dataset, num_boost_round=rounds)
+
+
+@pytest.mark.parametrize("holes", [True, False])
+@pytest.mark.parametrize("leaves", [2, 31, 63, 64, 65, 200])
+def test_every_row_and_horizon_is_answered_as_lightgbm_does(
+    tmp_path: Path, leaves: int, holes: bool
+) -> None:
+    booster = grown(leaves=leaves, holes=holes)
+    rng = np.random.default_rng(1)
+    matrix = rng.integers(-2, 14, (500, 3)).astype(np.float32)
+    matrix[rng.random(matrix.shape) < 0.2] = np.nan
+    matrix[0] = np.inf
+    rows = pd.DataFrame(matrix, columns=list(INPUTS[:-1]))
+    answer = written(tmp_path, booster.model_to_string()).predict(rows)
+    for horizon in HORIZONS:
+        inputs = np.column_stack([matrix, np.full(len(matrix), horizon, np.float32)])
+        expected = booster.predict(inputs, num_threads=1)
+        assert answer[f"p_x_{horizon}"].to_numpy() == pytest.approx(expected, abs=1e-9)
+
+
+def test_a_tree_that_never_splits_answers_its_only_leaf(tmp_path: Path) -> None:
+    booster = grown(leaves=7, holes=False, min_data_in_leaf=6000)
+    rows = pd.DataFrame(np.zeros((1, 3), np.float32), columns=list(INPUTS[:-1]))
+    answer = written(tmp_path, booster.model_to_string()).predict(rows)
+    expected = booster.predict(np.zeros((1, 4)))
+    assert answer["p_x_10"].to_numpy() == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("native", "words"),
+    [
+        ({"linear_tree": True}, "linear leaves"),
+        ({"zero_as_missing": True}, "zeros for missing"),
+        ({"objective": "regression"}, "no trees of a binary classifier, only regression"),
+    ],
+)
+def test_trees_that_it_could_answer_wrongly_do_not_load(
+    tmp_path: Path, native: dict[str, Any], words: str
+) -> None:
+    booster = grown(leaves=7, holes=False, **native)
+    with pytest.raises(ValueError, match=words):
+        written(tmp_path, booster.model_to_string())

@@ -1,0 +1,186 @@
+"""A batch against a real host whose model, or which itself, fails in the middle."""
+
+import json
+import os
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mlops_bikeshare.backends import Workspace, open_workspace
+from mlops_bikeshare.domain.city import City
+from mlops_bikeshare.domain.errors import InputError
+from mlops_bikeshare.domain.tables import INFERENCE
+from mlops_bikeshare.domain.windows import Window
+from mlops_bikeshare.features.definition import FEATURE_NAMES
+from mlops_bikeshare.flows import infer
+from mlops_bikeshare.monitoring.metrics import MODEL
+from mlops_bikeshare.serving import endpoints
+from mlops_bikeshare.settings import FILE, load
+from tests.contract.models import create_endpoint, put_model, variant
+
+ROOT = Path(__file__).resolve().parents[2]
+NOW = datetime(2021, 9, 1, 12, tzinfo=UTC)
+STATIONS = 600
+ENDPOINT = "bikeshare-staging"
+# The feature `docks` tells it what to do.
+MOODY = """
+import os, time
+import numpy as np
+import pandas as pd
+
+COLUMNS = [f"p_{t}_{h}" for t in ("bikeout", "dockout") for h in range(10, 121, 10)]
+
+class Scorer:
+    @classmethod
+    def load(cls, folder):
+        return cls()
+
+    def predict(self, frame):
+        order = frame["docks"].to_numpy()
+        if (order == 666).any():
+            raise RuntimeError("told to fail")
+        time.sleep(0.3 * (order == 777).any())
+        answer = np.full((len(frame), 24), 0.25)
+        answer[order == 888] = np.nan
+        answer[order == 999] = 7.0
+        columns = COLUMNS[:5] if (order == 555).any() else COLUMNS
+        return pd.DataFrame(answer[:, :len(columns)], columns=columns)
+"""
+
+
+@pytest.fixture
+def ws(tmp_path: Path) -> Workspace:
+    shutil.copy(ROOT / FILE, tmp_path / FILE)
+    flags = {"workspace": "faults", "default_city": "boston"}
+    space = open_workspace(load(tmp_path, {}, flags), simulated=True)
+    space.advance(NOW)
+    kept = space.path / "models" / "bikeshare-boston-7"
+    (kept / "artifacts").mkdir(parents=True)
+    (kept / "complete.json").write_text(json.dumps({"folder": "."}))
+    # out with no bike 0.9, with one 0.8, with more 0.1
+    table = {"rates": {str(h): [0.9, 0.8, 0.1] for h in range(10, 121, 10)}}
+    text = json.dumps({"bikeout": table, "dockout": table})
+    (kept / "artifacts" / "persistence.json").write_text(text)
+    return space
+
+
+@pytest.fixture
+def host(ws: Workspace, own_host: Callable[..., Any], models: Any) -> Any:
+    made = own_host(root=ws.path)
+    put_model(made.clients, "moody", models(scorer=MOODY, columns=()), version="7")
+    create_endpoint(made.clients, ENDPOINT, variant("AllTraffic", "moody"))
+    return made
+
+
+@pytest.fixture
+def city(ws: Workspace) -> City:
+    return ws.settings.city("boston")
+
+
+def features(**orders: float) -> pd.DataFrame:
+    """Stations s000 … with two bikes and five docks; `orders` tells the model what to do."""
+    frame = pd.DataFrame(5.0, index=range(STATIONS), columns=list(FEATURE_NAMES), dtype="float32")
+    frame["bikes"] = np.float32(2)
+    for station, order in orders.items():
+        frame.loc[int(station[1:]), "docks"] = order
+    return frame.assign(station_id=[f"s{number:03d}" for number in range(STATIONS)])
+
+
+def batch(ws: Workspace, city: City, asked: pd.DataFrame) -> tuple[infer.Batch, pd.DataFrame]:
+    state = endpoints.describe(ws.clients, ENDPOINT)
+    done = infer._batch(ws, city, state, NOW, asked)
+    return done, ws.lake.read(INFERENCE, city=city.name)
+
+
+def posted(ws: Workspace, name: str) -> list[float]:
+    of = {"EndpointName": ENDPOINT, "City": "boston"}
+    window = Window(NOW - timedelta(hours=1), NOW + timedelta(hours=1))
+    found = ws.metrics.series(MODEL, name, of, window=window, statistic="Average", period_s=300)
+    return [value for _, value in found]
+
+
+@pytest.mark.parametrize(
+    ("order", "lost", "words"),
+    [
+        (666, 200, "the model failed"),
+        (888, 1, "1 stations were answered without probabilities"),
+        (999, 1, "1 stations were answered without probabilities"),
+        (555, 200, "answered without probabilities"),
+    ],
+)
+def test_stations_that_a_model_does_not_answer_get_the_persistence_of_its_version(
+    host: Any, ws: Workspace, city: City, order: float, lost: int, words: str
+) -> None:
+    assert host.facts is not None
+    done, rows = batch(ws, city, features(s250=order))
+    assert words in str(done.failure)
+    assert (done.stations, done.rows, done.fallback) == (
+        STATIONS - lost,
+        12 * STATIONS,
+        12 * lost,
+    )
+    stand_ins = rows[rows["source"] == "fallback"]
+    assert "s250" in set(stand_ins["station_id"])
+    assert stand_ins["station_id"].nunique() == lost
+    assert set(stand_ins["p_bikeout"]) == {0.1}
+    assert stand_ins[["model_version", "variant"]].isna().all(axis=None)
+    answered = rows[rows["source"] == "model"]
+    assert set(answered["model_version"]) == {"7"}
+    assert set(answered["p_dockout"]) == {0.25}
+    assert posted(ws, "BatchSuccessRate") == [pytest.approx(1 - lost / STATIONS)]
+    assert posted(ws, "PredictionHeartbeat") == [1]
+
+
+def test_a_host_killed_in_the_middle_of_a_batch_costs_the_rest_of_it(
+    host: Any, ws: Workspace, city: City
+) -> None:
+    asked, points = features(s000=777, s200=777, s400=777), host.root / "points.jsonl"
+
+    def kill() -> None:
+        # the second answer is being recorded, so the first was acknowledged
+        while not points.exists() or len(points.read_text().splitlines()) <= 5:
+            time.sleep(0.005)
+        os.kill(host.facts.pid, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    done, rows = batch(ws, city, asked)
+    killer.join()
+    assert "no answer" in str(done.failure)
+    assert 0 < done.fallback <= 12 * 400
+    assert done.rows == len(rows) == 12 * STATIONS
+    assert posted(ws, "BatchSuccessRate") == [pytest.approx(done.stations / STATIONS)]
+
+
+def test_stand_ins_alone_are_no_heartbeat_and_unknown_counts_have_none(
+    host: Any, ws: Workspace, city: City
+) -> None:
+    asked = features()
+    asked.loc[:9, ["bikes", "docks"]] = np.nan
+    state = endpoints.describe(ws.clients, ENDPOINT)
+    host.stop()
+    host.start()
+    host.clients.sagemaker.delete_endpoint(EndpointName=ENDPOINT)
+    endpoints.wait_gone(host.clients, ENDPOINT, timeout_s=10)
+    done = infer._batch(ws, city, state, NOW, asked)
+    assert (done.stations, done.rows) == (0, 12 * (STATIONS - 10))
+    assert posted(ws, "PredictionHeartbeat") == []
+    assert posted(ws, "BatchSuccessRate") == [0]
+
+
+def test_catching_up_writes_no_predictions_for_the_past(
+    host: Any, ws: Workspace, city: City
+) -> None:
+    assert host.facts is not None
+    with pytest.raises(InputError, match=r"2021-09-01 11:50 UTC is over"):
+        infer.infer(ws, city, at=NOW - timedelta(minutes=10))
+    assert ws.lake.days(INFERENCE, city=city.name) == []

@@ -1,0 +1,59 @@
+"""A split of traffic and back, on a real host, with no request lost on the way."""
+
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from mlops_bikeshare.domain.errors import EndpointError
+from mlops_bikeshare.serving import endpoints, split
+from tests.contract.models import create_endpoint, put_model, variant
+from tests.contract.test_host_variants import ask
+
+
+@pytest.fixture(scope="module")
+def host(endpoint_host: Any, models: Any) -> Any:
+    """A host with an endpoint `canary` of version 1, and a model of version 2."""
+    clients = endpoint_host.clients
+    put_model(clients, "one", models(), version="1", digest="d1")
+    put_model(clients, "two", models(bias=100.0), version="2", digest="d2")
+    put_model(clients, "no-use", models(scorer="no"), version="3")
+    create_endpoint(clients, "canary", variant("AllTraffic", "one"))
+    return endpoint_host
+
+
+def answers(host: Any, count: int) -> list[str]:
+    return [ask(host.clients, "canary")[0] for _ in range(count)]
+
+
+def test_a_candidate_gets_its_share_then_half_then_all_then_nothing(host: Any) -> None:
+    clients = host.clients
+    split.split(clients, "canary", model="two", share=0.1, config="canary-split", timeout_s=30)
+    assert answers(host, 20).count("Candidate") == 2
+    state = endpoints.describe(clients, "canary")
+    assert {v.name: v.version for v in state.variants} == {"Baseline": "1", "Candidate": "2"}
+    endpoints.set_weights(clients, "canary", {"Baseline": 0.5, "Candidate": 0.5})
+    assert answers(host, 10).count("Candidate") == 5
+    endpoints.set_weights(clients, "canary", {"Baseline": 0.0, "Candidate": 1.0})
+    assert set(answers(host, 5)) == {"Candidate"}
+    with pytest.raises(EndpointError, match="split already"):
+        split.split(clients, "canary", model="two", share=0.1, config="again", timeout_s=30)
+    assert split.merge(clients, "canary", timeout_s=30) == "canary"
+    assert set(answers(host, 5)) == {"AllTraffic"}
+    with pytest.raises(ClientError, match="Could not find"):
+        clients.sagemaker.describe_endpoint_config(EndpointConfigName="canary-split")
+
+
+def test_what_was_never_split_cannot_be_merged(host: Any) -> None:
+    with pytest.raises(EndpointError, match="canary is not a split"):
+        split.merge(host.clients, "canary", timeout_s=30)
+
+
+def test_a_candidate_that_cannot_load_leaves_the_endpoint_and_no_config(host: Any) -> None:
+    with pytest.raises(EndpointError, match="refused config bad-split"):
+        split.split(
+            host.clients, "canary", model="no-use", share=0.1, config="bad-split", timeout_s=30
+        )
+    assert endpoints.describe(host.clients, "canary").config == "canary"
+    with pytest.raises(ClientError, match="Could not find"):
+        host.clients.sagemaker.describe_endpoint_config(EndpointConfigName="bad-split")
