@@ -1,4 +1,4 @@
-# `make help` lists the targets. Every target but help and clean makes .venv first.
+# `make help` lists the targets. Every target but help, lock and clean makes .venv first.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PYTHON ?= python3
@@ -11,17 +11,19 @@ city := $(if $(CITY),--city $(CITY),)
 
 .PHONY: endpoint screenshots help setup lock demo test test-all check bench serve stop clean \
 	ingest features train deploy replay infer monitor gate promote rollback \
-	status doctor dashboard mlflow-ui docs backtest verify-features
+	status doctor explain tune dashboard mlflow-ui docs docs-simulator backtest verify-features \
+	replay-feed try live import-recording
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "  CITY=name chooses a city, ARGS='...' passes flags on; bikeshare --help explains them."
+	@echo "  CITY=name chooses a city where a command takes one, ARGS='...' passes flags on;"
+	@echo "  bikeshare COMMAND --help explains them."
 
 setup: $(STAMP) ## make .venv from requirements.lock (uv if there, else pip); nothing to do, nothing done
 
 $(STAMP): requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "Python 3.11 or newer is needed; give one with make setup PYTHON=/path/to/python3.11" >&2; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' || \
+	  { echo "Python 3.11 or 3.12 is needed; give one with make setup PYTHON=/path/to/python3.11" >&2; exit 2; }
 	@if command -v uv >/dev/null; then \
 	  uv venv --quiet --seed --allow-existing --python "$$(command -v $(PYTHON))" .venv && \
 	  uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock && \
@@ -38,7 +40,7 @@ lock: ## compile requirements.lock from pyproject.toml (needs uv)
 	  --python-version 3.11 --all-extras pyproject.toml -o requirements.lock
 
 demo: setup ## the whole lifecycle on a simulated city, with a report
-	@$(BIN)/bikeshare demo $(ARGS)
+	@$(BIN)/bikeshare demo $(city) $(ARGS)
 
 test: setup ## the tests, under ten minutes
 	@$(BIN)/pytest -n 2 --dist loadfile -m "not long" $(ARGS)
@@ -58,8 +60,12 @@ screenshots: setup ## take the pictures of the documents (after make demo; needs
 bench: setup ## measure, print a table, write var/bench.json
 	@$(BIN)/python -m tests.bench $(ARGS)
 
-docs: setup ## generate docs/commands.md and docs/settings.md
+docs: setup ## generate docs/commands.md, docs/settings.md and docs/data_dictionary.md
 	@$(BIN)/python -m mlops_bikeshare.cli.reference docs
+
+docs-simulator: setup ## measure the simulated city beside the recordings, into docs/simulator.md (minutes)
+	@$(BIN)/python -m mlops_bikeshare.sources.simulator.document \
+	  $(or $(BIKESHARE_RECORDINGS),../shared/data) docs/simulator.md
 
 status: setup ## one screen: what the workspace holds and does, and what to type next
 	@$(BIN)/bikeshare status $(city) $(ARGS)
@@ -67,8 +73,14 @@ status: setup ## one screen: what the workspace holds and does, and what to type
 doctor: setup ## check this machine, the settings and what they point to
 	@$(BIN)/bikeshare doctor $(city) $(ARGS)
 
+explain: setup ## why a station is expected to run out: make explain ARGS="--station 67 --dt 2021-09-01T08:00"
+	@$(BIN)/bikeshare explain $(city) $(ARGS)
+
+tune: setup ## search better training settings; resumes where it was stopped
+	@$(BIN)/bikeshare tune $(city) $(ARGS)
+
 dashboard: setup ## open the City Map, until Ctrl-C
-	@$(BIN)/bikeshare dashboard $(ARGS)
+	@$(if $(CITY),BIKESHARE_CITY=$(CITY)) $(BIN)/bikeshare dashboard $(ARGS)
 
 mlflow-ui: setup ## open MLflow on the workspace's runs and models, until Ctrl-C
 	@$(BIN)/bikeshare mlflow-ui $(ARGS)
@@ -84,6 +96,18 @@ endpoint: setup ## share production's traffic: make endpoint ARGS="split --candi
 
 ingest: setup ## read a recording into the lake: make ingest ARGS="--recording DIR" CITY=boston
 	@$(BIN)/bikeshare ingest $(city) $(ARGS)
+
+try: setup ## look at any GBFS feed: make try ARGS=https://.../gbfs.json
+	@$(BIN)/bikeshare try $(ARGS)
+
+live: setup ## poll, predict and judge until stopped: make live CITY=paris
+	@$(BIN)/bikeshare live $(city) $(ARGS)
+
+import-recording: setup ## read a history of your own: make import-recording CITY=paris ARGS="FILES --map OURS=THEIRS"
+	@$(BIN)/bikeshare import-recording $(city) $(ARGS)
+
+replay-feed: setup ## serve a recording as a live feed: make replay-feed ARGS="--recording DIR --speed 60"
+	@$(BIN)/bikeshare replay-feed $(city) $(ARGS)
 
 features: setup ## build the features of the days in the lake
 	@$(BIN)/bikeshare features $(city) $(ARGS)

@@ -86,6 +86,13 @@ class Workspace:
             _write_state(self.path, state)
 
 
+def require_built(settings: Settings) -> None:
+    """SettingsError for a profile whose adapters are not there."""
+    if settings.profile != "local":
+        msg = "profile aws: the AWS adapters of the lake and of CloudWatch are not built yet"
+        raise SettingsError(f'{msg}; use profile = "local"')
+
+
 def open_workspace(
     settings: Settings, *, simulated: bool | None = None, owner: str | None = None
 ) -> Workspace:
@@ -93,9 +100,7 @@ def open_workspace(
 
     `owner`: the city that a new workspace belongs to, its default city from then on.
     """
-    if settings.profile != "local":
-        msg = "profile aws: the AWS adapters of the lake and of CloudWatch are not built yet"
-        raise SettingsError(f'{msg}; use profile = "local"')
+    require_built(settings)
     state = _read_state(settings.var)
     kind = state.get("clock")
     if kind is None:

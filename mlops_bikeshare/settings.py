@@ -2,19 +2,19 @@
 
 `load` takes the environment as a mapping and the folder to search from; it reads nothing else.
 Every value remembers where it came from (`Settings.origins`); its annotation says what it means.
-An unknown key, a value of the wrong type or a missing file raises SettingsError, which names the
-key and what is allowed.
+An unknown key, a value of the wrong type or range, or a missing file raises SettingsError, which
+names the key and what is allowed.
 """
 
 import dataclasses
 import tomllib
-import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
+from mlops_bikeshare.domain.bounds import NAME, Between, convert
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import SettingsError
 
@@ -28,7 +28,9 @@ Stage = Literal["staging", "prod"]
 class ServingSettings:
     """Where endpoints live and what they are made of."""
 
-    port: Annotated[int, "port of the local endpoint host; 0 takes a free one"] = 8181
+    port: Annotated[
+        int, "port of the local endpoint host; 0 takes a free one", Between(0, 65535)
+    ] = 8181
     host: Annotated[str, "address it listens on; other than loopback only with a token"] = (
         "127.0.0.1"
     )
@@ -49,52 +51,113 @@ class ServingSettings:
         str,
         "machine of the endpoints; the local host has its own",
     ] = "ml.m5.large"
-    timeout_s: Annotated[int, "longest wait for an endpoint, seconds"] = 300
+    timeout_s: Annotated[int, "longest wait for an endpoint, seconds", Between(1)] = 300
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IngestSettings:
+    """How live feeds are asked."""
+
+    poll_s: Annotated[int, "seconds between polls", Between(60, 300)] = 300
+    timeout_s: Annotated[
+        float, "seconds without a byte after which an attempt is given up", Between(0.1, 60)
+    ] = 10.0
+    attempts: Annotated[int, "attempts per document and poll", Between(1, 10)] = 3
+    first_pause_s: Annotated[
+        float, "seconds before the second attempt; a random part is added", Between(0, 60)
+    ] = 0.5
+    body_limit_mb: Annotated[
+        float, "largest document taken, megabytes after decompression", Between(0.1, 1000)
+    ] = 32.0
+    contact: Annotated[
+        str | None,
+        "address or page of yours, told to operators in the User-Agent; unset: none",
+    ] = None
+    language: Annotated[str | None, "language of names; unset: the feed's first"] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingSettings:
     """How much to train on, and how."""
 
-    max_rows: Annotated[int, "most (station, dt) rows per training; more are sampled"] = 800_000
-    rounds: Annotated[int, "most trees per target; early stopping takes fewer"] = 400
-    learning_rate: Annotated[float, "how much each tree may correct"] = 0.1
-    leaves: Annotated[int, "most leaves of a tree"] = 31
-    threads: Annotated[int, "threads of LightGBM in training; serving always uses one"] = 2
+    max_rows: Annotated[
+        int, "most (station, dt) rows per training; more are sampled", Between(1)
+    ] = 800_000
+    rounds: Annotated[int, "most trees per target; early stopping takes fewer", Between(1)] = 400
+    learning_rate: Annotated[float, "how much each tree may correct", Between(0.001, 1)] = 0.1
+    leaves: Annotated[int, "most leaves of a tree", Between(2, 131_072)] = 31
+    feature_fraction: Annotated[
+        float, "share of the features that each tree may use", Between(0.01, 1)
+    ] = 0.4
+    lambda_l2: Annotated[float, "how much leaves are drawn towards 0", Between(0, 1e6)] = 1.0
+    cost_ratio: Annotated[
+        float,
+        "cost of a missed stockout / cost of a false alarm; sets the alarm threshold",
+        Between(0.01, 1000),
+    ] = 4.0
+    peer: Annotated[
+        Literal["none", "xgboost"],
+        "model of the same size, trained on the same rows, that the run reports beside ours",
+    ] = "none"
+    threads: Annotated[
+        int, "threads of LightGBM in training; serving always uses one", Between(1, 1024)
+    ] = 2
     seed: Annotated[
         int,
         "seed of sampling and trees: the same data gives the same model",
+        Between(0, 2**31 - 1),
     ] = 20_210_901
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetrainSettings:
+    """What a retraining learns from, and what it must gain to be deployed."""
+
+    sliding_days: Annotated[
+        int, "days of training before the recent ones, with the baseline", Between(1)
+    ] = 30
+    recent_days: Annotated[int, "newest days, which judge candidate and champion", Between(1)] = 7
+    least_gain: Annotated[
+        float, "least gain in onset PR-AUC on them, the worse target", Between(0, 1)
+    ] = 0.02
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateSettings:
     """What a candidate must show; shares are fractions, delta is a Brier difference."""
 
-    window_h: Annotated[int, "hours that a verdict looks at"] = 24
-    pr_auc_24h: Annotated[float, "least PR-AUC at 30 min, the worse target"] = 0.70
+    window_h: Annotated[int, "hours that a verdict looks at", Between(1)] = 24
+    pr_auc_24h: Annotated[float, "least PR-AUC at 30 min, the worse target", Between(0, 1)] = 0.70
     f1_24h: Annotated[
         float,
         "least F1 at the version's threshold, 30 min, the worse target",
+        Between(0, 1),
     ] = 0.55
     latency_p95_ms: Annotated[
         float,
         "most of every hour's 95th percentile of latency, milliseconds",
+        Between(0),
     ] = 200.0
-    errors_5xx: Annotated[int, "most server errors in the window"] = 0
-    heartbeats: Annotated[int | None, "least batches in the window; unset: window / 10 min"] = None
-    psi: Annotated[float, "PSI must stay below this; can be waived"] = 0.20
+    errors_5xx: Annotated[int, "most server errors in the window", Between(0)] = 0
+    heartbeats: Annotated[
+        int | None, "least batches in the window; unset: window / 10 min", Between(1)
+    ] = None
+    psi: Annotated[float, "PSI must stay below this; can be waived", Between(0)] = 0.20
     onset_brier_skill: Annotated[
         float,
         "least 1 - Brier / Brier of persistence on onset rows, the worse target",
+        Between(-1, 1),
     ] = 0.02
     non_inferiority_delta: Annotated[
         float,
         "how much worse than the champion the Brier score may be",
+        Between(0, 1),
     ] = 0.002
-    min_samples: Annotated[int, "least labelled rows for a verdict"] = 2000
-    fresh_min: Annotated[int, "minutes that a pass may be used for a promotion"] = 60
-    stale_min: Annotated[int, "minutes after which a metric counts as missing: two cadences"] = 20
+    min_samples: Annotated[int, "least labelled rows for a verdict", Between(1)] = 2000
+    fresh_min: Annotated[int, "minutes that a pass may be used for a promotion", Between(1)] = 60
+    stale_min: Annotated[
+        int, "minutes after which a metric counts as missing: two cadences", Between(1)
+    ] = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +169,7 @@ class Settings:
         Profile,
         "local: this machine only; aws: S3, SageMaker, CloudWatch (not built yet)",
     ] = "local"
-    workspace: Annotated[str, "state lives in var/NAME"] = "main"
+    workspace: Annotated[str, "state lives in var/NAME", NAME] = "main"
     default_city: Annotated[
         str,
         "city of commands without --city; owns bikeshare-staging and bikeshare-prod",
@@ -117,7 +180,9 @@ class Settings:
         "MLflow store; unset: mlflow.db in the root. The demo has its own, var/demo/mlflow.db",
     ] = None
     serving: ServingSettings = ServingSettings()
+    ingest: IngestSettings = IngestSettings()
     training: TrainingSettings = TrainingSettings()
+    retrain: RetrainSettings = RetrainSettings()
     gate: GateSettings = GateSettings()
     cities: Mapping[str, City] = field(default_factory=dict)
     origins: Mapping[str, str] = field(default_factory=dict)
@@ -237,7 +302,7 @@ def _build(root: Path, values: dict[str, Any], origins: dict[str, str]) -> Setti
     for name, value in values.items():
         section, _, key = name.rpartition(".")
         owner = sections.setdefault(section, {}) if section else top
-        owner[key] = _convert(name, value, _hint(section, key), origins[name])
+        owner[key] = convert(name, value, _hint(section, key), origins[name])
     for section, inner in sections.items():
         top[section] = typing.get_type_hints(Settings)[section](**inner)
     every = {name: origins.get(name, "default") for name in known}
@@ -245,39 +310,28 @@ def _build(root: Path, values: dict[str, Any], origins: dict[str, str]) -> Setti
 
 
 def _hint(section: str, key: str) -> Any:
-    hints = typing.get_type_hints(Settings)
-    return typing.get_type_hints(hints[section])[key] if section else hints[key]
+    owner = typing.get_type_hints(Settings)[section] if section else Settings
+    return typing.get_type_hints(owner, include_extras=True)[key]
 
 
-def _convert(name: str, value: Any, hint: Any, origin: str) -> Any:
-    """Bring `value` to the annotated type, or say what was expected."""
-    if typing.get_origin(hint) is Literal:
-        if value in typing.get_args(hint):
-            return value
-        expected = " or ".join(typing.get_args(hint))
-    else:
-        union = isinstance(hint, types.UnionType)
-        kind = next(a for a in typing.get_args(hint) if a is not type(None)) if union else hint
-        expected = {str: "text", int: "a whole number", float: "a number"}[kind]
-        try:
-            if not isinstance(value, bool) and (kind is not int or float(value) % 1 == 0):
-                return kind(value)
-        except (TypeError, ValueError):
-            pass
-    raise SettingsError(f"{name}: expected {expected}, got {value!r} ({origin})")
-
-
-def _city(name: str, table: Mapping[str, Any]) -> City:
+def _city(name: str, table: Any) -> City:
+    if not NAME.holds(name):
+        raise SettingsError(f"[cities.{name}]: expected a name {NAME.words}, got {name!r}")
     allowed = [f.name for f in dataclasses.fields(City) if f.name != "name"]
+    if not isinstance(table, Mapping):
+        msg = f"cities.{name}: expected a table with the keys {', '.join(allowed)}, got {table!r}"
+        raise SettingsError(msg)
     unknown = [key for key in table if key not in allowed]
     missing = [key for key in ("timezone", "country") if key not in table]
     if unknown or missing:
         msg = f"[cities.{name}]: unknown {unknown or 'none'}, missing {missing or 'none'}"
         raise SettingsError(f"{msg}; allowed keys: {', '.join(allowed)}")
-    city = City(name=name, **table)
+    hints = typing.get_type_hints(City, include_extras=True)
+    origin = f"[cities.{name}] in {FILE}"
+    city = City(name, **{k: convert(k, v, hints[k], origin) for k, v in table.items()})
     try:
         _ = city.zone
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, OSError):
         msg = f"[cities.{name}].timezone: expected an IANA name such as America/New_York"
         raise SettingsError(f"{msg}, got {city.timezone!r}") from None
     return city

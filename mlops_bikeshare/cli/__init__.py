@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mlops_bikeshare.cli import data, given, hosting, looking, operation, proving, screen
+from mlops_bikeshare.cli import data, feeding, given, hosting, looking, operation, proving, screen
 from mlops_bikeshare.cli.failures import BAD_INPUT, INTERRUPTED, explain
 from mlops_bikeshare.cli.given import examples
 from mlops_bikeshare.cli.screen import LogFormat, LogLevel
@@ -87,6 +87,11 @@ _add(
     "bikeshare --workspace demo status --json | jq .gate.verdict",
 )
 _add(looking.doctor, "bikeshare doctor", "bikeshare doctor --json | jq .settings.workspace")
+_add(
+    looking.explain,
+    "bikeshare explain --station 67 --dt 2021-09-01T08:00",
+    "bikeshare --workspace demo explain --station 12 --dt 2025-06-22T08:00 --json",
+)
 _add(looking.dashboard, "bikeshare dashboard", "bikeshare --workspace main dashboard --port 8600")
 _add(
     looking.mlflow_ui,
@@ -106,6 +111,11 @@ _add(
     "bikeshare train --train 2021-06-01..2021-08-25 --calibrate 2021-08-25..2021-09-01 \\",
     "    --test 2021-09-01..2021-10-01",
     "bikeshare train --rounds 100 --json | jq .version",
+)
+_add(
+    data.tune,
+    "bikeshare tune --trials 20",
+    "bikeshare tune --window 2021-06-01..2021-08-25 --trials 40 && bikeshare mlflow-ui",
 )
 _add(
     proving.backtest,
@@ -138,6 +148,30 @@ _add(
     hosting.serve,
     "bikeshare serve --background",
     "bikeshare --workspace demo serve --port 0",
+)
+_add(
+    feeding.try_feed,
+    "bikeshare try https://gbfs.bluebikes.com/gbfs/gbfs.json",
+    name="try",
+)
+_add(
+    feeding.live,
+    "bikeshare live --city boston --city nyc",
+    "bikeshare --workspace rehearsal live --city boston \\",
+    "    --url http://127.0.0.1:8300/gbfs.json --replay-clock",
+)
+_add(
+    feeding.import_recording,
+    "bikeshare import-recording history.csv --city paris --map observed_at=time \\",
+    "    --map num_bikes_available=bikes --zone Europe/Paris",
+    "bikeshare import-recording ../exports --city paris --stations stations.csv",
+    name="import-recording",
+)
+_add(
+    feeding.replay_feed,
+    "bikeshare replay-feed --recording ../recordings/boston --speed 60",
+    "bikeshare replay-feed --recording ../recordings/boston --gbfs 3.0 --fault html",
+    name="replay-feed",
 )
 _add(hosting.stop, "bikeshare stop", "bikeshare --workspace demo stop")
 

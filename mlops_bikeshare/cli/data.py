@@ -1,4 +1,4 @@
-"""Commands from data to a model: demo, ingest, features, train."""
+"""Commands from data to a model: demo, ingest, features, tune, train."""
 
 from pathlib import Path
 from typing import Annotated
@@ -93,6 +93,9 @@ def train(
     test: Range = None,
     city: CityName = None,
     rounds: Annotated[float | None, typer.Option(min=1, help="Most trees per target.")] = None,
+    peer: Annotated[
+        str | None, typer.Option(help="xgboost: train it on the same rows and report it beside.")
+    ] = None,
     json_: AsJson = False,
 ) -> None:
     """Train both targets, evaluate against persistence, and register a challenger.
@@ -106,7 +109,32 @@ def train(
         "calibrate": window(calibrate, "--calibrate"),
         "test": window(test, "--test"),
     }
-    ws, where = opened(city, {"training.rounds": rounds})
+    ws, where = opened(city, {"training.rounds": rounds, "training.peer": peer})
     split = flow.choose_split(ws, where, **parts)
     trained = flow.train(ws, where, split, track=screen.track())
     screen.show(trained, flow.summary(trained), as_json=json_)
+
+
+def tune(
+    window_: Annotated[
+        str | None,
+        typer.Option("--window", help="START..END, UTC; default: all days but the test's."),
+    ] = None,
+    city: CityName = None,
+    trials: Annotated[float, typer.Option(min=1, help="Candidates in all.")] = 20,
+    folds: Annotated[float, typer.Option(min=1, help="Rolling-origin folds.")] = 3,
+    rounds: Annotated[float | None, typer.Option(min=1, help="Most trees per target.")] = None,
+    json_: AsJson = False,
+) -> None:
+    """Search better training settings on held-out days; the same command resumes.
+
+    Every candidate is a nested MLflow run. The days that `bikeshare train` tests on are not used.
+    """
+    from mlops_bikeshare.flows import tune as flow
+
+    part = window(window_, "--window")
+    ws, where = opened(city, {"training.rounds": rounds})
+    done = flow.tune(
+        ws, where, window=part, trials=int(trials), folds=int(folds), track=screen.track()
+    )
+    screen.show(done, flow.summary(done), as_json=json_)

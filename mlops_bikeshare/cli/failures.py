@@ -1,11 +1,11 @@
 """Errors as one line: what, where, what to do; and the exit code that goes with it."""
 
-import re
 from typing import Any
 
 import typer
 
 from mlops_bikeshare.domain.errors import BikeshareError
+from mlops_bikeshare.domain.wording import masked
 
 INTERRUPTED = "stopped by you; nothing is half-written, run the same command again"
 BAD_INPUT = 2
@@ -68,4 +68,4 @@ def _system(error: OSError) -> str:
 
 def _line(text: str) -> str:
     """One line, without the passwords that addresses may carry."""
-    return re.sub(r"://[^/@\s]+@", "://***@", " ".join(text.split()))
+    return masked(" ".join(text.split()))

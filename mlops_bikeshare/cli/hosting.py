@@ -33,7 +33,8 @@ def stop() -> None:
     from mlops_bikeshare.flows import serve as flow
 
     ws, _ = opened(None)
-    screen.say("endpoint host stopped" if flow.stop(ws) else "no endpoint host was running")
+    of = f"endpoint host of workspace {ws.settings.workspace!r}"
+    screen.say(f"{of} stopped" if flow.stop(ws) else f"no {of} was running")
 
 
 def split(

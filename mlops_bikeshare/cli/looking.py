@@ -1,4 +1,4 @@
-"""Commands that only look: status, doctor, dashboard, mlflow-ui.
+"""Commands that only look: status, doctor, explain, dashboard, mlflow-ui.
 
 Without --workspace they look at the workspace of the settings, or at the demo's while that one does
 not exist yet; they say which, and they make none.
@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from mlops_bikeshare.cli import screen
-from mlops_bikeshare.cli.given import AsJson, CityName, settings
+from mlops_bikeshare.cli.given import AsJson, CityName, opened, settings
 from mlops_bikeshare.domain.errors import SettingsError
 
 Port = Annotated[int, typer.Option(min=1, max=65535, help="On 127.0.0.1.")]
@@ -38,6 +38,29 @@ def doctor(city: CityName = None, json_: AsJson = False) -> None:
         raise typer.Exit(2)
 
 
+def explain(
+    station: Annotated[str, typer.Option(help="Id of the station.")],
+    dt: Annotated[str, typer.Option(help="Decision time, UTC.")],
+    city: CityName = None,
+    alias: Annotated[
+        str | None, typer.Option(help="Alias or version; default: champion, else challenger.")
+    ] = None,
+    horizon: Annotated[int, typer.Option(help="Minutes ahead.")] = 30,
+    top: Annotated[int, typer.Option(min=1, help="Features to show.")] = 8,
+    json_: AsJson = False,
+) -> None:
+    """Why a model expects a stockout at a station: what moved its answers, by TreeSHAP."""
+    from mlops_bikeshare.domain.windows import parse_time
+    from mlops_bikeshare.flows import explain as flow
+
+    at = parse_time(dt, key="--dt")
+    ws, where = opened(city)
+    found = flow.explain(
+        ws, where, station_id=station, at=at, reference=alias, horizon_min=horizon, top=top
+    )
+    screen.show(found, flow.summary(found), as_json=json_)
+
+
 def dashboard(port: Port = DASHBOARD_PORT) -> None:
     """Open the City Map on a workspace, until Ctrl-C."""
     from mlops_bikeshare.flows.status import looked_at
@@ -58,13 +81,15 @@ def mlflow_ui(port: Port = MLFLOW_PORT) -> None:
         msg = f"nothing was tracked in {chosen.mlflow_home / 'mlflow.db'} yet"
         raise SettingsError(f"{msg}; run `make demo`, or `bikeshare train` on a city of yours")
     _free(port)
-    screen.say(f"MLflow of {_where(chosen.workspace, why)}: http://127.0.0.1:{port}")
-    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", chosen.mlflow_uri]
+    screen.say(f"MLflow of {_where(chosen.workspace, why)}: http://127.0.0.1:{port}/#/experiments")
+    command = [sys.executable, "-m", "mlflow", "ui"]
     command += ["--artifacts-destination", str(chosen.mlflow_home / "mlartifacts")]
     command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     # Its job runner and its warnings to developers are nothing to a person who opens a window.
     quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "PYTHONWARNINGS": "ignore"}
-    _become(command, MLFLOW_DISABLE_TELEMETRY="true", **quiet)
+    # The address may carry a password, and everyone on a machine may read arguments.
+    store = {"MLFLOW_BACKEND_STORE_URI": chosen.mlflow_uri}
+    _become(command, MLFLOW_DISABLE_TELEMETRY="true", **quiet, **store)
 
 
 def _verdict(verdict: str) -> str:

@@ -1,13 +1,14 @@
 """Commands that prove: backtest and verify-features, for any recording, configured or not."""
 
 import os
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mlops_bikeshare.cli import given, screen
+from mlops_bikeshare.cli.given import AsJson
+from mlops_bikeshare.domain.bounds import COUNTRY
 from mlops_bikeshare.domain.errors import InputError
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ Folder = Annotated[Path, typer.Option("--recording", help="Folder of a recording
 CityName = Annotated[str, typer.Option("--city", help="Name of the city; need not be configured.")]
 Zone = Annotated[str | None, typer.Option("--timezone", help="IANA name; default: configured.")]
 Country = Annotated[str | None, typer.Option("--country", help="ISO 3166 code, for holidays.")]
-_COUNTRY = re.compile(r"[A-Z]{2}")
 
 
 def backtest(
@@ -34,6 +34,7 @@ def backtest(
     folds: Annotated[int, typer.Option(min=1, help="Rolling-origin tests, back in time.")] = 1,
     threads: Annotated[int | None, typer.Option(min=1, help="Of LightGBM.")] = None,
     report: Annotated[Path | None, typer.Option(help="Write the figures as JSON.")] = None,
+    json_: AsJson = False,
 ) -> None:
     """Train and test on a recording: model against persistence, climatology and their blend."""
     from mlops_bikeshare.domain.windows import Window
@@ -64,7 +65,7 @@ def backtest(
     )
     if report is not None:
         backtest_report.write(done, report)
-    screen.say(backtest_report.table(done))
+    screen.show(done, backtest_report.table(done), as_json=json_)
 
 
 def verify_features(
@@ -76,8 +77,10 @@ def verify_features(
     country: Country = None,
     day: Annotated[str | None, typer.Option(help="UTC day; default: one in the middle.")] = None,
     times: Annotated[int, typer.Option(min=1, help="Decision times to sample.")] = 6,
+    json_: AsJson = False,
 ) -> None:
     """Prove on your own data that features know no future: exit 1 when a proof fails."""
+    from mlops_bikeshare.domain.reports import to_json
     from mlops_bikeshare.flows import verify as flow
 
     settings = _settings()
@@ -95,7 +98,8 @@ def verify_features(
         polls, chosen = flow.stored(ws, where, day=day)
         stations = flow.stations_of(ws, where)
     done = flow.verify(polls, where, chosen, stations, times=times, track=screen.track())
-    screen.say(flow.summary(done))
+    shown = {"holds": done.holds, **to_json(done)}
+    screen.show(shown, flow.summary(done), as_json=json_)
     if not done.holds:
         raise typer.Exit(1)
 
@@ -112,7 +116,7 @@ def city_of(
     if known is None and not (timezone and country):
         msg = f"city {name!r} is not configured: give --timezone and --country"
         raise InputError(f"{msg} (for example --timezone America/New_York --country US)")
-    if country is not None and not _COUNTRY.fullmatch(country):
+    if country is not None and not COUNTRY.holds(country):
         raise InputError(f"--country {country!r}: expected an ISO 3166 code such as US")
     flags = {"timezone": timezone, "country": country}
     changes = {key: value for key, value in flags.items() if value}

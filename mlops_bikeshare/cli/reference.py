@@ -1,4 +1,4 @@
-"""docs/commands.md and docs/settings.md, generated: `python -m mlops_bikeshare.cli.reference`.
+"""Pages that are generated: `python -m mlops_bikeshare.cli.reference`.
 
 Output   Markdown as text; `write` stores it in a folder. A test compares the stored pages.
 """
@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from mlops_bikeshare.domain.city import City
+from mlops_bikeshare.domain.dictionary import dictionary
 from mlops_bikeshare.settings import Settings
 
 _COLUMNS = 80
@@ -102,9 +103,10 @@ def settings() -> str:
 
 
 def write(folder: Path) -> None:
-    """Store both pages."""
+    """Store commands.md, settings.md and data_dictionary.md."""
     (folder / "commands.md").write_text(commands(), encoding="utf-8")
     (folder / "settings.md").write_text(settings(), encoding="utf-8")
+    (folder / "data_dictionary.md").write_text(dictionary(), encoding="utf-8")
 
 
 def _help(command: Any, name: str, parent: Any) -> str:
@@ -129,8 +131,9 @@ def _table(owner: type, fields: typing.Iterable[Any], *, section: str | None) ->
     head = ["key", "type", "default", "meaning"] + (["environment"] if with_variable else [])
     lines = [_row(head), _row(["---"] * len(head))]
     for item in fields:
-        kind, meaning = typing.get_args(hints[item.name])
-        cells = [f"`{item.name}`", _kind(kind), _default(item), meaning]
+        kind, meaning, *bounds = typing.get_args(hints[item.name])
+        words = " ".join([_kind(kind), *(bound.words for bound in bounds)])
+        cells = [f"`{item.name}`", words, _default(item), meaning]
         if with_variable:
             prefix = f"{section}__" if section else ""
             cells.append(f"`BIKESHARE_{prefix}{item.name}`".upper())

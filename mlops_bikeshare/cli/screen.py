@@ -50,6 +50,8 @@ def start(log_format: LogFormat | None, level: LogLevel) -> None:
     handler.setFormatter(_Json() if chosen is LogFormat.JSON else _Plain())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("mlops_bikeshare").setLevel(level.upper())
+    # It warns of each new attempt; the poll says in our words what came of them.
+    logging.getLogger("stamina").setLevel(logging.ERROR)
     # Other people's warnings are lines like all others, not three lines across a bar.
     logging.captureWarnings(capture=True)
 

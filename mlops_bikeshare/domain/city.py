@@ -5,6 +5,8 @@ from functools import cached_property
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
+from mlops_bikeshare.domain.bounds import COUNTRY, Between
+
 
 @dataclass(frozen=True)
 class City:
@@ -12,13 +14,15 @@ class City:
 
     name: str
     timezone: Annotated[str, "IANA time zone, such as America/New_York"]
-    country: Annotated[str, "ISO 3166 code, for holidays"]
+    country: Annotated[str, "ISO 3166 code, for holidays", COUNTRY]
     subdivision: Annotated[str | None, "ISO 3166-2 code of the state or province"] = None
     gbfs_url: Annotated[str | None, "address of the feed's gbfs.json; unset: recordings only"] = (
         None
     )
-    lat: Annotated[float | None, "latitude, degrees (WGS 84), for the weather"] = None
-    lon: Annotated[float | None, "longitude, degrees (WGS 84)"] = None
+    lat: Annotated[
+        float | None, "latitude, degrees (WGS 84), for the weather", Between(-90, 90)
+    ] = None
+    lon: Annotated[float | None, "longitude, degrees (WGS 84)", Between(-180, 180)] = None
 
     @cached_property
     def zone(self) -> ZoneInfo:

@@ -1,7 +1,9 @@
 """Where the time comes from: the machine, or a replay. A flow never asks the machine itself."""
 
-from dataclasses import dataclass
-from datetime import UTC, datetime
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 
@@ -46,3 +48,22 @@ class SimulatedClock:
             msg = f"a replay's clock cannot go back from {self.at:%F %T} to {at:%F %T}"
             raise ValueError(msg)
         self.at = at
+
+
+@dataclass(slots=True)
+class PacedClock:
+    """A clock that runs by itself from `start`, `speed` times as fast as the machine's."""
+
+    start: datetime
+    speed: float = 1.0
+    kind: str = "simulated"
+    monotonic: Callable[[], float] = time.monotonic
+    _began: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Start it."""
+        self._began = self.monotonic()
+
+    def now(self) -> datetime:
+        """The time it shows, UTC."""
+        return self.start + timedelta(seconds=(self.monotonic() - self._began) * self.speed)

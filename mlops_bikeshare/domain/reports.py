@@ -7,7 +7,7 @@ never 0. Times are aware UTC datetimes.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Literal
 
 from mlops_bikeshare.domain.windows import Window
@@ -165,4 +165,6 @@ def _object(value: Any) -> Any:
 def _scalar(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.isoformat().replace("+00:00", "Z")
+    if isinstance(value, date):
+        return value.isoformat()
     return None if isinstance(value, float) and math.isnan(value) else value

@@ -88,7 +88,7 @@ STATION_INFORMATION_RAW = Table(
     "raw/station_information_raw",
     "fetched_at",
     ("station_id", "fetched_at"),
-    "Every station list as read.",
+    "Every station list that was not like the one before, as read.",
     (
         STATION,
         Column("name", "string", "name shown to riders", "", _GBFS, nullable=True),
@@ -104,7 +104,42 @@ STATION_STATUS_RAW = Table(
     "fetched_at",
     ("station_id", "fetched_at"),
     "Every poll as read, one object each.",
-    (STATION, *_STATUS),
+    (
+        STATION,
+        *_STATUS,
+        _count("num_ebikes_available", "electric bikes among num_bikes_available", nullable=True),
+    ),
+)
+STATION_INFORMATION = Table(
+    "station_information",
+    "curated/station_information",
+    "valid_from",
+    ("station_id", "valid_from"),
+    "Versions of each station: a row holds from valid_from until the station's next row.",
+    (
+        STATION,
+        Column("name", "string", "name shown to riders", "", _GBFS, nullable=True),
+        Column("lat", "float64", "latitude", "degrees", _GBFS, nullable=True, low=-90, high=90),
+        Column("lon", "float64", "longitude", "degrees", _GBFS, nullable=True, low=-180, high=180),
+        _count("capacity", "docks in total", nullable=True),
+        Column("capacity_inferred", "bool", "capacity is from bikes and docks, not from the feed"),
+        _time("valid_from", "when we first read these facts"),
+    ),
+)
+QUARANTINED_ROWS = Table(
+    "quarantined_rows",
+    "quarantine/rows",
+    "fetched_at",
+    ("feed", "position", "fetched_at"),
+    "Rows of a feed that broke the contract, with the reason; the good rows beside them went on.",
+    (
+        Column("feed", "string", "the document: station_status or station_information"),
+        Column("position", "int32", "place in the document's list, from 0", "1", low=0),
+        Column("station_id", "string", "the row's station_id, if it has one", nullable=True),
+        Column("reason", "string", "what was expected and what came"),
+        Column("row", "string", "the row as JSON, cut at 2,000 characters"),
+        _time("fetched_at", "when we read the feed"),
+    ),
 )
 STATION_STATUS = Table(
     "station_status",

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlops_bikeshare.domain.errors import GridError
+from mlops_bikeshare.domain.windows import DAY_S
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -26,6 +27,19 @@ _RANKS = 2000
 _ECE_BINS = 10
 _LEAST_BLOCKS = 2
 _LEAST_DEFINED = 0.95
+# With fewer days than this a bootstrap of whole days has too few draws to mean anything.
+_LEAST_DAYS = 5
+_SHORT_BLOCK_S = 6 * 3600
+
+
+def blocks(dt: NDArray[np.int64]) -> tuple[NDArray[np.intp], str | None]:
+    """The block of each row and what a block is: a UTC day, six hours of a short test, or none."""
+    for length, kind in ((DAY_S, "day"), (_SHORT_BLOCK_S, "6 h")):
+        found, block = np.unique(dt // length, return_inverse=True)
+        least = _LEAST_DAYS if length == DAY_S else 2
+        if len(found) >= least:
+            return block, kind
+    return block, None
 
 
 def draws(blocks: int, *, resamples: int = 1000, seed: int) -> Floats:

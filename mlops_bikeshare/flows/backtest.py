@@ -11,6 +11,7 @@ Raises   InputError for ranges outside the recording, too few days, or a target 
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -18,14 +19,14 @@ from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import InputError
 from mlops_bikeshare.domain.targets import HORIZONS_MIN, PROMISE_MIN
 from mlops_bikeshare.domain.windows import Window
-from mlops_bikeshare.flows import backtest_report, backtest_rows
+from mlops_bikeshare.flows import backtest_report, backtest_rows, sliced
 from mlops_bikeshare.flows.backtest_report import Fold
 from mlops_bikeshare.flows.progress import Track, silent
 from mlops_bikeshare.flows.recorded_days import RecordedCity
 from mlops_bikeshare.sources.recorded import Recording
 from mlops_bikeshare.training import backtest as figures
-from mlops_bikeshare.training.candidate import Plan
 from mlops_bikeshare.training.split import Split
+from mlops_bikeshare.training.table import Plan
 
 CADENCES_MIN = (5, 10, 15, 20, 30, 60)
 
@@ -42,6 +43,8 @@ def backtest(
     track: Track = silent,
 ) -> dict[str, Any]:
     """Run every fold, newest first; the report is about the split that was asked for."""
+    # Neither a peer nor a SHAP summary is reported here, so neither is paid for.
+    plan = replace(plan, with_peer=False, contribution_rows=0)
     where = RecordedCity(recording, city, cadence_min)
     splits = _splits(split, folds)
     _check(where, splits, horizon_min=horizon_min)
@@ -107,7 +110,12 @@ def _fold(where: RecordedCity, split: Split, plan: Plan, horizon_min: int, track
         answers=answers,
         thresholds=thresholds,
         dispatch={
-            t: backtest_rows.dispatch(said, learned.outcomes, t) for t, said in asked.items()
+            t: sliced.dispatch(said, learned.outcomes, t, methods=figures.METHODS)
+            for t, said in asked.items()
+        },
+        slices={
+            t: sliced.sliced(said, where.stations, where.city, seed=plan.params.seed)
+            for t, said in asked.items()
         },
         trees={t: b.best_iteration for t, b in candidate.boosters.items()},
         rows=candidate.rows,

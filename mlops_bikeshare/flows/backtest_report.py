@@ -13,17 +13,21 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from mlops_bikeshare.domain.errors import InputError
 from mlops_bikeshare.domain.targets import HORIZONS_MIN, OUT_AT_OR_BELOW
+from mlops_bikeshare.domain.wording import figure
 from mlops_bikeshare.features.definition import FEATURE_NAMES, feature_digest
 from mlops_bikeshare.flows.recorded_days import RecordedCity
+from mlops_bikeshare.flows.sliced import headline
 from mlops_bikeshare.training import backtest as figures
 from mlops_bikeshare.training.backtest import METHODS, Answers
 from mlops_bikeshare.training.split import Split
 
+_figure = partial(figure, digits=4)
 _RSS_UNITS_PER_MB = {"darwin": 1 << 20}
 
 
@@ -35,6 +39,7 @@ class Fold:
     answers: Mapping[str, Answers]
     thresholds: Mapping[str, Mapping[int, Mapping[str, float | None]]]
     dispatch: Mapping[str, Any]
+    slices: Mapping[str, Any]
     trees: Mapping[str, int]
     rows: Mapping[str, int]
     silent_days: tuple[date, ...]
@@ -49,7 +54,13 @@ def report_of(
     """The report on the newest of `runs`, with the others as folds."""
     first = runs[0]
     split = first.split
+    targets = _targets(first, horizon_min=horizon_min, seed=seed)
     report: dict[str, Any] = {
+        "headline": {
+            t: f"PR-AUC {figure(told['model']['pr_auc'])}, onset PR-AUC"
+            f" {figure(told['model']['onset_pr_auc'])}; {headline(first.dispatch[t]['model'])}"
+            for t, told in targets.items()
+        },
         "city": where.city.name,
         "recording": where.recording.folder.name,
         "timezone": where.city.timezone,
@@ -65,9 +76,10 @@ def report_of(
         "seed": seed,
         "rows": dict(first.rows),
         "trees": dict(first.trees),
-        "targets": _targets(first, horizon_min=horizon_min, seed=seed),
+        "targets": targets,
         "horizons": _others(first, horizon_min=horizon_min),
         "dispatch": first.dispatch,
+        "slices": first.slices,
     }
     if len(runs) > 1:
         report["folds"] = [
@@ -108,12 +120,13 @@ def table(report: Mapping[str, Any]) -> str:
         head = (
             f"{target} at {report['horizon_min']} min: {told['rows']:,} rows, {told['days']} days"
         )
-        rates = f"base {_text(told['base_rate'])}, onset base {_text(told['onset_base_rate'])}"
+        rates = f"base {_figure(told['base_rate'])}, onset base {_figure(told['onset_base_rate'])}"
         lines += [f"{head}, {rates}", f"  {'':12}" + "".join(f"{w:>14}" for w in words)]
         for method in METHODS:
-            cells = "".join(f"{_text(told[method][n]):>14}" for n in names)
+            cells = "".join(f"{_figure(told[method][n]):>14}" for n in names)
             lines.append(f"  {method:12}{cells}")
         lines += [f"  {_skill_text(told)}", *_dispatch_lines(report["dispatch"][target])]
+        lines += [_worst_line(part) for part in report["slices"][target]["worst"].values()]
     effort = ", ".join(f"{n} {report[f'{n}_seconds']:.0f} s" for n in ("feature", "train", "score"))
     warned = [f"warning: {text}" for text in report["warnings"]]
     return "\n".join([*lines, f"{effort}, peak {report['peak_rss_mb']:.0f} MB", *warned])
@@ -200,24 +213,29 @@ def _input_warnings(where: RecordedCity) -> list[str]:
 
 def _skill_text(told: Mapping[str, Any]) -> str:
     gain = told["difference"]["persistence"]["onset_pr_auc"]
-    skill = f"Brier skill {_text(told['brier_skill'])} {_between(told['interval']['brier_skill'])}"
-    value = _text(gain["value"])
+    skill = (
+        f"Brier skill {_figure(told['brier_skill'])} {_between(told['interval']['brier_skill'])}"
+    )
+    value = _figure(gain["value"])
     return f"{skill}, onset PR-AUC over persistence {value} {_between(gain['interval'])}"
 
 
 def _dispatch_lines(told: Mapping[str, Any]) -> list[str]:
     return [
-        f"  {b['stations_per_hour']:>2} alerts an hour: precision {_text(b['precision'])},"
-        f" recall {_text(b['recall'])} (best possible {_text(b['best_recall'])}),"
+        f"  {b['stations_per_hour']:>2} alerts an hour: precision {_figure(b['precision'])},"
+        f" recall {_figure(b['recall'])} (best possible {_figure(b['best_recall'])}),"
         f" lead {'unknown' if b['lead_min'] is None else format(b['lead_min'], '.0f')} min,"
-        f" stockout minutes covered {_text(b['minutes_covered'])}"
+        f" stockout minutes covered {_figure(b['minutes_covered'])}"
         for b in told["model"]
     ]
 
 
+def _worst_line(part: Mapping[str, Any]) -> str:
+    return (
+        f"  worst {part['dimension']}: {part['name']}, onset Brier skill {figure(part['skill'])}"
+        f" {_between(part['interval'])}, {part['onsets']:,} onsets"
+    )
+
+
 def _between(interval: Sequence[float] | None) -> str:
     return "[no interval]" if interval is None else f"[{interval[0]:.3f}, {interval[1]:.3f}]"
-
-
-def _text(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:.4f}"

@@ -2,7 +2,7 @@
 
 Input    a recorded city and a Split; nothing from the calibration's end on is learned from.
 Output   `Learned`: candidate, baselines and outcomes; `answers_of`: what every method says of the
-         test, day by day; `dispatch`: what that is worth under an alert budget.
+         test, day by day.
 Raises   InputError for ranges without rows or with one class.
 """
 
@@ -11,17 +11,14 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mlops_bikeshare.domain.errors import InputError
-from mlops_bikeshare.domain.reports import to_json
 from mlops_bikeshare.domain.targets import HORIZONS_MIN, TARGETS
 from mlops_bikeshare.domain.windows import Window, to_seconds
 from mlops_bikeshare.evaluation.climatology import Climatology
-from mlops_bikeshare.evaluation.dispatch import BUDGETS, at_budget, minutes_out, minutes_to_onset
 from mlops_bikeshare.features.definition import FEATURE_NAMES, FEATURES
 from mlops_bikeshare.features.outcomes import Outcomes
 from mlops_bikeshare.features.profiles import ProfileState
@@ -29,19 +26,13 @@ from mlops_bikeshare.flows import recorded_days
 from mlops_bikeshare.flows.progress import Track
 from mlops_bikeshare.flows.recorded_days import Cells, DayRows, RecordedCity, Survey
 from mlops_bikeshare.training import backtest as figures
-from mlops_bikeshare.training.backtest import METHODS, Answers, Baselines, Chunk, Slice
-from mlops_bikeshare.training.candidate import (
-    Candidate,
-    Plan,
-    TrainingTable,
-    needed,
-    train_candidate,
-)
+from mlops_bikeshare.training.backtest import Answers, Baselines, Chunk, Slice
+from mlops_bikeshare.training.candidate import Candidate, needed, train_candidate
 from mlops_bikeshare.training.sample import sample_once
 from mlops_bikeshare.training.split import Split
+from mlops_bikeshare.training.table import Plan, TrainingTable
 
 CITY_WIDE = tuple(f.name for f in FEATURES if f.scope != "station")
-_HOUR_S = 3600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,29 +124,6 @@ def answers_of(
         msg = f"test={test}: no decision time lies in it"
         raise InputError(f"{msg}; give a longer range or a shorter --cadence")
     return {target: Answers.joined(some) for target, some in parts.items()}
-
-
-def dispatch(answers: Answers, outcomes: Outcomes, target: str) -> dict[str, Any]:
-    """Each method under each budget, on the full hours."""
-    rows = answers.only(~answers.already_out & (answers.dt % _HOUR_S == 0))
-    value, slot = outcomes.values[target], outcomes.slot_of(rows.dt)
-    onset_min = minutes_to_onset(value, slot, rows.station)
-    out_min = minutes_out(value, slot, rows.station)
-    return {
-        method: [
-            to_json(
-                at_budget(
-                    getattr(rows, method),
-                    hour=rows.dt // _HOUR_S,
-                    onset_min=onset_min,
-                    out_min=out_min,
-                    stations_per_hour=budget,
-                )
-            )
-            for budget in BUDGETS
-        ]
-        for method in METHODS
-    }
 
 
 def _table(

@@ -9,8 +9,9 @@ one table and one picture may hold all of them.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import reduce
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,21 +22,26 @@ from mlops_bikeshare.domain.reports import QualityReport, TargetQuality
 from mlops_bikeshare.domain.targets import HORIZONS_MIN, PROMISE_MIN, TARGETS
 from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.evaluation.curves import TargetCurves, target_curves
+from mlops_bikeshare.features.grid import Grid
+from mlops_bikeshare.features.outcomes import Outcomes
 from mlops_bikeshare.flows import judged
 from mlops_bikeshare.flows.features import station_list
+from mlops_bikeshare.flows.sliced import dispatch
 from mlops_bikeshare.monitoring import quality
 from mlops_bikeshare.monitoring.quality import Yardstick
+from mlops_bikeshare.training.tested import Held
 
 _KEY = ["station_id", "dt", "horizon_min"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Served:
-    """How good one endpoint's version was; `curves` maps target to its curves."""
+    """How good one endpoint's version was; `curves`, `dispatch`: per target, as promised."""
 
     stage: str
     report: QualityReport
     curves: Mapping[str, TargetCurves]
+    dispatch: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def version(self) -> str:
@@ -63,7 +69,10 @@ def compared(ws: Workspace, city: City, window: Window) -> list[Served]:
     found = []
     for stage, rows in said.items():
         table = judged.joined(shared.merge(rows, on=_KEY), happened)
-        found.append(_judge(ws, city, stage, names[stage], table, window))
+        part = _judge(ws, city, stage, names[stage], table, window)
+        yardsticks = judged.yardsticks(ws, city, part.version)
+        told = {t: _dispatch(table, t, y, happened) for t, y in yardsticks.items()}
+        found.append(replace(part, dispatch=told))
     return found
 
 
@@ -95,6 +104,22 @@ def _judge(
     promised = rows[rows["horizon_min"] == PROMISE_MIN]
     curves = {t.name: _curves(promised, t.name, yardsticks[t.name]) for t in TARGETS}
     return Served(stage=stage, report=report, curves=curves)
+
+
+def _dispatch(rows: pd.DataFrame, target: str, yardstick: Yardstick, happened: Grid) -> Any:
+    """Alert budgets of the model and of persistence on the full hours."""
+    rows = rows[rows["horizon_min"] == PROMISE_MIN]
+    count = rows[f"count_{target}"].to_numpy()
+    said = Held(
+        dt=rows["dt"].dt.as_unit("s").astype("int64").to_numpy(),
+        station=pd.Index(happened.stations).get_indexer(pd.Index(rows["station_id"])),
+        already_out=(count >= 0) & (count <= yardstick.out_at_or_below),
+        y=rows[f"label_{target}"].to_numpy(dtype=np.float32),
+        model=rows[f"p_{target}"].to_numpy(),
+        persistence=yardstick.persistence.predict(count, horizon_min=PROMISE_MIN),
+    )
+    known = said.only(np.isfinite(said.persistence))
+    return dispatch(known, Outcomes.of(happened), target, methods=("model", "persistence"))
 
 
 def _curves(rows: pd.DataFrame, target: str, yardstick: Yardstick) -> TargetCurves:

@@ -5,7 +5,8 @@ from everything before the replayed day; neither model, calibration nor profile 
 workspace is always `demo`, and is made anew.
 
 Output   the report as a dict, also `report.json` and `report.html` in the workspace.
-Raises   SourceError or InputError for a recording that is missing, malformed or too short.
+Raises   SourceError or InputError for a recording that is missing, malformed or too short,
+         Refused when the first champion is not good enough to serve at all.
 """
 
 import dataclasses
@@ -21,7 +22,7 @@ from typing import Any
 
 from mlops_bikeshare.backends import Workspace, open_workspace
 from mlops_bikeshare.domain.city import City
-from mlops_bikeshare.domain.errors import InputError
+from mlops_bikeshare.domain.errors import InputError, Refused
 from mlops_bikeshare.domain.reports import GateReport, QualityReport, to_json
 from mlops_bikeshare.domain.windows import Window, parse_time
 from mlops_bikeshare.flows import deploy, features, gate, ingest, promote, replay, report, serve
@@ -95,6 +96,9 @@ def demo(
 ) -> dict[str, Any]:
     """Run the lifecycle; the report is written whatever the verdict."""
     began = time.perf_counter()
+    if recording is None and city not in {None, SIMULATED}:
+        msg = f"--city {city} is a real city, which is not simulated: give its --recording"
+        raise InputError(f"{msg}, or leave --city out")
     where = settings.city(city or (SIMULATED if recording is None else None))
     plan = simulation or Simulation()
     # All is checked before the old demo goes: a wrong folder or day must not cost the last report.
@@ -171,7 +175,7 @@ def _lifecycle(ws: Workspace, city: City, source: Recording, day: Window, track:
     challenger = training.train(ws, city, _all_of(history), label="challenger", track=track)
     promotion = rollback = None
     with serve.hosting(ws):
-        deploy.deploy(ws, city, version=champion.version, initial=True)
+        _first(ws, city, champion)
         deploy.deploy(ws, city, version=challenger.version)
         replayed = replay.replay(ws, city, source, day, track=track)
         verdict = gate.gate(ws, city)
@@ -189,6 +193,16 @@ def _lifecycle(ws: Workspace, city: City, source: Recording, day: Window, track:
         rollback=rollback,
         seconds=time.perf_counter() - began,
     )
+
+
+def _first(ws: Workspace, city: City, champion: Trained) -> None:
+    try:
+        deploy.deploy(ws, city, version=champion.version, initial=True)
+    except Refused as error:
+        msg = f"the demo ends before its replay, because its first champion is too weak: {error}"
+        raise Refused(
+            f"{msg}. A city of more --stations and --days gives it more to learn"
+        ) from None
 
 
 def _midnight_after(at: datetime) -> datetime:

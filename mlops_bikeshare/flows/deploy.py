@@ -16,12 +16,13 @@ from typing import Any
 
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
-from mlops_bikeshare.domain.errors import EndpointError, Refused
+from mlops_bikeshare.domain.errors import EndpointError, ModelError, Refused
 from mlops_bikeshare.domain.targets import TARGETS
+from mlops_bikeshare.features.definition import FEATURE_NAMES
 from mlops_bikeshare.flows import records, tracking
 from mlops_bikeshare.flows.logged import Told, logged
 from mlops_bikeshare.registry import versions
-from mlops_bikeshare.registry.artefact import artefact_digest
+from mlops_bikeshare.registry.artefact import artefact_digest, feature_digest
 from mlops_bikeshare.registry.versions import ModelVersion
 from mlops_bikeshare.serving import deploy as serving
 from mlops_bikeshare.serving import endpoints
@@ -58,6 +59,7 @@ def deploy(
     """Deploy and verify; the first champion of a city comes with `initial`."""
     tracking.connect(ws)
     found = versions.find(city.registered_model, version)
+    _check_features(found)
     name = endpoint or ws.settings.endpoint("prod" if initial else "staging", city.name)
     if name == ws.settings.endpoint("prod", city.name):
         _check_initial(ws, city, name, found, initial=initial)
@@ -76,6 +78,14 @@ def deploy(
     why = "first champion, absolute checks only" if initial else "for judgement"
     records.audit(ws, "deploy", why=why, facts=records.facts(done))
     return done
+
+
+def _check_features(version: ModelVersion) -> None:
+    """A version of other features would refuse every batch: say so before it is deployed."""
+    known = version.tags.get(versions.FEATURES_TAG)
+    if known not in (None, feature_digest(FEATURE_NAMES)):
+        msg = f"{version.uri} was trained on other features ({known[:12]}) than this code makes"
+        raise ModelError(f"{msg}; train a new version, or check out the code of its tag `git`")
 
 
 def place(ws: Workspace, city: City, version: ModelVersion, *, endpoint: str) -> EndpointState:

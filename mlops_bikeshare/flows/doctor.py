@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mlops_bikeshare.domain.city import City
+from mlops_bikeshare.domain.wording import masked
 from mlops_bikeshare.flows import probes
 from mlops_bikeshare.flows.status import looked_at, store_of
 from mlops_bikeshare.serving import launch
@@ -214,7 +215,7 @@ def _tracking(settings: Settings) -> Finding:
     return Finding(
         name=name,
         verdict="fail" if problem else "ok",
-        seen=f"{_masked(uri)}: {problem or 'answers'}",
+        seen=f"{masked(uri)}: {problem or 'answers'}",
         todo=todo if problem else "",
     )
 
@@ -242,7 +243,7 @@ def _feed(city: City) -> Finding:
     return Finding(
         name=name,
         verdict="warn" if problem else "ok",
-        seen=f"{_masked(city.gbfs_url)}: {problem or 'answers'}",
+        seen=f"{masked(city.gbfs_url)}: {problem or 'answers'}",
         todo="only live polls need it; the demo and recordings do not" if problem else "",
     )
 
@@ -266,9 +267,4 @@ def _value(settings: Settings, name: str) -> Any:
         value = getattr(value, part)
     if name.endswith(".token") and value:
         return "***"
-    return _masked(value) if isinstance(value, str) else value
-
-
-def _masked(text: str) -> str:
-    """Without the password that an address may carry."""
-    return re.sub(r"://[^/@\s]+@", "://***@", text)
+    return masked(value) if isinstance(value, str) else value

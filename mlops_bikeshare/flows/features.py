@@ -14,6 +14,7 @@ from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import InputError
 from mlops_bikeshare.domain.tables import (
     PROFILES,
+    STATION_INFORMATION,
     STATION_INFORMATION_RAW,
     STATION_STATUS,
     features_table,
@@ -103,6 +104,11 @@ def known_at(ws: Workspace, city: City, at: datetime) -> "pd.DataFrame":
 
 
 def _station_lists(ws: Workspace, city: City) -> "pd.DataFrame":
+    """Every version of each station; the lists as read, in a lake that holds no versions."""
+    versions = ws.lake.read(STATION_INFORMATION, city=city.name)
+    if len(versions):
+        lists = versions.rename(columns={"valid_from": "fetched_at"})
+        return lists[STATION_INFORMATION_RAW.names]
     rows = ws.lake.read(STATION_INFORMATION_RAW, city=city.name)
     if rows.empty:
         msg = f"no stations of {city.name} in workspace {ws.settings.workspace!r}"

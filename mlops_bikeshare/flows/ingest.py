@@ -1,34 +1,53 @@
-"""Ingest: a feed's polls to write-once raw objects and curated slots.
+"""Ingest: what a feed said to write-once raw objects, curated slots and versions of stations.
 
-`import_recording` writes whole days of a recording at once, `poll` one poll as it happens. A day
+`import_recording` writes whole days of a recording at once, `poll` one look as it happens. A day
 or a poll that is there already is left alone, so both can be run again after any interruption.
+A poll's object is named by its scheduled time: of two ingesters the first one's object stands,
+and the curated slot is made from the object that stands. `catch_up` makes the slots that a killed
+ingester did not come to.
+
+Rows that break the contract go to quarantine with their reason, documents that cannot be used go
+there whole; both are counted in the metrics.
 """
 
 import logging
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import InputError
 from mlops_bikeshare.domain.tables import (
+    QUARANTINED_ROWS,
+    STATION_INFORMATION,
     STATION_INFORMATION_RAW,
     STATION_STATUS,
     STATION_STATUS_RAW,
+    Table,
 )
-from mlops_bikeshare.domain.windows import Window, floor_time, stamp
+from mlops_bikeshare.domain.windows import SLOT_S, Window, floor_time, stamp
 from mlops_bikeshare.flows.logged import Told, logged
 from mlops_bikeshare.flows.progress import Track, silent
+from mlops_bikeshare.lake.quarantine import keep_document
 from mlops_bikeshare.lake.slots import to_slots
-from mlops_bikeshare.sources.feed import Feed
+from mlops_bikeshare.lake.stations import capacities, changed
+from mlops_bikeshare.monitoring.heartbeat import feed_points
+from mlops_bikeshare.sources.feed import Feed, Reading
 from mlops_bikeshare.sources.recorded import Recording, open_recording, poll_times
 
 if TYPE_CHECKING:
     from datetime import date
 
+    import pandas as pd
+    from numpy.typing import NDArray
+
 log = logging.getLogger(__name__)
+# From this many hours of counts a capacity is inferred where the list gives none.
+_CAPACITY_HISTORY = timedelta(hours=24)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +78,7 @@ def import_recording(
     """Import the days of a recording that lie in `window` and are not in the lake yet."""
     recording = open_recording(folder)
     span = _common(recording, window)
-    _information(ws, city, recording, span.start)
+    poll_information(ws, city, recording, span.start)
     days = span.days()
     written = rows = 0
     for day in track(days, label=f"ingest {city.name}", total=len(days)):
@@ -72,15 +91,131 @@ def import_recording(
     )
 
 
-def poll(ws: Workspace, city: City, feed: Feed, at: datetime) -> int:
-    """One poll: raw object, then curated slots; the rows written, 0 when the poll failed."""
-    raw = feed.poll(at)
-    if raw is None:
-        log.warning("poll of %s at %s failed", city.name, stamp(at))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Polled:
+    """What became of one poll; `rows` were written now, `failure` says why there are none."""
+
+    at: datetime
+    rows: int = 0
+    refused: int = 0
+    repeated: int = 0
+    unchanged: bool = False
+    already_there: bool = False
+    failure: str | None = None
+
+
+def poll(ws: Workspace, city: City, feed: Feed, at: datetime) -> Polled:
+    """One poll, scheduled for `at`: what was refused, the raw object, then its curated slot."""
+    return keep(ws, city, feed.read_status(at), at)
+
+
+def keep(ws: Workspace, city: City, reading: Reading, at: datetime) -> Polled:
+    """Write what a look at station_status gave."""
+    name = stamp(at)
+    refused = _quarantine(ws, city, reading, name=f"station_status_{name}")
+    _count(ws, city, reading, refused, name)
+    if reading.rows is None:
+        log.warning("poll of %s at %s failed: %s", city.name, name, reading.failure)
+        return Polled(at=at, refused=refused, failure=reading.failure or "no rows")
+    created = ws.lake.write(STATION_STATUS_RAW, reading.rows, city=city.name, name=name)
+    if not created:
+        curate(ws, city, at)
+        return Polled(at=at, already_there=True)
+    ws.lake.write(STATION_STATUS, to_slots(reading.rows), city=city.name, name=name)
+    return Polled(
+        at=at,
+        rows=len(reading.rows),
+        refused=refused,
+        repeated=reading.repeated,
+        unchanged=reading.unchanged,
+    )
+
+
+def curate(ws: Workspace, city: City, at: datetime) -> bool:
+    """The curated slot of the poll of `at`, made from its raw object; whether it was missing."""
+    near = Window(at - timedelta(days=1), at + timedelta(days=1))
+    raw = ws.lake.read(STATION_STATUS_RAW, city=city.name, window=near, name_prefix=stamp(at))
+    if raw.empty:
+        return False
+    return bool(ws.lake.write(STATION_STATUS, to_slots(raw), city=city.name, name=stamp(at)))
+
+
+def catch_up(ws: Workspace, city: City, *, hours: int = 48) -> int:
+    """Curate the polls of the last hours that have no curated rows; how many there were."""
+    window = Window(ws.now - timedelta(hours=hours), ws.now + timedelta(seconds=SLOT_S))
+    done = _names(ws, city, STATION_STATUS, window)
+    seen = ws.lake.read(STATION_STATUS, city=city.name, window=window, columns=["fetched_at"])
+    made = 0
+    for name in sorted(_names(ws, city, STATION_STATUS_RAW, window) - done):
+        raw = ws.lake.read(STATION_STATUS_RAW, city=city.name, window=window, name_prefix=name)
+        # Objects may have been merged since: what counts is whether the rows are there.
+        rows = raw[~raw["fetched_at"].isin(seen["fetched_at"].unique())]
+        if len(rows):
+            made += bool(ws.lake.write(STATION_STATUS, to_slots(rows), city=city.name, name=name))
+    return made
+
+
+def _names(ws: Workspace, city: City, table: Table, window: Window) -> set[str]:
+    keys = [key for day in window.days() for key in ws.lake.keys(table, city=city.name, day=day)]
+    return {key.rpartition("/")[2].removesuffix(".parquet") for key in keys}
+
+
+def poll_information(ws: Workspace, city: City, feed: Feed, at: datetime) -> int:
+    """One look at the station list; how many stations are new or have changed."""
+    return keep_information(ws, city, feed.read_information(at), at)
+
+
+def keep_information(ws: Workspace, city: City, reading: Reading, at: datetime) -> int:
+    """Write a station list if it is not like the newest, and the versions that it adds."""
+    name = stamp(at)
+    refused = _quarantine(ws, city, reading, name=f"station_information_{name}")
+    if refused or reading.failure:
+        log.warning("stations of %s: %d rows refused; %s", city.name, refused, reading.failure)
+    if reading.rows is None or reading.unchanged:
         return 0
-    ws.lake.write(STATION_STATUS_RAW, raw, city=city.name, name=stamp(at))
-    ws.lake.write(STATION_STATUS, to_slots(raw), city=city.name, name=stamp(at))
-    return len(raw)
+    known = ws.lake.read(STATION_INFORMATION, city=city.name)
+    added = changed(known, reading.rows, inferred=_inferred(ws, city, reading.rows, at))
+    if added.empty:
+        return 0
+    ws.lake.write(STATION_INFORMATION_RAW, reading.rows, city=city.name, name=name)
+    ws.lake.write(STATION_INFORMATION, added, city=city.name, name=name)
+    return len(added)
+
+
+def _inferred(
+    ws: Workspace, city: City, listed: "pd.DataFrame", at: datetime
+) -> "pd.Series[int] | None":
+    """Capacities from the last day's counts, read only if the list leaves some out."""
+    unknown = listed[~(listed["capacity"] > 0).fillna(value=False)]["station_id"]
+    if unknown.empty:
+        return None
+    window = Window(at - _CAPACITY_HISTORY, at + timedelta(seconds=1))
+    status = ws.lake.read(STATION_STATUS, city=city.name, window=window)
+    return capacities(status[status["station_id"].isin(unknown)])
+
+
+def _quarantine(ws: Workspace, city: City, reading: Reading, *, name: str) -> int:
+    """Keep what cannot be used, with the reason; the number of rows."""
+    if reading.evidence is not None:
+        at = reading.fetched_at
+        key = keep_document(ws.lake.store, reading.evidence, city=city.name, at=at, name=name)
+        log.warning("the document is kept as %s", key)
+    if reading.refused is None:
+        return 0
+    ws.lake.write(QUARANTINED_ROWS, reading.refused, city=city.name, name=name)
+    return len(reading.refused)
+
+
+def _count(ws: Workspace, city: City, reading: Reading, refused: int, name: str) -> None:
+    failures = int(reading.failure is not None)
+    points = feed_points(
+        city=city.name,
+        at=reading.fetched_at,
+        age_s=reading.age_s,
+        failures=failures,
+        quarantined=refused,
+    )
+    ws.metrics.put(points, once=f"poll {city.name} {name} {failures}")
 
 
 def _common(recording: Recording, window: Window | None) -> Window:
@@ -95,9 +230,11 @@ def _common(recording: Recording, window: Window | None) -> Window:
     return Window(max(start, window.start), min(span.end, window.end))
 
 
-def _information(ws: Workspace, city: City, recording: Recording, at: datetime) -> None:
-    stations = recording.information(at)
-    ws.lake.write(STATION_INFORMATION_RAW, stations, city=city.name, name=stamp(at))
+def _not_there(ws: Workspace, city: City, part: Window) -> "NDArray[np.int64]":
+    """The polls of a part of a day that no import, of another window perhaps, has brought yet."""
+    wanted = poll_times(part)
+    seen = ws.lake.read(STATION_STATUS, city=city.name, window=part, columns=["slot"])["slot"]
+    return wanted[~np.isin(wanted, seen.to_numpy(dtype="datetime64[s]").astype(np.int64))]
 
 
 def _import_day(ws: Workspace, city: City, recording: Recording, day: "date", span: Window) -> int:
@@ -106,7 +243,7 @@ def _import_day(ws: Workspace, city: City, recording: Recording, day: "date", sp
     name = f"import-{stamp(part.start)}-{stamp(part.end)}"
     if ws.lake.has(STATION_STATUS, city=city.name, day=day, name=name):
         return 0
-    raw = recording.polls(poll_times(part))
+    raw = recording.polls(_not_there(ws, city, part))
     if raw.empty:
         return 0
     ws.lake.write(STATION_STATUS_RAW, raw, city=city.name, name=name)

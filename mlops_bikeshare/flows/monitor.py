@@ -16,6 +16,7 @@ from mlops_bikeshare.domain.reports import DriftReport, QualityReport, TargetQua
 from mlops_bikeshare.domain.tables import MONITORING_DRIFT, MONITORING_QUALITY
 from mlops_bikeshare.domain.targets import PROMISE_MIN
 from mlops_bikeshare.domain.windows import Window, floor_time, stamp
+from mlops_bikeshare.domain.wording import figure
 from mlops_bikeshare.flows import judged
 from mlops_bikeshare.flows.features import OFFLINE, ONLINE, station_list
 from mlops_bikeshare.flows.logged import Told, logged
@@ -61,19 +62,15 @@ def summary(seen: Monitored) -> str:
     for report in seen.quality:
         name = f"{report.endpoint} v{report.model_version}"
         lines += [f"{name} {_quality_text(q)}" for q in report.targets]
-    lines += [f"{r.endpoint} PSI {_text(r.psi_max)} over {r.rows:,} rows" for r in seen.drift]
+    lines += [f"{r.endpoint} PSI {figure(r.psi_max)} over {r.rows:,} rows" for r in seen.drift]
     return "\n".join(lines if len(lines) > 1 else [*lines, "nothing to judge yet"])
 
 
 def _quality_text(q: TargetQuality) -> str:
     return (
-        f"{q.target}: {q.model.rows:,} rows, PR-AUC {_text(q.model.pr_auc)},"
-        f" onset {_text(q.model.onset_pr_auc)}, onset Brier skill {_text(q.onset_brier_skill)}"
+        f"{q.target}: {q.model.rows:,} rows, PR-AUC {figure(q.model.pr_auc)},"
+        f" onset {figure(q.model.onset_pr_auc)}, onset Brier skill {figure(q.onset_brier_skill)}"
     )
-
-
-def _text(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:.3f}"
 
 
 def _serving(ws: Workspace, city: City) -> dict[str, str]:

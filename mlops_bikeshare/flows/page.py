@@ -50,6 +50,7 @@ def page(document: dict[str, Any], story: Sequence[Event], sections: Sequence[Se
         _head(document),
         _part("What happened", _timeline(story)),
         _part("Quality on the replayed day, 30 minutes ahead", _quality(document)),
+        *_dispatch(document.get("dispatch", {})),
         *(_part(s.title, _figures(s)) for s in sections if s.panels),
         _part("The gate", _gate(document["gate"])),
         _part("Promotion and rollback", _moves(document)),
@@ -121,6 +122,27 @@ def _quality(document: dict[str, Any]) -> str:
         " skill is the share of its Brier score that the model removes."
     )
     return _table(head, [[_text(cell) for cell in row] for row in rows]) + _note(note)
+
+
+def _dispatch(told: dict[str, Any]) -> list[str]:
+    """What alert budgets are worth; nothing where no hour could be judged."""
+    keys = ("precision", "recall", "best_recall", "lead_min", "minutes_covered")
+    head = ["target", "who", "alerts an hour", "precision", "recall", "best recall", "lead, min"]
+    rows = [
+        [target, who, str(b["stations_per_hour"]), *(number(b[key]) for key in keys)]
+        for target, methods in told.items()
+        for who, budgets in methods.items()
+        for b in budgets
+    ]
+    if not rows:
+        return []
+    note = (
+        "Every full hour the stations most likely to run out, of those not out, are alerted; the"
+        " following hour judges. Best recall: perfect foresight under the same budget. Minutes"
+        " covered: the share of the stockout minutes that fell on alerted stations."
+    )
+    table = _table([*head, "minutes covered"], [[_text(cell) for cell in row] for row in rows])
+    return [_part("What dispatch feels", table + _note(note))]
 
 
 def _figures(section: Section) -> str:

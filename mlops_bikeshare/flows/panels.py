@@ -5,7 +5,7 @@ Output   `Panel`s for pictures.py; a panel with nothing to show is left out, nev
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from operator import attrgetter
 
 from mlops_bikeshare.backends import Workspace
@@ -24,7 +24,7 @@ Curves = list[tuple[str, Role, Curve | None]]
 
 ROLES: Mapping[str, Role] = {"staging": "challenger", "prod": "champion"}
 TOP = 25
-WARM_UP_H = 3
+WARM_UP = timedelta(hours=3)
 AREA = "recall (stockouts warned of)"
 _HIT = "precision (warnings that came true)"
 
@@ -149,6 +149,19 @@ def importance_panels(gains: Mapping[str, Mapping[str, float]]) -> list[Panel]:
     ]
 
 
+def contribution_panels(parts: Mapping[str, Mapping[str, float]]) -> list[Panel]:
+    """How much each feature moves the answer, on average."""
+    return [
+        Panel(
+            title=f"{target}: what moves the answer",
+            x_label="mean |SHAP value|, log-odds before calibration",
+            bars=[(name, value) for name, value in list(means.items())[:TOP] if value > 0],
+        )
+        for target, means in parts.items()
+        if any(means.values())
+    ]
+
+
 def skill_panels(
     ws: Workspace, city: City, served: Sequence[Served], window: Window, *, limit: float
 ) -> list[Panel]:
@@ -165,7 +178,7 @@ def skill_panels(
             }
             series = _series(ws, MODEL, "Onset-Brier-Skill-24h", of, window, step_s=600)
             # The first hours are a handful of onsets: their skill is noise, and hides the rest.
-            late = [(at, v) for at, v in series if (at - window.start).seconds >= WARM_UP_H * 3600]
+            late = [(at, v) for at, v in series if at - window.start >= WARM_UP]
             lines.append(_line(f"v{s.version} on {s.stage}", ROLES[s.stage], late))
         found.append(
             Panel(

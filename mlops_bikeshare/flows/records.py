@@ -36,24 +36,36 @@ def facts(value: object) -> dict[str, Any]:
 
 
 def audit(ws: Workspace, kind: str, *, why: str, facts: Mapping[str, Any]) -> str:
-    """Append one entry and return its digest; the chain so far is checked first."""
+    """Append one entry and return its digest; the chain so far is checked first.
+
+    A last line torn by a kill goes; the entry keeps what was left of it.
+    """
     path = ws.path / "audit.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        file.seek(0)
-        previous = chain.verify(file.read().splitlines())
+        lines, torn = _audit_lines(path)
+        previous = chain.verify(lines)
+        if torn:
+            file.truncate(path.stat().st_size - len(torn))
+            facts = {**facts, "dropped_torn_line": torn.decode(errors="replace")}
         entry = chain.entry(previous, kind=kind, at=ws.now, who=who(), why=why, facts=facts)
         _append(file, chain.line(entry))
     return str(entry["digest"])
 
 
 def audited(ws: Workspace) -> list[dict[str, Any]]:
-    """Every entry, oldest first, after checking the chain."""
+    """Every entry, oldest first, after checking the chain; a torn last line is none yet."""
     path = ws.path / "audit.jsonl"
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    lines, _ = _audit_lines(path) if path.is_file() else ([], b"")
     chain.verify(lines)
     return [json.loads(line) for line in lines]
+
+
+def _audit_lines(path: Path) -> tuple[list[str], bytes]:
+    """The whole lines, and what follows the last newline: a line that was never finished."""
+    *whole, torn = path.read_bytes().split(b"\n")
+    return [line.decode(errors="replace") for line in whole], torn
 
 
 def keep_gate(ws: Workspace, report: GateReport) -> Path:

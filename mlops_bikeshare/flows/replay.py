@@ -52,7 +52,7 @@ def replay(
     ticks = list(window.steps(step_s=SLOT_S))
     for at in track(ticks, label=f"replay {city.name} {window}", total=len(ticks)):
         ws.advance(at)
-        missed += ingest.poll(ws, city, feed, at) == 0
+        missed += ingest.poll(ws, city, feed, at).failure is not None
         if at > window.start and at.timestamp() % DAY_S == 0:
             features.build(ws, city)
         if at.timestamp() % CADENCE_S == 0:

@@ -13,7 +13,7 @@ from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.reports import TargetQuality
 from mlops_bikeshare.domain.targets import PROMISE_MIN, TARGETS
 from mlops_bikeshare.domain.windows import Window
-from mlops_bikeshare.flows import decision_runs, judged, panels, records, tracking
+from mlops_bikeshare.flows import decision_runs, judged, panels, records, sliced, tracking
 from mlops_bikeshare.flows.compared import Served, compared
 from mlops_bikeshare.flows.page import Event, Section, number, page
 from mlops_bikeshare.flows.pictures import Panel
@@ -44,6 +44,8 @@ def write(ws: Workspace, document: dict[str, Any]) -> dict[str, Any]:
     window = Window.parse(document["window"], key="window")
     served = compared(ws, city, window)
     document = {**document, "headline": headline(document), "champion": _champion(served)}
+    staged = next((s for s in served if s.stage == "staging"), None)
+    document["dispatch"] = dict(staged.dispatch) if staged else {}
     sections = _sections(ws, city, served, window)
     story = timeline(document, records.audited(ws), versions.versions(city.registered_model))
     texts = (json.dumps(document, indent=1), page(document, story, sections))
@@ -73,12 +75,14 @@ def headline(document: dict[str, Any]) -> str:
 def summary(document: dict[str, Any]) -> str:
     """What happened and where to look, in about ten lines."""
     train, replay = document["train"], document["replay"]
+    budgets = document.get("dispatch", {})
     lines = [
         headline(document),
         f"  city      {document['city']}, {document['stations']} stations",
         f"  training  the challenger learned {train['rows']:,} rows in {train['seconds']:.0f} s",
         f"  replay    {document['window']}: {replay['polls']} polls, {_batches(replay)}",
         *(_quality_line(target, q) for target, q in document["quality"].items()),
+        *(f"  {t:<9} {sliced.headline(b['model'])}" for t, b in budgets.items()),
         *_gate_lines(document["gate"]),
         *(_move_line(kind, document[kind]) for kind in ("promotion", "rollback")),
         f"  took      {document['seconds_total']:.0f} s; open var/demo/report.html in a browser",

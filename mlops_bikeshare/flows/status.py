@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from mlops_bikeshare.backends import STATE_FILE, Workspace, open_workspace
+from mlops_bikeshare.backends import STATE_FILE, Workspace, open_workspace, require_built
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import EndpointError, ModelError
 from mlops_bikeshare.domain.reports import GateReport, Verdict
@@ -120,6 +120,7 @@ def store_of(settings: Settings) -> str | None:
 
 def status(settings: Settings, *, city: str | None = None) -> Status:
     """Look at a workspace."""
+    require_built(settings)
     chosen, why = looked_at(settings)
     ws = open_workspace(chosen) if _exists(chosen) else None
     where = chosen.city(city) if ws is None else _city(ws, city)

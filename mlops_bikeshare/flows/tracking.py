@@ -50,14 +50,25 @@ def connect(ws: Workspace) -> Any:
 
 @contextmanager
 def run(
-    ws: Workspace, city: City, name: str, tags: Mapping[str, str], *, note: str = ""
+    ws: Workspace,
+    city: City,
+    name: str,
+    tags: Mapping[str, str],
+    *,
+    note: str = "",
+    run_id: str | None = None,
 ) -> Iterator[Any]:
-    """An active run of the city's experiment, with the time and the code it speaks of."""
+    """An active run of the city's experiment, with the time and the code it speaks of.
+
+    `run_id`: a run to go on with; one that `mlflow run` has opened comes first.
+    """
     mlflow = connect(ws)
-    if not _handed_over(ws):
+    handed_over = _handed_over(ws)
+    again = None if handed_over else run_id
+    if not handed_over:
         mlflow.set_experiment(experiment_id=_experiment(mlflow, ws, city))
     facts = {"city": city.name, "as_of": ws.now.isoformat(), "git": revision()}
-    with mlflow.start_run(run_name=name) as active:
+    with mlflow.start_run(run_id=again, run_name=None if again else name) as active:
         # The name again as a tag: a run that `mlflow run` has opened already carries another.
         mlflow.set_tags({NAME_TAG: name, NOTE_TAG: note, **facts, **tags})
         yield active

@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
@@ -20,25 +21,23 @@ from mlops_bikeshare.domain.errors import InputError
 from mlops_bikeshare.domain.reports import TargetQuality, to_json
 from mlops_bikeshare.domain.targets import HORIZONS_MIN, OUT_AT_OR_BELOW, PROMISE_MIN, TARGETS
 from mlops_bikeshare.domain.windows import Window
+from mlops_bikeshare.domain.wording import figure
 from mlops_bikeshare.features.definition import FEATURE_NAMES, FEATURES, feature_digest
-from mlops_bikeshare.flows import tracking, training_run, training_table
+from mlops_bikeshare.flows import evidence, model_card, tracking, training_run, training_table
 from mlops_bikeshare.flows.features import OFFLINE
 from mlops_bikeshare.flows.logged import Told, logged
 from mlops_bikeshare.flows.progress import Track, counted, silent
+from mlops_bikeshare.flows.sliced import headline
 from mlops_bikeshare.registry import versions
 from mlops_bikeshare.registry.artefact import TargetFiles, write_artifacts
+from mlops_bikeshare.registry.card import CARD
 from mlops_bikeshare.registry.register import register
 from mlops_bikeshare.registry.versions import ModelVersion
 from mlops_bikeshare.settings import TrainingSettings
-from mlops_bikeshare.training.candidate import (
-    HORIZON_FEATURE,
-    Candidate,
-    Plan,
-    TrainingTable,
-    train_candidate,
-)
+from mlops_bikeshare.training.candidate import HORIZON_FEATURE, Candidate, train_candidate
 from mlops_bikeshare.training.fit import FitParams, Progress
 from mlops_bikeshare.training.split import Split
+from mlops_bikeshare.training.table import Plan, TrainingTable
 
 CITY_WIDE = tuple(f.name for f in FEATURES if f.scope != "station")
 PROBE_ROWS = 50
@@ -56,6 +55,8 @@ class Trained:
     seconds: float
     trees: dict[str, int]
     quality: tuple[TargetQuality, ...]
+    dispatch: dict[str, Any]
+    peer: tuple[TargetQuality, ...]
 
 
 def choose_split(
@@ -112,7 +113,7 @@ def train(
             candidate = train_candidate(
                 table, split, plan=plan, city_wide=CITY_WIDE, progress=progress
             )
-        version = _record(ws, city, split, plan, table, candidate)
+        version, told = _record(ws, city, split, plan, table, candidate)
         previous = versions.find_if_any(version.name, alias)
         expected = previous.version if previous else None
         versions.move_alias(version.name, alias, version.version, expected=expected)
@@ -125,6 +126,8 @@ def train(
             seconds=time.perf_counter() - began,
             trees={t: b.best_iteration for t, b in candidate.boosters.items()},
             quality=candidate.quality,
+            dispatch={target: part["dispatch"]["model"] for target, part in told.items()},
+            peer=candidate.peer.quality if candidate.peer else (),
         )
 
 
@@ -149,19 +152,26 @@ def summary(trained: Trained) -> str:
     head = f"{trained.city}: version {trained.version} ({trained.artefact_digest[:12]})"
     effort = f"{trained.rows:,} rows in {trained.seconds:.0f} s, trees {trained.trees}"
     promised = [q for q in trained.quality if q.horizon_min == PROMISE_MIN]
-    return "\n".join([f"{head}, {effort}", *map(_quality_text, promised)])
+    lines = [f"{head}, {effort}"]
+    for q in promised:
+        lines += [_quality_text(q), f"  {headline(trained.dispatch[q.target])}"]
+    lines += [_peer_text(q) for q in trained.peer if q.horizon_min == PROMISE_MIN]
+    return "\n".join(lines)
+
+
+def _peer_text(q: TargetQuality) -> str:
+    return (
+        f"XGBoost on the same rows, {q.target}: onset PR-AUC {figure(q.model.onset_pr_auc)},"
+        f" PR-AUC {figure(q.model.pr_auc)}, Brier skill {figure(q.brier_skill)}"
+    )
 
 
 def _quality_text(q: TargetQuality) -> str:
     return (
-        f"{q.target} at {q.horizon_min} min: onset PR-AUC {_text(q.model.onset_pr_auc)}"
-        f" (persistence {_text(q.persistence.onset_pr_auc)}), PR-AUC {_text(q.model.pr_auc)},"
-        f" Brier skill {_text(q.brier_skill)}, ECE {_text(q.model.ece)}"
+        f"{q.target} at {q.horizon_min} min: onset PR-AUC {figure(q.model.onset_pr_auc)}"
+        f" (persistence {figure(q.persistence.onset_pr_auc)}), PR-AUC {figure(q.model.pr_auc)},"
+        f" Brier skill {figure(q.brier_skill)}, ECE {figure(q.model.ece)}"
     )
-
-
-def _text(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:.3f}"
 
 
 def plan_of(settings: TrainingSettings) -> Plan:
@@ -170,10 +180,17 @@ def plan_of(settings: TrainingSettings) -> Plan:
         rounds=settings.rounds,
         leaves=settings.leaves,
         learning_rate=settings.learning_rate,
+        feature_fraction=settings.feature_fraction,
+        lambda_l2=settings.lambda_l2,
         seed=settings.seed,
         threads=settings.threads,
     )
-    return Plan(params=params, max_rows=settings.max_rows)
+    return Plan(
+        params=params,
+        max_rows=settings.max_rows,
+        cost_ratio=settings.cost_ratio,
+        with_peer=settings.peer == "xgboost",
+    )
 
 
 def _record(
@@ -183,8 +200,8 @@ def _record(
     plan: Plan,
     table: TrainingTable,
     candidate: Candidate,
-) -> ModelVersion:
-    """Log parameters, metrics and model into the active run, and register the version."""
+) -> tuple[ModelVersion, dict[str, Any]]:
+    """Log parameters, evidence and model into the active run, and register the version."""
     import mlflow
     import pandas as pd
 
@@ -193,20 +210,35 @@ def _record(
         "train": str(split.train),
         "calibrate": str(split.calibrate),
         "test": str(split.test) if split.test else "none",
+        "data": f"{OFFLINE.name} {city.name} {window}",
         "data_digest": training_table.data_digest(ws, city, window),
         "feature_definition": feature_digest(),
         "git": tracking.revision(),
+        "cost_ratio": f"{plan.cost_ratio:g}",
+        "champion_then": _champion(city),
     }
     mlflow.log_params({**facts, **to_json(plan.params), **_counted(candidate)})
-    training_run.log(candidate, run_id=mlflow.active_run().info.run_id)
+    run_id = mlflow.active_run().info.run_id
+    told = evidence.evidence(ws, city, split, candidate, plan)
+    training_run.log(candidate, run_id=run_id, told=told)
     training_run.log_input(city, window, facts["data_digest"])
+    card = model_card.card_text(city, split, candidate, facts=facts, evidence=told)
     with tempfile.TemporaryDirectory(prefix="bikeshare-") as scratch:
         folder = _artifacts(Path(scratch) / "artifacts", candidate, facts)
+        (folder / CARD).write_text(card, encoding="utf-8")
         probe = pd.DataFrame(table.features[:PROBE_ROWS], columns=list(table.names))
         tags = {**facts, **training_run.test_tags(candidate)}
         version = register(folder, name=city.registered_model, tags=tags, probe=probe)
+    training_run.log_card(card, note=training_run.note(city, split))
     training_run.describe(city, version, split, candidate)
-    return version
+    return version, told
+
+
+def _champion(city: City) -> str:
+    """The version that served while this one was trained."""
+    registered = versions.is_registered(city.registered_model)
+    found = versions.find_if_any(city.registered_model, versions.CHAMPION) if registered else None
+    return f"{found.version} ({found.digest[:12]})" if found else "none"
 
 
 def _counted(candidate: Candidate) -> dict[str, int]:
@@ -221,6 +253,7 @@ def _artifacts(folder: Path, candidate: Candidate, facts: dict[str, str]) -> Pat
             column=target.probability,
             calibrators=candidate.calibrations[target.name].to_json(),
             threshold=candidate.calibrations[target.name].threshold,
+            alarm_threshold=candidate.calibrations[target.name].alarm_threshold,
             persistence=candidate.persistence[target.name].to_json(),
         )
         for target in TARGETS

@@ -3,19 +3,20 @@
 Input    a Candidate, with the run's id.
 Output   metrics `<score>_<target>` with the horizon as step (tests only), the promised horizon
          again as `<score>_<target>_at_30` (MLflow's tables show a metric's last step, which is
-         120 min), `log_loss_early_stop_<target>` with the tree as step; pictures; `quality.json`.
+         120 min), `log_loss_early_stop_<target>` with the tree as step; pictures;
+         `quality.json`, `evidence.json` (dispatch, slices, alarms), `shap.json`, the card.
 Raises   what MLflow raises when its store does not answer.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.reports import TargetQuality, to_json
 from mlops_bikeshare.domain.targets import PROMISE_MIN
 from mlops_bikeshare.domain.windows import Window
-from mlops_bikeshare.flows import panels, tracking
+from mlops_bikeshare.flows import evidence, panels, tracking
 from mlops_bikeshare.flows.pictures import png
 from mlops_bikeshare.flows.tracking import Stepped
 from mlops_bikeshare.registry.versions import ModelVersion
@@ -44,8 +45,8 @@ def note(city: City, split: Split) -> str:
     )
 
 
-def log(candidate: Candidate, *, run_id: str) -> None:
-    """Scores, loss curves, and the pictures of both and of what the trees look at."""
+def log(candidate: Candidate, *, run_id: str, told: Mapping[str, Any] | None = None) -> None:
+    """Scores, loss curves, pictures of both and of what the trees look at, and the evidence."""
     import mlflow
 
     losses = {target: booster.curve for target, booster in candidate.boosters.items()}
@@ -54,17 +55,50 @@ def log(candidate: Candidate, *, run_id: str) -> None:
         for target, curve in losses.items()
         for i, loss in enumerate(curve, start=1)
     ]
-    tracking.log_steps(run_id, [*steps(candidate.quality), *trees])
+    found = told or {}
+    tracking.log_steps(run_id, [*steps(candidate.quality), *trees, *evidence.steps(found)])
+    log_peer(candidate, run_id=run_id)
     gains = {target: booster.importance for target, booster in candidate.boosters.items()}
     pictures = {
         "early_stopping": panels.loss_panels(losses),
         "importance": panels.importance_panels(gains),
+        "shap": panels.contribution_panels(candidate.contributions),
         "test_curves": panels.curve_panels(candidate.curves),
     }
     drawn = {label: png(*shown) for label, shown in pictures.items() if shown}
     tracking.log_pictures(run_id, drawn)
     if candidate.quality:
         mlflow.log_text(json.dumps(to_json(candidate.quality), indent=1), "quality.json")
+    if candidate.contributions:
+        mlflow.log_text(json.dumps(candidate.contributions, indent=1), "shap.json")
+    if found:
+        mlflow.log_text(json.dumps(found, indent=1), "evidence.json")
+
+
+def log_peer(candidate: Candidate, *, run_id: str) -> None:
+    """The peer's scores and loss curves beside ours, as `peer_…`."""
+    import mlflow
+
+    if candidate.peer is None:
+        return
+    trees = [
+        (f"peer_log_loss_early_stop_{target}", loss, i)
+        for target, booster in candidate.peer.boosters.items()
+        for i, loss in enumerate(booster.curve, start=1)
+    ]
+    tracking.log_steps(run_id, [*steps(candidate.peer.quality, prefix="peer_"), *trees])
+    boosters = candidate.peer.boosters.items()
+    mlflow.log_metrics({f"peer_train_seconds_{t}": b.seconds for t, b in boosters})
+    mlflow.log_metrics({f"train_seconds_{t}": b.seconds for t, b in candidate.boosters.items()})
+    mlflow.log_params({f"peer_trees_{t}": b.best_iteration for t, b in boosters})
+
+
+def log_card(card: str, *, note: str) -> None:
+    """The model card as a file, and rendered on the page of the active run."""
+    import mlflow
+
+    mlflow.log_text(card, "model_card.md")
+    mlflow.set_tag(tracking.NOTE_TAG, f"{note}\n\n{card}")
 
 
 def log_input(city: City, window: Window, digest: str) -> None:

@@ -6,8 +6,10 @@ rows used, not by the history.
 """
 
 import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -23,8 +25,10 @@ from mlops_bikeshare.features.labels import out_for_rows
 from mlops_bikeshare.flows.features import OFFLINE, station_list
 from mlops_bikeshare.flows.labels import truth
 from mlops_bikeshare.flows.progress import Track
-from mlops_bikeshare.training.candidate import Plan, TrainingTable, needed
+from mlops_bikeshare.training import tuning
+from mlops_bikeshare.training.candidate import needed
 from mlops_bikeshare.training.split import Split
+from mlops_bikeshare.training.table import Plan, TrainingTable
 
 
 @dataclass(frozen=True)
@@ -40,9 +44,27 @@ class _Keys:
 def load(ws: Workspace, city: City, split: Split, plan: Plan, track: Track) -> TrainingTable:
     """The rows of `split` that training uses, with their labels."""
     window = Window(split.train.start, (split.test or split.calibrate).end)
+    return _load(ws, city, window, partial(needed, split=split, plan=plan), track)
+
+
+def load_folds(
+    ws: Workspace, city: City, folds: Sequence[Split], plan: Plan, track: Track
+) -> TrainingTable:
+    """The rows that any of `folds` uses in tuning, with their labels."""
+    window = Window(folds[0].train.start, folds[-1].calibrate.end)
+    return _load(ws, city, window, partial(tuning.needed, folds=folds, plan=plan), track)
+
+
+def _load(
+    ws: Workspace,
+    city: City,
+    window: Window,
+    choose: Callable[[list[str], NDArray[np.int64], NDArray[np.int64]], NDArray[np.bool_]],
+    track: Track,
+) -> TrainingTable:
     stations = sorted(station_list(ws, city)["station_id"])
     keys = _keys(ws, city, window, stations)
-    wanted = needed(stations, keys.station, keys.dt, split=split, plan=plan)
+    wanted = choose(stations, keys.station, keys.dt)
     features = _features(ws, city, keys, wanted, track)
     beyond = timedelta(minutes=max(HORIZONS_MIN), seconds=1)
     grid = truth(ws, city, stations=stations, window=Window(window.start, window.end + beyond))

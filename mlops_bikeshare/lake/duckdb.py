@@ -20,6 +20,8 @@ QUERYABLE: tuple[Table, ...] = (
     tables.STATION_INFORMATION_RAW,
     tables.STATION_STATUS_RAW,
     tables.STATION_STATUS,
+    tables.STATION_INFORMATION,
+    tables.QUARANTINED_ROWS,
     tables.INFERENCE,
     tables.MONITORING_QUALITY,
     tables.MONITORING_DRIFT,

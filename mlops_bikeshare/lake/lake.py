@@ -33,9 +33,8 @@ class Lake:
     def write(self, table: Table, frame: "pd.DataFrame", *, city: str, name: str) -> list[str]:
         """Create one object per UTC date; the keys created (an existing one is left alone)."""
         ordered = validate(table, frame)
-        dates = ordered[table.partition_by].dt.date
         created = []
-        for day, rows in ordered.groupby(dates, sort=True):
+        for day, rows in _by_day(ordered, table.partition_by):
             key = f"{_folder(table, city, day)}/{name}.parquet"
             if self.store.create(key, encode(table, rows)):
                 created.append(key)
@@ -119,6 +118,16 @@ class Lake:
         while self._room < 0 and len(self._cache) > 1:
             _, oldest = self._cache.popitem(last=False)
             self._room += oldest.size
+
+
+def _by_day(frame: "pd.DataFrame", column: str) -> "list[tuple[date, pd.DataFrame]]":
+    """The rows of each UTC date; most objects have one, which costs next to nothing."""
+    if frame.empty:
+        return []
+    days = frame[column].to_numpy(dtype="datetime64[D]")
+    if (days == days[0]).all():
+        return [(days[0].item(), frame)]
+    return list(frame.groupby(frame[column].dt.date, sort=True))
 
 
 def _folder(table: Table, city: str, day: date) -> str:

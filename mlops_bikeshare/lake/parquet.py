@@ -10,6 +10,7 @@ import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from mlops_bikeshare.domain.contract import conforms
 from mlops_bikeshare.domain.errors import TableError
 from mlops_bikeshare.domain.tables import (
     STATION,
@@ -28,10 +29,17 @@ _PACKED = {"int16", "int32", "int64", "timestamp"}
 
 def validate(table: Table, frame: "pd.DataFrame") -> "pd.DataFrame":
     """The frame in the table's column order; TableError names columns, rules and a few rows."""
+    check_columns(table, frame)
+    ordered = frame if list(frame.columns) == table.names else frame[table.names]
+    if not conforms(table, ordered):
+        _explain(table, ordered)
+    return ordered
+
+
+def _explain(table: Table, ordered: "pd.DataFrame") -> None:
+    """Let Pandera say what is wrong."""
     import pandera.errors
 
-    check_columns(table, frame)
-    ordered = frame[table.names]
     try:
         pandera_schema(table).validate(ordered, lazy=True)
     except pandera.errors.SchemaErrors as error:
@@ -39,7 +47,6 @@ def validate(table: Table, frame: "pd.DataFrame") -> "pd.DataFrame":
         first = cases[["column", "check", "failure_case"]].head(5).to_dict("records")
         msg = f"table {table.name}: {len(cases)} values break the contract, such as {first}"
         raise TableError(msg) from None
-    return ordered
 
 
 def encode(table: Table, frame: "pd.DataFrame") -> bytes:
@@ -49,11 +56,11 @@ def encode(table: Table, frame: "pd.DataFrame") -> bytes:
 
     by_station = table.key[0] == STATION.name
     order = [STATION.name, table.partition_by] if by_station else [table.partition_by]
-    ordered = frame.sort_values(order, kind="stable")
     schema = arrow_schema(table)
     try:
-        columns = [_column(ordered[field.name], field.type) for field in schema]
+        columns = [_column(frame[field.name], field.type) for field in schema]
         rows = pa.Table.from_arrays(columns, schema=schema)
+        rows = rows.sort_by([(name, "ascending") for name in order])
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise TableError(f"table {table.name}: {error}") from None
     sink = io.BytesIO()
@@ -72,7 +79,7 @@ def _column(values: "pd.Series[Any]", kind: "pa.DataType") -> "pa.Array":
 
     if pa.types.is_timestamp(kind):
         # pyarrow asks pandas for aware times in a way that pandas is about to change.
-        return pa.array(values.dt.tz_convert(None).to_numpy(), type=kind)
+        return pa.array(values.to_numpy(dtype="datetime64[ms]"), type=kind)
     return pa.array(values, type=kind, from_pandas=True)
 
 

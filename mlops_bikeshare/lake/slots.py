@@ -16,6 +16,13 @@ if TYPE_CHECKING:
 
 def to_slots(raw: "pd.DataFrame") -> "pd.DataFrame":
     """The curated rows of some polls."""
+    import pandas as pd
+
+    if len(raw) and raw["fetched_at"].min() == raw["fetched_at"].max():
+        # One poll, whose stations are different ones: nothing to choose from.
+        slot = raw["fetched_at"].iloc[0].ceil(f"{SLOT_S}s")
+        columns = {name: slot if name == "slot" else raw[name] for name in STATION_STATUS.names}
+        return pd.DataFrame(columns).reset_index(drop=True)
     slots = raw.assign(slot=raw["fetched_at"].dt.ceil(f"{SLOT_S}s"))
     newest = slots.sort_values("fetched_at", kind="stable")
     newest = newest.drop_duplicates(["station_id", "slot"], keep="last")

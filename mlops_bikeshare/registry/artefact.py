@@ -5,11 +5,12 @@ A version is an MLflow model folder. Its `artifacts/` hold, for each target, `<t
 (drift) and `persistence.json` (the baseline, per target). Nothing is pickled: a version can be
 read with a text editor, and loading one runs no code but `model.py` and `scorer.py`.
 
-Raises   ModelError for a file that is missing, is not JSON, or is pickled.
+Raises   ModelError for a file that is missing, is not JSON, is pickled or compiled.
 """
 
 import hashlib
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,15 +21,16 @@ from mlops_bikeshare.domain.errors import ModelError
 FORMAT = 1
 SCORER, REFERENCE, PERSISTENCE = "scorer.json", "reference.json", "persistence.json"
 REGISTRY_NOTE = "registered_model_meta"  # mlflow adds it to downloads from the registry only
-CACHE = "__pycache__"  # Python adds it wherever a version is loaded from; drop it when unpacking
-_PICKLES = {".pkl", ".pickle", ".joblib", ".cloudpickle", ".pyc"}
+CACHE = "__pycache__"  # Python adds it wherever a version is loaded from
+_OPAQUE = {".pkl", ".pickle", ".joblib", ".cloudpickle", ".dill", ".pyc", ".pyo"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetFiles:
     """One target's share of a version: trees, calibrators and baseline as text and JSON values.
 
-    `calibrators` has a row of horizons_min, a, b, c for each group of horizons.
+    `calibrators` has a row of horizons_min, a, b, c for each group of horizons. `threshold` is what
+    F1 is judged at, `alarm_threshold` where an alarm pays at the stated costs (None: not known).
     """
 
     booster: str
@@ -36,6 +38,7 @@ class TargetFiles:
     calibrators: Sequence[Mapping[str, Any]]
     threshold: float
     persistence: Mapping[str, Any]
+    alarm_threshold: float | None = None
 
 
 def write_artifacts(
@@ -101,19 +104,25 @@ def feature_digest(features: Sequence[str]) -> str:
     return hashlib.sha256("\n".join(features).encode()).hexdigest()
 
 
+def drop_caches(folder: Path) -> None:
+    """Delete what loading left in a folder fetched from the registry; never do so to an archive."""
+    for cache in list(folder.rglob(CACHE)):
+        shutil.rmtree(cache)
+
+
 def artefact_digest(folder: Path) -> str:
-    """Sha256 over the sorted (path, sha256) of every file of a version; ModelError if pickled."""
+    """Sha256 over the sorted (path, sha256) of a version's files; ModelError if one is no text."""
     files = sorted(
         (path.relative_to(folder).as_posix(), path)
         for path in folder.rglob("*")
-        if path.is_file() and path.name != REGISTRY_NOTE and CACHE not in path.parts
+        if path.is_file() and path.name != REGISTRY_NOTE
     )
     if not files:
         msg = f"no model in {folder}: the folder is empty or missing"
         raise ModelError(msg)
-    pickled = [name for name, path in files if path.suffix in _PICKLES]
-    if pickled:
-        msg = f"a version holds text only, but {folder.name} contains {pickled}"
+    opaque = [name for name, path in files if path.suffix.lower() in _OPAQUE]
+    if opaque:
+        msg = f"a version holds text only, but {folder.name} contains {opaque}"
         raise ModelError(msg)
     lines = [f"{name} {hashlib.sha256(path.read_bytes()).hexdigest()}" for name, path in files]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
@@ -124,6 +133,7 @@ def _target(name: str, target: TargetFiles) -> dict[str, Any]:
         "booster": f"{name}.txt",
         "column": target.column,
         "threshold": target.threshold,
+        "alarm_threshold": target.alarm_threshold,
         "calibrators": [dict(group) for group in target.calibrators],
     }
 

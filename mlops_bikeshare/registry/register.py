@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from mlops_bikeshare.domain.errors import ModelError
-from mlops_bikeshare.registry.artefact import artefact_digest, read_scorer
+from mlops_bikeshare.registry.artefact import artefact_digest, drop_caches, read_scorer
 from mlops_bikeshare.registry.versions import (
     DIGEST_TAG,
     FEATURES_TAG,
@@ -44,6 +44,7 @@ def register(
     spec = read_scorer(artifacts)
     with TemporaryDirectory(prefix="bikeshare-") as folder:
         local = Path(mlflow.artifacts.download_artifacts(logged.model_uri, dst_path=folder))
+        drop_caches(local)
         digest = artefact_digest(local)
         _prove(local, probe)
     created = _version(
@@ -51,13 +52,23 @@ def register(
         logged,
         tags={
             **tags,
-            **{f"threshold_{t}": f"{s['threshold']:.6f}" for t, s in spec["targets"].items()},
+            **_thresholds(spec),
             FEATURES_TAG: spec["feature_digest"],
             DIGEST_TAG: digest,
             STAGE_TAG: REGISTERED,
         },
     )
     return find(name, str(created.version))
+
+
+def _thresholds(spec: Mapping[str, Any]) -> dict[str, str]:
+    """The thresholds of every target that are known."""
+    return {
+        f"{kind}_{target}": f"{told[kind]:.6f}"
+        for target, told in spec["targets"].items()
+        for kind in ("threshold", "alarm_threshold")
+        if told.get(kind) is not None
+    }
 
 
 def _version(name: str, logged: Any, *, tags: Mapping[str, str]) -> Any:

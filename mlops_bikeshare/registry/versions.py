@@ -10,14 +10,13 @@ An alias is the only way to a version that serves: no champion means no serving,
 metric". MLflow has no compare-and-set, so `expected` narrows a race and does not exclude it.
 """
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mlops_bikeshare.domain.errors import ModelError
-from mlops_bikeshare.registry.artefact import CACHE, artefact_digest
+from mlops_bikeshare.registry.artefact import artefact_digest, drop_caches
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous_champion"
 ALIASES = (CHAMPION, CHALLENGER, PREVIOUS)
@@ -61,6 +60,11 @@ def find_if_any(name: str, alias: str) -> ModelVersion | None:
     """The version an alias stands for, or None when it is not set."""
     aliases = _aliases(name)
     return find(name, aliases[alias]) if alias in aliases else None
+
+
+def is_registered(name: str) -> bool:
+    """Whether a model of that name was ever registered."""
+    return bool(_client().search_registered_models(f"name='{name}'"))
 
 
 def versions(name: str) -> list[ModelVersion]:
@@ -108,8 +112,7 @@ def download(version: ModelVersion, into: Path) -> Path:
     into.mkdir(parents=True, exist_ok=True)
     source = _client().get_model_version_download_uri(version.name, version.version)
     folder = Path(mlflow.artifacts.download_artifacts(source, dst_path=str(into)))
-    for cache in list(folder.rglob(CACHE)):
-        shutil.rmtree(cache)
+    drop_caches(folder)
     found = artefact_digest(folder)
     if found != version.digest:
         msg = (

@@ -3,7 +3,8 @@
 Input    a `.tar.gz` as mlflow.sagemaker makes it (MLmodel at its root), a folder that exists.
 Output   nothing; the folder then holds the archive's files and directories, and nothing else.
 Raises   ModelError naming the member: a path outside the folder, a link or device, a pickle
-         (loading one runs whatever its author wrote), more than `MAX_BYTES` in all, no archive.
+         (loading one runs whatever its author wrote), compiled Python (it runs instead of the
+         source that people read), more than `MAX_BYTES` in all, no archive.
 """
 
 import tarfile
@@ -15,6 +16,8 @@ from mlops_bikeshare.domain.errors import ModelError
 
 MAX_BYTES = 2 * 1024**3
 PICKLES = (".pkl", ".pickle", ".joblib", ".cloudpickle", ".dill")
+COMPILED = (".pyc", ".pyo")
+CACHE = "__pycache__"
 
 
 def unpack(archive: Path, into: Path) -> None:
@@ -41,6 +44,11 @@ def _checked(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
             raise ModelError(
                 f"model archive refused: {member.name!r} is a pickle; log the model from code "
                 "(models-from-code) instead"
+            )
+        if path.suffix.lower() in COMPILED or CACHE in map(str.lower, path.parts):
+            raise ModelError(
+                f"model archive refused: {member.name!r} is compiled code, which Python would run"
+                " instead of the source beside it; archive the version without it"
             )
         total += member.size
         if total > MAX_BYTES:

@@ -7,7 +7,8 @@ station's own report time, so a poll carries each station's newest row at or bef
 `last_reported`; the document's time and `fetched_at` are the poll's. `polls.parquet`
 (poll_at, fetched_at, ok), where there is one, says which polls were late or failed.
 
-Raises SourceError, naming the file and the columns, for what is missing, empty or malformed.
+Raises SourceError, naming the file and the columns, for what is missing, empty, malformed or out
+of range: what opens is what the lake takes.
 """
 
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from numpy.typing import NDArray
 from mlops_bikeshare.domain.errors import SourceError
 from mlops_bikeshare.domain.tables import STATION_INFORMATION_RAW, STATION_STATUS_RAW
 from mlops_bikeshare.domain.windows import SLOT_S, Window, from_seconds, to_seconds
+from mlops_bikeshare.sources import recorded_columns
+from mlops_bikeshare.sources.feed import Reading
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,14 +32,7 @@ STATUS_FILE = "station_status.parquet"
 INFORMATION_FILE = "station_information.parquet"
 POLLS_FILE = "polls.parquet"
 _REQUIRED = ("station_id", "observed_at", "num_bikes_available", "num_docks_available")
-_COUNTS = (
-    "num_bikes_available",
-    "num_bikes_disabled",
-    "num_docks_available",
-    "num_docks_disabled",
-)
-_FLAGS = ("is_installed", "is_renting", "is_returning")
-_SPAN = 1 << 34  # seconds; larger than any time, so that station and time make one sorted key
+_SPAN = recorded_columns.LATEST_S  # so that station and time make one sorted key
 
 
 @dataclass(frozen=True)
@@ -60,6 +56,19 @@ class Recording:
         """The status rows as fetched at `at`; None when that poll failed."""
         polls = self.polls(np.array([to_seconds(at)]))
         return None if polls.empty else polls
+
+    def read_status(self, at: datetime) -> Reading:
+        """The poll as a reading; a recorded failure is one."""
+        rows = self.poll(at)
+        if rows is None:
+            return Reading(fetched_at=at, failure="the recording has no poll of this time")
+        return Reading(
+            fetched_at=rows["fetched_at"].iloc[0].to_pydatetime(), rows=rows, observed_at=at
+        )
+
+    def read_information(self, at: datetime) -> Reading:
+        """The station list as a reading."""
+        return Reading(fetched_at=at, rows=self.information(at), observed_at=at)
 
     def polls(self, scheduled: NDArray[np.int64]) -> "pd.DataFrame":
         """All polls scheduled at these times (int64 seconds); failed ones have no rows."""
@@ -88,12 +97,19 @@ def open_recording(folder: Path) -> Recording:
     seconds = rows["observed_at"].astype("datetime64[s, UTC]").astype("int64").to_numpy()
     keys = index.astype(np.int64) * _SPAN + seconds
     order = np.argsort(keys, kind="stable")
+    station_list = _information(folder / INFORMATION_FILE)
+    if not np.isin(stations, station_list["station_id"].to_numpy(dtype=str)).any():
+        ours, theirs = stations[0], station_list["station_id"][0]
+        raise SourceError(
+            f"{folder}: column station_id: {STATUS_FILE} has ids such as {str(ours)!r},"
+            f" {INFORMATION_FILE} such as {theirs!r}; expected at least one station in both"
+        )
     return Recording(
         folder=folder,
         rows=rows.iloc[order].reset_index(drop=True),
         stations=stations,
         keys=keys[order],
-        station_list=_information(folder / INFORMATION_FILE),
+        station_list=station_list,
         schedule=_schedule(folder / POLLS_FILE),
     )
 
@@ -129,51 +145,43 @@ def _status(path: Path) -> "pd.DataFrame":
     import pandas as pd
 
     frame = _read(path, _REQUIRED)
-    if not isinstance(frame["observed_at"].dtype, pd.DatetimeTZDtype):
-        got = frame["observed_at"].dtype
-        raise SourceError(f"{path}: observed_at must be an aware UTC time, got {got}")
-    bad = frame["station_id"].isna() | frame["observed_at"].isna()
-    if bad.any():
-        raise SourceError(f"{path}: {int(bad.sum())} rows lack a station_id or observed_at")
-    columns: dict[str, Any] = {"station_id": frame["station_id"].astype("str")}
-    columns["observed_at"] = frame["observed_at"].dt.tz_convert("UTC")
-    for name in _COUNTS:
-        columns[name] = _number(path, frame, name, "Int16")
-    for name in _FLAGS:
-        columns[name] = _number(path, frame, name, "boolean")
+    columns: dict[str, Any] = {
+        "station_id": recorded_columns.ident(path, frame, "station_id"),
+        "observed_at": recorded_columns.time(path, frame, "observed_at"),
+    }
+    for column in STATION_STATUS_RAW.columns:
+        if column.kind == "int16":
+            columns[column.name] = recorded_columns.number(path, frame, column)
+        elif column.kind == "bool":
+            columns[column.name] = recorded_columns.flag(path, frame, column.name)
     return pd.DataFrame(columns)
 
 
-def _number(path: Path, frame: "pd.DataFrame", name: str, kind: Any) -> "pd.Series[Any]":
+def _information(path: Path) -> "pd.DataFrame":
     import pandas as pd
 
-    if name not in frame:
-        unknown: pd.Series[Any] = pd.Series(pd.NA, index=frame.index, dtype=kind)
-        return unknown
-    try:
-        number: pd.Series[Any] = frame[name].astype("Int64").astype(kind)
-    except (TypeError, ValueError) as error:
-        raise SourceError(f"{path}: column {name} is not {kind}: {error}") from None
-    return number
-
-
-def _information(path: Path) -> "pd.DataFrame":
     names = [n for n in STATION_INFORMATION_RAW.names if n != "fetched_at"]
-    frame = _read(path, tuple(names))[names]
-    frame = frame.astype({"station_id": "str", "name": "str", "capacity": "Int16"})
-    return frame.drop_duplicates("station_id").reset_index(drop=True)
+    frame = _read(path, tuple(names))
+    columns: dict[str, Any] = {
+        "station_id": recorded_columns.ident(path, frame, "station_id"),
+        "name": frame["name"].astype("str"),
+    }
+    for column in STATION_INFORMATION_RAW.columns:
+        if column.kind in {"int16", "float64"}:
+            columns[column.name] = recorded_columns.number(path, frame, column)
+    return pd.DataFrame(columns)[names].drop_duplicates("station_id").reset_index(drop=True)
 
 
 def _schedule(path: Path) -> dict[int, int | None]:
     if not path.is_file():
         return {}
     polls = _read(path, ("poll_at", "fetched_at", "ok"))
-    seconds = [
-        polls[name].astype("datetime64[s, UTC]").astype("int64")
-        for name in ("poll_at", "fetched_at")
-    ]
-    rows = zip(*seconds, polls["ok"], strict=True)
-    return {int(at): int(fetched) if ok else None for at, fetched, ok in rows}
+    ok = recorded_columns.flag(path, polls, "ok", nullable=False)
+    scheduled = recorded_columns.time(path, polls, "poll_at")
+    fetched = recorded_columns.time(path, polls, "fetched_at", optional=~ok)
+    seconds = (of.astype("datetime64[s, UTC]") for of in (scheduled, fetched.fillna(scheduled)))
+    rows = zip(*(of.astype("int64") for of in seconds), ok, strict=True)
+    return {int(at): int(read) if done else None for at, read, done in rows}
 
 
 def _as_polled(rows: "pd.DataFrame", fetched: NDArray[np.datetime64]) -> "pd.DataFrame":

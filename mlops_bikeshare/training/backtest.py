@@ -22,7 +22,7 @@ from mlops_bikeshare.domain.windows import DAY_S
 from mlops_bikeshare.evaluation.blend import Blend
 from mlops_bikeshare.evaluation.climatology import Climatology
 from mlops_bikeshare.evaluation.persistence import Persistence
-from mlops_bikeshare.evaluation.resampled import SCORES, draws, interval, resample
+from mlops_bikeshare.evaluation.resampled import SCORES, blocks, draws, interval, resample
 from mlops_bikeshare.evaluation.scores import best_f1_threshold, score, skill
 from mlops_bikeshare.training.candidate import Candidate
 from mlops_bikeshare.training.sample import Sample
@@ -30,9 +30,6 @@ from mlops_bikeshare.training.sample import Sample
 MODEL, PERSISTENCE, CLIMATOLOGY, BLEND = "model", "persistence", "climatology", "blend"
 BASELINES = (PERSISTENCE, CLIMATOLOGY, BLEND)
 METHODS = (MODEL, *BASELINES)
-# With fewer days than this a bootstrap of whole days has too few draws to mean anything.
-LEAST_DAYS = 5
-SHORT_BLOCK_S = 6 * 3600
 
 Array = NDArray[Any]
 
@@ -178,16 +175,6 @@ def scores(answers: Answers, thresholds: Mapping[str, float | None]) -> dict[str
     head = {name: first[name] for name in ("rows", "base_rate", "onset_base_rate")}
     head["brier_skill"] = skill(first["brier"], methods[PERSISTENCE]["brier"])
     return {**head, **{m: _shown(scored) for m, scored in methods.items()}}
-
-
-def blocks(dt: NDArray[np.int64]) -> tuple[NDArray[np.intp], str | None]:
-    """The block of each row and what a block is: a UTC day, six hours of a short test, or none."""
-    for length, kind in ((DAY_S, "day"), (SHORT_BLOCK_S, "6 h")):
-        found, block = np.unique(dt // length, return_inverse=True)
-        least = LEAST_DAYS if length == DAY_S else 2
-        if len(found) >= least:
-            return block, kind
-    return block, None
 
 
 def check_rows(target: str, answers: Answers, *, what: str) -> None:

@@ -1,9 +1,10 @@
-"""Calibrators per group of horizons, and the threshold, both from a slice of their own.
+"""Calibrators per group of horizons, and two thresholds, all from a slice of their own.
 
 Input    y: float32 (rows,), NaN where unknown; p: float64 (rows,) straight from the trees;
-         horizon_min: int (rows,).
-Output   a Calibration: beta calibrators that keep the ranking, and the threshold with the best F1
-         at the promised horizon, on calibrated probabilities.
+         horizon_min: int (rows,); already_out: bool (rows,), no alarm is needed there.
+Output   a Calibration: beta calibrators that keep the ranking and, at the promised horizon on
+         calibrated probabilities, the threshold with the best F1 (all rows: what F1 is judged at)
+         and the alarm threshold, the cheapest at the stated cost ratio (rows not out already).
 Raises   InputError where a group of horizons has no rows of both classes.
 """
 
@@ -16,9 +17,11 @@ from numpy.typing import NDArray
 
 from mlops_bikeshare.domain.errors import InputError, ModelError
 from mlops_bikeshare.domain.targets import PROMISE_MIN
+from mlops_bikeshare.evaluation.alarms import alarm_threshold
 from mlops_bikeshare.evaluation.calibration import BetaCalibrator
 from mlops_bikeshare.evaluation.scores import best_f1_threshold
 
+COST_RATIO = 4.0
 GROUPS_MIN: tuple[tuple[int, ...], ...] = ((10, 20, 30, 40), (50, 60, 70, 80), (90, 100, 110, 120))
 
 
@@ -29,6 +32,7 @@ class Calibration:
     groups_min: tuple[tuple[int, ...], ...]
     calibrators: tuple[BetaCalibrator, ...]
     threshold: float
+    alarm_threshold: float = np.nan
 
     def apply(
         self, p: NDArray[np.float64], horizon_min: NDArray[np.integer]
@@ -56,8 +60,10 @@ def calibrate(
     *,
     groups_min: Sequence[tuple[int, ...]] = GROUPS_MIN,
     promise_min: int = PROMISE_MIN,
+    already_out: NDArray[np.bool_] | None = None,
+    cost_ratio: float = COST_RATIO,
 ) -> Calibration:
-    """Learn a calibrator per group, then the threshold at `promise_min`."""
+    """Learn a calibrator per group, then the thresholds at `promise_min`."""
     calibrators = tuple(
         _calibrator(target, y, p, chosen=np.isin(horizon_min, group), group=group)
         for group in groups_min
@@ -71,7 +77,9 @@ def calibrate(
             f" so no threshold can be chosen; give a longer calibration range"
         )
         raise InputError(msg)
-    return Calibration(tuple(groups_min), calibrators, threshold)
+    onset = promised if already_out is None else promised & ~already_out
+    alarm = alarm_threshold(y[onset], calibrated[onset], cost_ratio=cost_ratio)
+    return Calibration(tuple(groups_min), calibrators, threshold, alarm)
 
 
 def _calibrator(

@@ -9,7 +9,7 @@ promised horizon is tested on every row, the others on a sample. `needed` says f
 rows that will be: a table of those rows only gives the same candidate as the whole one.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -18,58 +18,41 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlops_bikeshare.domain.reports import TargetQuality
-from mlops_bikeshare.domain.targets import HORIZONS_MIN, OUT_AT_OR_BELOW, PROMISE_MIN
+from mlops_bikeshare.domain.targets import HORIZONS_MIN, PROMISE_MIN
 from mlops_bikeshare.domain.windows import DAY_S, to_seconds
-from mlops_bikeshare.evaluation.curves import TargetCurves, target_curves
+from mlops_bikeshare.evaluation.curves import TargetCurves
 from mlops_bikeshare.evaluation.persistence import Persistence
 from mlops_bikeshare.training.calibrate import Calibration, calibrate
-from mlops_bikeshare.training.evaluate import evaluate
-from mlops_bikeshare.training.fit import FitParams, FittedBooster, Progress, Rows, fit_targets
+from mlops_bikeshare.training.contributions import mean_contributions
+from mlops_bikeshare.training.fit import FittedBooster, Progress, Rows, fit_targets
+from mlops_bikeshare.training.peer import FittedPeer, fit_peer
 from mlops_bikeshare.training.reference import RECENT_DAYS, reference
 from mlops_bikeshare.training.sample import Sample, sample_once
 from mlops_bikeshare.training.split import Split
+from mlops_bikeshare.training.table import Plan, TrainingTable
+from mlops_bikeshare.training.tested import Booster, Held, out_now, tested
 
 HORIZON_FEATURE = "horizon_min"
 _OTHERS = {h: 1.0 for h in HORIZONS_MIN if h != PROMISE_MIN}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingTable:
-    """Rows of (station, dt).
+class Peer:
+    """Another library's trees on the same rows, calibrated and tested as ours."""
 
-    `counts` maps target to the count that it watches, now; -1 where missing.
-    `labels(target, rows, horizon_min)` gives float32 (n,), NaN where unknown, for rows: intp (n,)
-    and the horizon of each: int16 (n,).
-    """
-
-    names: Sequence[str]
-    features: NDArray[np.float32]
-    station_ids: Sequence[str]
-    station: NDArray[np.integer]
-    dt: NDArray[np.int64]
-    counts: Mapping[str, NDArray[np.integer]]
-    labels: Callable[[str, NDArray[np.intp], NDArray[np.int16]], NDArray[np.float32]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """How much to learn from, and how."""
-
-    params: FitParams = field(default_factory=FitParams)
-    max_rows: int = 500_000
-    max_stop_rows: int = 100_000
-    max_calibrate_rows: int = 400_000
-    max_test_rows: int = 400_000
-    max_reference_rows: int = 200_000
-    out_at_or_below: int = OUT_AT_OR_BELOW
+    boosters: Mapping[str, FittedPeer]
+    calibrations: Mapping[str, Calibration]
+    persistence: Mapping[str, Persistence]
+    quality: tuple[TargetQuality, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
     """A trained model with its evidence.
 
-    `rows` counts the labelled rows used; `quality` and `curves` (per target, at the promised
-    horizon) are empty when the split has no test window.
+    `rows` counts the labelled rows used; `quality`, `curves` and `held` (per target, at the
+    promised horizon) are empty when the split has no test window. `contributions`: mean |SHAP
+    value| of every feature, per target, on the early-stopping rows.
     """
 
     boosters: Mapping[str, FittedBooster]
@@ -79,6 +62,9 @@ class Candidate:
     quality: tuple[TargetQuality, ...]
     curves: Mapping[str, TargetCurves]
     rows: Mapping[str, int]
+    held: Mapping[str, Held] = field(default_factory=dict, compare=False)
+    contributions: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    peer: Peer | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +114,12 @@ def train_candidate(
     samples = _samples(table.station_ids, table.station, table.dt, split=split, plan=plan)
     # What was learned from is let go before the test, which is larger.
     candidate = _learned(table, samples, plan=plan, city_wide=city_wide, progress=progress)
-    quality, curves = _tested(table, samples, candidate, plan=plan)
-    return replace(candidate, quality=quality, curves=curves)
+    if samples.test is None or samples.test_others is None:
+        return candidate
+    test = partial(tested, table, samples.test, samples.test_others, plan=plan)
+    seen = test(candidate)
+    peer = candidate.peer and replace(candidate.peer, quality=test(candidate.peer).quality)
+    return replace(candidate, quality=seen.quality, curves=seen.curves, held=seen.held, peer=peer)
 
 
 def _learned(
@@ -141,18 +131,22 @@ def _learned(
     progress: Progress | None,
 ) -> Candidate:
     slices = {"fit": samples.fit, "early_stop": samples.early_stop, "calibrate": samples.calibrate}
-    rows = {name: _rows(table, sample) for name, sample in slices.items()}
+    kept = {name: labelled(table, sample) for name, sample in slices.items()}
+    rows = {name: rows_of(table, sample) for name, sample in kept.items()}
+    names = [*table.names, HORIZON_FEATURE]
     boosters = fit_targets(
-        rows["fit"],
-        rows["early_stop"],
-        names=[*table.names, HORIZON_FEATURE],
-        params=plan.params,
-        progress=progress,
+        rows["fit"], rows["early_stop"], names=names, params=plan.params, progress=progress
     )
+    calibrated = partial(_calibrations, table, kept["calibrate"], rows["calibrate"], plan=plan)
+    persistence = _persistence(table, samples.learned)
+    peer = None
+    if plan.with_peer:
+        others = fit_peer(rows["fit"], rows["early_stop"], params=plan.params)
+        peer = Peer(boosters=others, calibrations=calibrated(others), persistence=persistence)
     return Candidate(
         boosters=boosters,
-        calibrations=_calibrations(rows["calibrate"], boosters, threads=plan.params.threads),
-        persistence=_persistence(table, samples.learned),
+        calibrations=calibrated(boosters),
+        persistence=persistence,
         reference=reference(
             table.features[samples.recent.rows],
             rows["fit"].matrix[:, :-1],
@@ -162,6 +156,8 @@ def _learned(
         quality=(),
         curves={},
         rows={name: len(part.matrix) for name, part in rows.items()},
+        contributions=_contributions(boosters, rows["early_stop"], names, plan=plan),
+        peer=peer,
     )
 
 
@@ -194,22 +190,48 @@ def _recent(dt: NDArray[np.int64], split: Split) -> NDArray[np.bool_]:
     return mask & (dt >= to_seconds(split.train.start))
 
 
-def _rows(table: TrainingTable, sample: Sample) -> Rows:
+def labelled(table: TrainingTable, sample: Sample) -> Sample:
     """The sampled rows that have a label for at least one target."""
+    labels = [table.labels(t, sample.rows, sample.horizon_min) for t in table.counts]
+    known = np.any([np.isfinite(label) for label in labels], axis=0)
+    return Sample(sample.rows[known], sample.horizon_min[known])
+
+
+def rows_of(table: TrainingTable, sample: Sample) -> Rows:
+    """The matrix of a sample, with the labels of every target."""
     labels = {t: table.labels(t, sample.rows, sample.horizon_min) for t in table.counts}
-    known = np.any([np.isfinite(label) for label in labels.values()], axis=0)
-    kept = Sample(sample.rows[known], sample.horizon_min[known])
-    return Rows(matrix=kept.matrix(table.features), labels={t: y[known] for t, y in labels.items()})
+    return Rows(matrix=sample.matrix(table.features), labels=labels)
 
 
 def _calibrations(
-    rows: Rows, boosters: Mapping[str, FittedBooster], *, threads: int
+    table: TrainingTable,
+    sample: Sample,
+    rows: Rows,
+    boosters: Mapping[str, Booster],
+    *,
+    plan: Plan,
 ) -> dict[str, Calibration]:
-    horizon_min = rows.matrix[:, -1].astype(np.int16)
     return {
         target: calibrate(
-            target, rows.labels[target], booster.predict(rows.matrix, threads=threads), horizon_min
+            target,
+            rows.labels[target],
+            booster.predict_parts([rows.matrix], threads=plan.params.threads),
+            sample.horizon_min,
+            already_out=out_now(table, target, sample.rows, plan=plan),
+            cost_ratio=plan.cost_ratio,
         )
+        for target, booster in boosters.items()
+    }
+
+
+def _contributions(
+    boosters: Mapping[str, FittedBooster], rows: Rows, names: list[str], *, plan: Plan
+) -> dict[str, dict[str, float]]:
+    if not plan.contribution_rows:
+        return {}
+    count, threads = plan.contribution_rows, plan.params.threads
+    return {
+        target: mean_contributions(booster, rows.matrix, names, rows=count, threads=threads)
         for target, booster in boosters.items()
     }
 
@@ -221,52 +243,4 @@ def _persistence(table: TrainingTable, rows: NDArray[np.intp]) -> dict[str, Pers
             {h: table.labels(target, rows, np.full(len(rows), h, np.int16)) for h in HORIZONS_MIN},
         )
         for target, counts in table.counts.items()
-    }
-
-
-def _tested(
-    table: TrainingTable, samples: _Samples, candidate: Candidate, *, plan: Plan
-) -> tuple[tuple[TargetQuality, ...], dict[str, TargetCurves]]:
-    """Every test row at the promised horizon, a sample at each of the others."""
-    if samples.test is None or samples.test_others is None:
-        return (), {}
-    others = samples.test_others
-    rows = {h: others.rows[others.horizon_min == h] for h in _OTHERS} | {PROMISE_MIN: samples.test}
-    quality, curves = [], {}
-    for target in table.counts:
-        for h in HORIZONS_MIN:
-            said = _answers(table, target, rows[h], horizon_min=h, candidate=candidate, plan=plan)
-            quality.append(
-                evaluate(
-                    target,
-                    horizon_min=h,
-                    **said,
-                    dt=table.dt[rows[h]],
-                    threshold=candidate.calibrations[target].threshold,
-                )
-            )
-            if h == PROMISE_MIN:
-                curves[target] = target_curves(**said)
-    return tuple(quality), curves
-
-
-def _answers(
-    table: TrainingTable,
-    target: str,
-    rows: NDArray[np.intp],
-    *,
-    horizon_min: int,
-    candidate: Candidate,
-    plan: Plan,
-) -> dict[str, Any]:
-    """Labels of rows, what model and persistence say of them, and who is out already."""
-    asked = Sample(rows, np.full(len(rows), horizon_min, dtype=np.int16))
-    parts = (part.matrix(table.features) for part in asked.parts())
-    raw = candidate.boosters[target].predict_parts(parts, threads=plan.params.threads)
-    counts = table.counts[target][rows]
-    return {
-        "y": table.labels(target, rows, asked.horizon_min),
-        "model": candidate.calibrations[target].apply(raw, asked.horizon_min),
-        "persistence": candidate.persistence[target].predict(counts, horizon_min=horizon_min),
-        "already_out": (counts >= 0) & (counts <= plan.out_at_or_below),
     }

@@ -141,13 +141,13 @@ def _grow(
 
 
 def _native(params: FitParams, *, rows: int) -> dict[str, Any]:
-    """LightGBM's own names; a small city gets smaller leaves, or its trees could not split."""
+    """LightGBM's own names."""
     return {
         "objective": "binary",
         "metric": "binary_logloss",
         "num_leaves": params.leaves,
         "learning_rate": params.learning_rate,
-        "min_data_in_leaf": int(np.clip(rows // 1000, 20, 500)),
+        "min_data_in_leaf": least_rows_in_leaf(rows),
         "feature_fraction": params.feature_fraction,
         "lambda_l2": params.lambda_l2,
         "seed": params.seed,
@@ -156,6 +156,11 @@ def _native(params: FitParams, *, rows: int) -> dict[str, Any]:
         "force_row_wise": True,
         "verbosity": -1,
     }
+
+
+def least_rows_in_leaf(rows: int) -> int:
+    """A small city gets smaller leaves, or its trees could not split."""
+    return int(np.clip(rows // 1000, 20, 500))
 
 
 def _label(dataset: Any, label: NDArray[np.float32]) -> None:

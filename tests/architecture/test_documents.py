@@ -9,6 +9,7 @@ import typer
 import yaml
 
 from mlops_bikeshare.cli import app, reference
+from mlops_bikeshare.domain.dictionary import dictionary
 from mlops_bikeshare.settings import keys
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -20,7 +21,11 @@ ENTRY_POINTS = yaml.safe_load((ROOT / "MLproject").read_text())["entry_points"]
 
 @pytest.mark.parametrize(
     ("page", "generated"),
-    [("commands.md", reference.commands), ("settings.md", reference.settings)],
+    [
+        ("commands.md", reference.commands),
+        ("settings.md", reference.settings),
+        ("data_dictionary.md", dictionary),
+    ],
 )
 def test_a_generated_page_is_what_the_code_says(page: str, generated: Any) -> None:
     assert (ROOT / "docs" / page).read_text() == generated(), "run `make docs`"

@@ -39,6 +39,7 @@ OUTPUT = ROOT / "var" / "bench.json"
 BENCHES: dict[str, Run] = {
     "cli.help": cli.help_,
     "sources.simulate": sources.simulated,
+    "sources.poll": sources.polled,
     "lake.parquet": lake.parquet,
     "features.offline": features.offline,
     "features.offline_write": features.offline_write,

@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 
 from mlops_bikeshare.flows import training_table
 from mlops_bikeshare.flows.progress import silent
-from mlops_bikeshare.training.candidate import HORIZON_FEATURE, Plan, TrainingTable
+from mlops_bikeshare.training.candidate import HORIZON_FEATURE
 from mlops_bikeshare.training.fit import FitParams, Rows, fit_targets
 from mlops_bikeshare.training.sample import sample_once
+from mlops_bikeshare.training.table import Plan, TrainingTable
 from tests.bench.bed import Bed
 from tests.bench.measure import Row, compare
 

@@ -136,11 +136,12 @@ def address(ws: Workspace, runs: list[str]) -> Iterator[str]:  # noqa: ARG001 - 
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", ws.settings.mlflow_uri]
+    command = [sys.executable, "-m", "mlflow", "ui"]
     command += ["--artifacts-destination", str(ws.settings.mlflow_home / "mlartifacts")]
     command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     log = ws.path / "mlflow-ui.log"
-    environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}
+    store = {"MLFLOW_BACKEND_STORE_URI": ws.settings.mlflow_uri}
+    environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", **store}
     with log.open("w") as out:
         process = subprocess.Popen(command, stdout=out, stderr=out, env=environment)
     try:

@@ -1,10 +1,11 @@
 """docs/simulator.md: the simulated city beside the real ones, as a table.
 
 Input    measures by city (see compare), or the folder of the recordings to measure.
-Output   Markdown text.
+Output   Markdown text; `make docs-simulator` stores it.
 Raises   SourceError where a recording is missing.
 """
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -22,7 +23,9 @@ _START = date(2025, 6, 2)
 _HEADER = """# The simulated city
 
 Is the city that `make demo` simulates worth training on? It should be as full, as restless and as
-hard to predict as real ones: neither trivial nor hopeless. This page is generated; do not edit it.
+hard to predict as real ones: neither trivial nor hopeless. This page is generated from the
+recordings (`make docs-simulator`); do not edit it. `make test` checks its words and rows, `make
+test-all` every digit, where the recordings are.
 
 Every column is measured in the same way: the last {days} days of the log (or all, if shorter),
 at most 400 stations, decision times every 10 minutes, label "at most 2 left at dt + 30 min". The
@@ -120,3 +123,7 @@ def _number(value: float | None) -> str:
     if value is None:
         return "-"
     return f"{value:.1f}" if value >= 5 else f"{value:.3f}"  # noqa: PLR2004 - minutes and counts
+
+
+if __name__ == "__main__":
+    Path(sys.argv[2]).write_text(simulator_document(Path(sys.argv[1])), encoding="utf-8")

@@ -39,6 +39,32 @@ def test_an_unknown_key_is_named_with_its_file(bikeshare: Bikeshare, home: Path)
     assert "alarms.loud: unknown key (bikeshare.toml)" in one_line(bikeshare("status"))
 
 
+@pytest.mark.parametrize("workspace", ["../../evil", ""])
+def test_a_workspace_cannot_lie_outside_var(
+    bikeshare: Bikeshare, home: Path, workspace: str
+) -> None:
+    said = one_line(bikeshare("--workspace", workspace, "serve", "--background"))
+
+    assert (
+        f"workspace: expected text of lower-case letters, digits and hyphens, got {workspace!r}"
+        in said
+    )
+    assert not (home / "var").exists()
+
+
+def test_a_port_in_the_environment_is_checked_like_the_flag(bikeshare: Bikeshare) -> None:
+    said = one_line(bikeshare("serve", BIKESHARE_SERVING__PORT="99999"))
+
+    assert "serving.port: expected a whole number from 0 to 65535, got '99999' (environment" in said
+
+
+@pytest.mark.parametrize("command", ["status", "gate"])
+def test_the_profile_that_is_not_built_says_so_and_stops(
+    bikeshare: Bikeshare, command: str
+) -> None:
+    assert "not built yet" in one_line(bikeshare("--profile", "aws", command))
+
+
 def test_a_missing_recording_is_named_with_what_it_should_hold(
     bikeshare: Bikeshare, home: Path
 ) -> None:
@@ -116,6 +142,8 @@ def test_a_refusal_ends_with_1_and_a_password_is_never_shown() -> None:
     assert explain(Refused("no\n pass")) == ("no pass", 1)
     said = explain(SettingsError("https://me:secret@host/x does not answer"))
     assert said == ("https://***@host/x does not answer", 2)
+    odd = explain(SettingsError("no answer from postgresql://u:p@ss/wo@rd@db:5432/x"))
+    assert odd == ("no answer from postgresql://***@db:5432/x", 2)
 
 
 def test_what_nobody_foresaw_is_left_to_the_traceback() -> None:

@@ -18,9 +18,9 @@ from mlops_bikeshare.flows.backtest import backtest
 from mlops_bikeshare.sources.recorded import Recording, open_recording
 from mlops_bikeshare.sources.simulator.simulate import simulate
 from mlops_bikeshare.training.backtest import METHODS
-from mlops_bikeshare.training.candidate import Plan
 from mlops_bikeshare.training.fit import FitParams
 from mlops_bikeshare.training.split import Split
+from mlops_bikeshare.training.table import Plan
 
 PLAN = Plan(params=FitParams(rounds=40, leaves=15, threads=1))
 CITY = City(name="nowhere", timezone="America/Toronto", country="CA")
@@ -75,6 +75,12 @@ def test_the_report_has_every_figure_of_every_method(report: dict[str, Any]) -> 
         h for h in HORIZONS_MIN if h != 30
     ]
     assert [b["stations_per_hour"] for b in report["dispatch"]["bikeout"]["model"]] == [5, 10, 20]
+    for target, told in report["slices"].items():
+        assert set(told["slices"]) == {"neighbourhood", "hour", "capacity", "day"}
+        assert set(told["worst"]) <= set(told["slices"])
+        counts = {sum(part["rows"] for part in parts) for parts in told["slices"].values()}
+        assert counts == {report["targets"][target]["onset_rows"]}
+        assert "10 alerts an hour: precision" in report["headline"][target]
     assert min(report[f"{n}_seconds"] for n in ("feature", "train", "score")) > 0
     assert report["peak_rss_mb"] > 50
     assert "no rows to learn from on 2025-06-02" in " ".join(report["warnings"])
@@ -162,3 +168,37 @@ def test_two_days_of_which_the_first_only_feeds_profiles_are_too_few(recording: 
     )
     with pytest.raises(InputError, match="only feeds profiles; give a longer range"):
         backtest(recording, CITY, split, plan=PLAN)
+
+
+def _changed(folder: Path, into: Path, table: str, **columns: Any) -> Recording:
+    shutil.copytree(folder, into, dirs_exist_ok=True)
+    path = into / f"{table}.parquet"
+    pd.read_parquet(path).assign(**columns).to_parquet(path)
+    return open_recording(into)
+
+
+def test_a_city_that_is_always_full_of_bikes_and_docks_is_an_error_that_says_so(
+    folder: Path, tmp_path: Path
+) -> None:
+    plenty = _changed(folder, tmp_path, "station_status", num_docks_available=20)
+    with pytest.raises(InputError, match=r"dockout: of .* 0 of those are out; expected both"):
+        backtest(plenty, CITY, SPLIT, plan=PLAN, cadence_min=60)
+
+
+def test_stations_without_position_or_capacity_are_scored_and_warned_of(
+    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    nowhere = {"lat": np.nan, "lon": np.nan, "capacity": pd.array([None] * 25, dtype="Int32")}
+    plan = replace(PLAN, params=replace(PLAN.params, rounds=5))
+    told = backtest(
+        _changed(folder, tmp_path, "station_information", **nowhere),
+        CITY,
+        SPLIT,
+        plan=plan,
+        cadence_min=30,
+    )
+    assert "25 of 25 stations have no position" in " ".join(told["warnings"])
+    found = told["slices"]["bikeout"]["slices"]
+    assert [part["name"] for part in found["neighbourhood"]] == ["no position"]
+    assert [part["name"] for part in found["capacity"]] == ["unknown"]
+    assert "'capacity'" in caplog.text

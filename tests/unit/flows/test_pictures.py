@@ -1,9 +1,17 @@
 import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
+from mlops_bikeshare.backends import open_workspace
+from mlops_bikeshare.domain.city import City
+from mlops_bikeshare.domain.reports import MetricPoint, QualityReport
+from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.evaluation.curves import Curve, TargetCurves
 from mlops_bikeshare.flows import panels
+from mlops_bikeshare.flows.compared import Served
 from mlops_bikeshare.flows.pictures import STYLE, Line, Panel, png, svg
+from mlops_bikeshare.monitoring.metrics import MODEL
+from mlops_bikeshare.settings import Settings
 
 MIDNIGHT = datetime(2025, 6, 22, tzinfo=UTC)
 CURVE = Curve(
@@ -87,3 +95,30 @@ def test_importance_is_the_share_of_all_gain_for_the_largest_features() -> None:
     (shown,) = panels.importance_panels({"bikeout": gains, "dockout": {"f1": 0.0}})
     assert len(shown.bars) == panels.TOP
     assert shown.bars[0] == ("f39", 39 / sum(range(40)))
+
+
+def test_the_second_day_of_a_window_is_no_warm_up(tmp_path: Path) -> None:
+    city = City(name="here", timezone="UTC", country="CA")
+    ws = open_workspace(Settings(root=tmp_path, cities={city.name: city}), simulated=True)
+    hours = range(30)
+    of = {"EndpointName": "e", "City": "here", "ModelVersion": "2", "Target": "bikeout"}
+    name = "Onset-Brier-Skill-24h"
+    ws.metrics.put(
+        [
+            MetricPoint(
+                namespace=MODEL,
+                name=name,
+                dimensions=of,
+                at=MIDNIGHT + timedelta(hours=h),
+                value=h / 100,
+            )
+            for h in hours
+        ]
+    )
+    window = Window(MIDNIGHT, MIDNIGHT + timedelta(hours=30))
+    report = QualityReport(endpoint="e", city="here", model_version="2", window=window, targets=())
+    served = Served(stage="staging", report=report, curves={})
+
+    (shown,) = panels.skill_panels(ws, city, [served], window, limit=0.02)
+
+    assert list(shown.lines[0].y) == [h / 100 for h in hours[3:]]

@@ -93,7 +93,7 @@ def test_report_json_keeps_its_contract_and_adds_only_what_is_documented(ws: Wor
     report.write(ws, given)
     found = json.loads((ws.path / "report.json").read_text())
     assert {key: found[key] for key in CONTRACT} == given
-    assert set(found) - CONTRACT == {"headline", "champion"}
+    assert set(found) - CONTRACT == {"headline", "champion", "dispatch"}
     documented = (ROOT / "docs" / "report.md").read_text()
     for key in found:
         assert f"`{key}" in documented
@@ -199,3 +199,21 @@ def test_what_comes_from_data_is_escaped() -> None:
 )
 def test_numbers_keep_the_digits_that_matter(value: Any, text: str) -> None:
     assert number(value) == text
+
+
+def test_alert_budgets_are_told_beside_the_scores() -> None:
+    budget = {
+        "stations_per_hour": 10,
+        "precision": 0.4,
+        "recall": 0.6,
+        "best_recall": 0.9,
+        "lead_min": None,
+        "minutes_covered": 0.7,
+    }
+    given = document() | {"dispatch": {"bikeout": {"model": [budget], "persistence": [budget]}}}
+    assert "10 alerts an hour: precision 0.400, recall 0.600 of at most 0.900" in report.summary(
+        given
+    )
+    shown = page({**given, "headline": ""}, [], [])
+    assert "What dispatch feels" in shown
+    assert "What dispatch feels" not in page({**document(), "headline": ""}, [], [])

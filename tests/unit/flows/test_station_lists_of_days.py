@@ -6,10 +6,10 @@ import pytest
 
 from mlops_bikeshare.backends import Workspace, open_workspace
 from mlops_bikeshare.domain.city import City
-from mlops_bikeshare.domain.tables import STATION_INFORMATION_RAW
-from mlops_bikeshare.domain.windows import Window, stamp
+from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.flows import features, infer, ingest
 from mlops_bikeshare.settings import Settings
+from mlops_bikeshare.sources.feed import Reading
 from mlops_bikeshare.sources.simulator.simulate import simulate
 
 CITY = City(name="nowhere", timezone="America/Toronto", country="CA")
@@ -39,7 +39,7 @@ def test_a_list_read_during_a_day_counts_from_the_next_day_on(folder: Path, tmp_
         capacity=known["capacity"] + 1,
         lat=known["lat"].to_numpy()[::-1],
     )
-    noisy.lake.write(STATION_INFORMATION_RAW, turned, city=CITY.name, name=stamp(noon))
+    ingest.keep_information(noisy, CITY, Reading(fetched_at=noon, rows=turned), noon)
     for ws in (quiet, noisy):
         features.build(ws, CITY)
     one, other = (ws.lake.read(features.OFFLINE, city=CITY.name) for ws in (quiet, noisy))

@@ -7,6 +7,7 @@ import pytest
 from mlops_bikeshare.domain.errors import ModelError
 from mlops_bikeshare.registry.artefact import (
     artefact_digest,
+    drop_caches,
     feature_digest,
     read_persistence,
     read_reference,
@@ -58,6 +59,17 @@ def test_a_pickle_is_refused(folder: Path) -> None:
     (folder / "python_model.pkl").write_bytes(b"\x80\x04.")
     with pytest.raises(ModelError, match=r"python_model\.pkl"):
         artefact_digest(folder)
+
+
+def test_compiled_code_has_no_digest_until_it_is_dropped(folder: Path) -> None:
+    before = artefact_digest(folder)
+    cache = folder / "code" / "__pycache__"
+    cache.mkdir(parents=True)
+    (cache / "scorer.cpython-311.pyc").write_bytes(b"runs instead of scorer.py")
+    with pytest.raises(ModelError, match=r"code/__pycache__/scorer\.cpython-311\.pyc"):
+        artefact_digest(folder)
+    drop_caches(folder)
+    assert artefact_digest(folder) == before
 
 
 def test_an_empty_folder_has_no_digest(tmp_path: Path) -> None:

@@ -60,6 +60,21 @@ def test_a_pickle_is_refused_by_its_name(tmp_path: Path, name: str) -> None:
         unpack(pack(tmp_path, tarfile.TarInfo(name)), tmp_path)
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["code/__pycache__/scorer.cpython-311.pyc", "code/__PyCache__/x.txt", "code/scorer.PYC"],
+)
+def test_compiled_code_is_refused_because_python_would_run_it_before_the_source(
+    tmp_path: Path, name: str
+) -> None:
+    into = tmp_path / "into"
+    into.mkdir()
+    archive = pack(tmp_path, tarfile.TarInfo("code/scorer.py"), tarfile.TarInfo(name))
+    with pytest.raises(ModelError, match=f"{name}' is compiled code"):
+        unpack(archive, into)
+    assert list(into.iterdir()) == []
+
+
 @given(content=st.binary(max_size=300))
 def test_anything_that_is_no_archive_is_a_model_error(
     tmp_path_factory: pytest.TempPathFactory, content: bytes

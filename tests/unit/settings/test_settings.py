@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from mlops_bikeshare.domain.errors import SettingsError
-from mlops_bikeshare.settings import find_root, load
+from mlops_bikeshare.settings import find_root, keys, load
 
 CITY = '[cities.here]\ntimezone = "Europe/Oslo"\ncountry = "NO"\n'
 
@@ -38,6 +38,13 @@ def test_a_flag_beats_the_environment_beats_the_file_beats_the_default(home: Pat
         ("[cities.x]\ncountry = 'NO'\n", r"\[cities.x\].*missing \['timezone'\]"),
         ("[cities.x]\ntimezone = 'Mars'\ncountry = 'NO'\n", "expected an IANA name"),
         ("profile =", "not valid TOML"),
+        ("[cities.x]\ntimezone = 5\ncountry = 'NO'\n", "expected an IANA name"),
+        ("[cities.x]\ntimezone = 'Europe/Oslo'\ncountry = 'Norway'\n", "country: .* such as US"),
+        (f"{CITY}lat = 'north'\n", r"lat: expected a number from -90 to 90, got 'north'"),
+        (f"{CITY}lon = 200\n", r"lon: expected a number from -180 to 180, got 200"),
+        ("[cities]\nhere = 3\n", "cities.here: expected a table"),
+        ("[cities.'Sao Paulo']\n", r"Sao Paulo\]: expected a name of lower-case letters"),
+        ("[cities.'../x']\n", "expected a name of lower-case letters, digits and hyphens"),
     ],
 )
 def test_a_bad_key_or_value_is_named_with_what_is_allowed(
@@ -47,6 +54,38 @@ def test_a_bad_key_or_value_is_named_with_what_is_allowed(
 
     with pytest.raises(SettingsError, match=message):
         load(tmp_path, {}, {})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("workspace", "../../evil", "workspace: expected text of lower-case letters, digits"),
+        ("workspace", "", "workspace: expected text of lower-case letters"),
+        ("workspace", ".", "workspace: expected text of lower-case letters"),
+        ("workspace", "a/b", "workspace: expected text of lower-case letters"),
+        ("serving.port", 99_999, "serving.port: expected a whole number from 0 to 65535"),
+        ("serving.port", "99999", "serving.port: expected a whole number from 0 to 65535"),
+        ("training.threads", -3, "training.threads: expected a whole number from 1 to"),
+        ("training.rounds", 0, "training.rounds: expected a whole number of at least 1, got 0"),
+        ("gate.psi", "nan", "gate.psi: expected a number of at least 0, got 'nan'"),
+        ("gate.psi", "inf", "gate.psi: expected a number of at least 0, got 'inf'"),
+        ("gate.pr_auc_24h", 1.5, "gate.pr_auc_24h: expected a number from 0 to 1, got 1.5"),
+        ("gate.min_samples", 0, "gate.min_samples: expected a whole number of at least 1"),
+    ],
+)
+def test_a_value_out_of_its_bounds_is_refused(
+    home: Path, name: str, value: object, message: str
+) -> None:
+    with pytest.raises(SettingsError, match=message):
+        load(home, {}, {name: value})
+
+
+def test_every_number_among_the_settings_and_their_defaults_lie_within_bounds(home: Path) -> None:
+    for name, default in keys().items():
+        if isinstance(default, int | float):
+            assert load(home, {}, {name: default}) is not None
+            with pytest.raises(SettingsError, match=name):
+                load(home, {}, {name: -2})
 
 
 def test_an_unknown_city_is_refused_with_the_known_ones(home: Path) -> None:

@@ -1,11 +1,17 @@
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from mlops_bikeshare.domain.errors import SourceError
+from mlops_bikeshare.domain.tables import (
+    STATION_INFORMATION_RAW,
+    STATION_STATUS_RAW,
+    pandera_schema,
+)
 from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.sources.recorded import Recording, open_recording, poll_times
 
@@ -127,6 +133,90 @@ def test_times_without_a_zone_and_counts_that_are_text_are_refused(folder: Path)
     log.assign(num_bikes_available="many").to_parquet(path)
     with pytest.raises(SourceError, match="num_bikes_available"):
         open_recording(folder)
+
+
+STATUS, STATIONS, POLLS = (
+    f"{name}.parquet" for name in ("station_status", "station_information", "polls")
+)
+NAIVE = [at.tz_localize(None) for at in minutes(0, 5)]
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "complaint"),
+    [
+        (STATUS, {"num_bikes_available": [5, 70_000, 0]}, "0 to 2000, got 70000"),
+        (STATUS, {"num_bikes_available": [5, -1, 0]}, "0 to 2000, got -1"),
+        (STATUS, {"num_bikes_available": [5, None, 0]}, "whole numbers .* got nothing"),
+        (STATUS, {"num_bikes_available": [None] * 3}, "whole numbers .* got nothing"),
+        (STATUS, {"num_docks_available": [5.0, 2.5, 1.0]}, "whole numbers .* got 2.5"),
+        (STATUS, {"num_docks_available": [5.0, np.inf, 1.0]}, "whole numbers .* got inf"),
+        (STATUS, {"num_docks_disabled": [True, True, False]}, "whole numbers .* got True"),
+        (STATUS, {"is_renting": [1, 2, 0]}, "true or false, got 2"),
+        (STATUS, {"is_renting": ["yes", "no", "no"]}, "true or false, got 'yes'"),
+        (STATUS, {"station_id": [7.5, 7.5, 12.0]}, "text or whole numbers, got 7.5"),
+        (STATUS, {"station_id": ["7", None, "12"]}, "id in every row, got nothing"),
+        (STATUS, {"observed_at": [*minutes(0, 1), None]}, "time in every row, got nothing"),
+        (STATUS, {"observed_at": [t - pd.Timedelta("20000D") for t in minutes(0, 1, 2)]}, "1970"),
+        (STATIONS, {"capacity": ["eleven", "12"]}, "0 to 2000, got 'eleven'"),
+        (STATIONS, {"capacity": [11.5, 12.0]}, "0 to 2000, got 11.5"),
+        (STATIONS, {"lat": ["north", "south"]}, "-90 to 90, got 'north'"),
+        (STATIONS, {"lon": [-71.0, 271.0]}, "-180 to 180, got 271.0"),
+        (STATIONS, {"station_id": ["7", None]}, "id in every row, got nothing"),
+        (POLLS, {"poll_at": NAIVE}, "must be an aware UTC time"),
+        (POLLS, {"poll_at": ["noon", "later"]}, "must be an aware UTC time"),
+        (POLLS, {"fetched_at": NAIVE}, "must be an aware UTC time"),
+        (POLLS, {"fetched_at": [minutes(0)[0], None]}, "time in every row, got nothing"),
+        (POLLS, {"ok": [True, None]}, "true or false in every row, got nothing"),
+        (POLLS, {"ok": ["yes", "yes"]}, "true or false in every row, got 'yes'"),
+    ],
+)
+def test_a_malformed_column_is_named_with_its_file_and_what_was_expected(
+    folder: Path, file: str, change: dict[str, Any], complaint: str
+) -> None:
+    pd.DataFrame({"poll_at": minutes(0, 5), "fetched_at": minutes(0, 5), "ok": True}).to_parquet(
+        folder / POLLS
+    )
+    path = folder / file
+    pd.read_parquet(path).assign(**change).to_parquet(path)
+
+    with pytest.raises(SourceError, match=f"{file}: .*{next(iter(change))}.*{complaint}"):
+        open_recording(folder)
+
+
+def test_a_station_list_of_another_city_is_refused(folder: Path) -> None:
+    path = folder / STATIONS
+    pd.read_parquet(path).assign(station_id=["A", "B"]).to_parquet(path)
+
+    with pytest.raises(SourceError, match=r"'007'.* such as 'A'; expected at least one station in"):
+        open_recording(folder)
+
+
+def test_what_may_be_unknown_stays_unknown(folder: Path) -> None:
+    path = folder / STATIONS
+    unknown: dict[str, Any] = {"capacity": None, "lat": None, "lon": [None, -71.0]}
+    pd.read_parquet(path).assign(**unknown).to_parquet(path)
+    path = folder / STATUS
+    gaps: dict[str, Any] = {"is_renting": [True, True, None]}
+    pd.read_parquet(path).assign(**gaps).to_parquet(path)
+    failed = {"poll_at": minutes(0), "fetched_at": pd.to_datetime([""], utc=True)}
+    pd.DataFrame({**failed, "ok": [False]}).to_parquet(folder / POLLS)
+
+    recording = open_recording(folder)
+
+    stations = recording.information(NOON)
+    assert stations["capacity"].isna().all()
+    assert stations["lat"].isna().all()
+    assert recording.poll(NOON) is None
+    later = recording.poll(NOON + timedelta(minutes=10))
+    assert later is not None
+    assert later["is_renting"].tolist() == [True, pd.NA]
+
+
+def test_a_recording_that_opens_is_one_that_the_lake_takes(recording: Recording) -> None:
+    poll = recording.poll(NOON + timedelta(minutes=10))
+
+    pandera_schema(STATION_STATUS_RAW).validate(poll)
+    pandera_schema(STATION_INFORMATION_RAW).validate(recording.information(NOON))
 
 
 @pytest.mark.recordings

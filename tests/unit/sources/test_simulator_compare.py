@@ -10,9 +10,16 @@ import pytest
 from mlops_bikeshare.domain.errors import SourceError
 from mlops_bikeshare.sources.simulator import simulate
 from mlops_bikeshare.sources.simulator.compare import Measures, _past_mean, measure
-from mlops_bikeshare.sources.simulator.document import Row, render, simulator_document
+from mlops_bikeshare.sources.simulator.document import (
+    SEEDS,
+    TIMEZONES,
+    Row,
+    render,
+    simulator_document,
+)
 
 ZONE = "America/Toronto"
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "simulator.md"
 # Lowest and highest of Boston, Taipei and Paris (docs/simulator.md), widened for a small city.
 PLAUSIBLE = {
     "median gap between reports, min": (8.5, 15.5),
@@ -106,3 +113,22 @@ def test_taipei_is_measured_as_its_reference_says(recordings: Path) -> None:
     onset = measured["bikeout: persistence onset PR-AUC"]
     assert onset is not None
     assert 0.2 < onset < 0.3
+
+
+def test_the_stored_page_has_the_words_and_rows_of_the_code(measured: Measures) -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    some = dict.fromkeys(TIMEZONES, measured)
+    ours = render(some, dict.fromkeys(SEEDS, measured), stations=300, days=21)
+
+    assert page.partition("| measure")[0] == ours.partition("| measure")[0], "make docs-simulator"
+    assert _rows(page) == _rows(ours), "make docs-simulator"
+
+
+@pytest.mark.long
+@pytest.mark.recordings
+def test_the_stored_page_is_what_the_recordings_say(recordings: Path) -> None:
+    assert simulator_document(recordings) == PAGE.read_text(encoding="utf-8"), "docs-simulator"
+
+
+def _rows(page: str) -> list[str]:
+    return [line.split("|")[1].strip() for line in page.splitlines() if line.startswith("|")]

@@ -4,12 +4,12 @@ import pytest
 from mlops_bikeshare.domain.errors import InputError
 from mlops_bikeshare.evaluation.climatology import Climatology
 from mlops_bikeshare.evaluation.persistence import Persistence
+from mlops_bikeshare.evaluation.resampled import blocks
 from mlops_bikeshare.evaluation.scores import best_f1_threshold, f1_at
 from mlops_bikeshare.training.backtest import (
     METHODS,
     Answers,
     Slice,
-    blocks,
     check_rows,
     fit_baselines,
     report,

@@ -60,3 +60,13 @@ def test_no_stockout_at_the_promise_leaves_no_threshold() -> None:
     y = np.where(HORIZON_MIN == 30, 0, Y).astype(np.float32)
     with pytest.raises(InputError, match="calibration rows at 30 min is out"):
         calibrate("dockout", y, RAW, HORIZON_MIN)
+
+
+def test_the_alarm_threshold_follows_the_costs_and_leaves_f1_alone() -> None:
+    out = np.zeros(len(Y), dtype=np.bool_)
+    cheap, dear = (
+        calibrate("bikeout", Y, RAW, HORIZON_MIN, already_out=out, cost_ratio=r) for r in (1, 9)
+    )
+    assert cheap.alarm_threshold == pytest.approx(0.5, abs=0.1)
+    assert dear.alarm_threshold == pytest.approx(0.1, abs=0.05)
+    assert cheap.threshold == dear.threshold

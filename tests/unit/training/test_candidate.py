@@ -7,15 +7,10 @@ from numpy.typing import NDArray
 from mlops_bikeshare.domain.errors import InputError
 from mlops_bikeshare.domain.targets import HORIZONS_MIN
 from mlops_bikeshare.domain.windows import Window
-from mlops_bikeshare.training.candidate import (
-    Candidate,
-    Plan,
-    TrainingTable,
-    needed,
-    train_candidate,
-)
+from mlops_bikeshare.training.candidate import Candidate, needed, train_candidate
 from mlops_bikeshare.training.fit import FitParams
 from mlops_bikeshare.training.split import Split
+from mlops_bikeshare.training.table import Plan, TrainingTable
 
 DAYS, STATIONS, CAPACITY = 7, 12, 20
 SPLIT = Split(

@@ -1,0 +1,16 @@
+"""How values are said to people: unknown is a word, and a password is never shown."""
+
+import re
+
+
+def figure(value: float | None, *, digits: int = 3) -> str:
+    """A score or share with so many digits; None is unknown."""
+    return "unknown" if value is None else f"{value:.{digits}f}"
+
+
+def masked(text: str) -> str:
+    """Without the name and password that an address may carry: all up to its last `@` goes.
+
+    A password may itself hold `@` and `/`; hiding part of a path is the lesser harm.
+    """
+    return re.sub(r"://\S+@", "://***@", text)

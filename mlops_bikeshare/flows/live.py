@@ -1,0 +1,188 @@
+"""Live: one process that polls, predicts, judges and builds features, until told to stop.
+
+Input    a workspace, cities with their feeds, a `Pace` (whose clock it is, and how to wait).
+Output   per city what came in, what was lost and why.
+
+Every poll interval all feeds are read at once, `LEAD_S` before the interval ends, so that the
+slot that ends there knows them; every ten minutes a batch and its judgement (drift every hour);
+every hour the station list; after midnight (UTC) the features and profiles of the day before.
+A job that fails is told and counted, and stops neither the others nor the loop. What was missed
+(a kill, a day without network) is not invented: it is a gap, and the loop goes on from now; polls
+that were stored but not curated are caught up with at the start.
+"""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from mlops_bikeshare.backends import Workspace
+from mlops_bikeshare.domain.city import City
+from mlops_bikeshare.domain.errors import BikeshareError, EndpointError, InputError
+from mlops_bikeshare.domain.windows import CADENCE_S, DAY_S, from_seconds, to_seconds
+from mlops_bikeshare.flows import features, infer, ingest, monitor
+from mlops_bikeshare.sources.feed import Feed, Reading
+
+log = logging.getLogger(__name__)
+LEAD_S = 30
+_HOUR_S = 3600
+# Past midnight by this much: the last poll of the day before has surely been stored.
+_AFTER_MIDNIGHT_S = 600
+_SHORTEST_POLL_S, _LONGEST_POLL_S = 60, 300
+
+
+class Pace(Protocol):
+    """Whose time it is, and how to let it pass."""
+
+    def now(self) -> datetime:
+        """The time."""
+        ...
+
+    def wait_until(self, at: datetime) -> bool:
+        """Let the time come; False when the work shall end instead."""
+        ...
+
+
+@dataclass(slots=True, kw_only=True)
+class Lived:
+    """What became of one city; `lost` counts failed polls by reason."""
+
+    city: str
+    polls: int = 0
+    unchanged: int = 0
+    rows: int = 0
+    refused: int = 0
+    repeated: int = 0
+    skipped: int = 0
+    caught_up: int = 0
+    batches: int = 0
+    failed_jobs: int = 0
+    only_collected: bool = False
+    lost: dict[str, int] = field(default_factory=dict)
+
+
+def live(
+    ws: Workspace, cities: Sequence[City], feeds: Mapping[str, Feed], pace: Pace, *, poll_s: int
+) -> list[Lived]:
+    """Run until the pace says stop."""
+    if not _SHORTEST_POLL_S <= poll_s <= _LONGEST_POLL_S or CADENCE_S % poll_s:
+        msg = f"ingest.poll_s: expected a divisor of {CADENCE_S} from 60 to 300, got {poll_s}"
+        raise InputError(msg)
+    told = {city.name: Lived(city=city.name) for city in cities}
+    ws.advance(pace.now())
+    for city in cities:
+        told[city.name].caught_up = ingest.catch_up(ws, city)
+        _information(ws, city, feeds[city.name], pace.now(), told[city.name])
+    with ThreadPoolExecutor(len(cities)) as pool:
+        tick = _next_tick(pace.now(), poll_s)
+        while pace.wait_until(tick - timedelta(seconds=LEAD_S)):
+            ws.advance(pace.now())
+            readings = pool.map(lambda city: feeds[city.name].read_status(tick), cities)  # noqa: B023 - read now
+            for city, reading in zip(cities, readings, strict=True):
+                _keep(ws, city, reading, tick, told[city.name])
+            if not _jobs(ws, cities, feeds, pace, tick, told):
+                break
+            following = _next_tick(max(pace.now(), tick), poll_s)
+            skipped = (following - tick) // timedelta(seconds=poll_s) - 1
+            for lived in told.values():
+                lived.skipped += skipped
+            tick = following
+    return list(told.values())
+
+
+def summary(lived: Sequence[Lived]) -> str:
+    """What came in and what was lost."""
+    return "\n".join(map(_line, lived))
+
+
+def _line(done: Lived) -> str:
+    lost = sum(done.lost.values()) + done.skipped
+    came = f"{done.city}: {done.polls:,} polls, {done.rows:,} rows, {done.batches:,} batches"
+    aside = f"{done.refused:,} rows refused, {done.repeated:,} repeated"
+    reasons = [f"{count} x {reason}" for reason, count in sorted(done.lost.items())]
+    reasons += [f"{done.skipped} x skipped: the loop was late"] if done.skipped else []
+    why = f" ({'; '.join(reasons)})" if reasons else ""
+    return f"{came}; {aside}; {lost} polls lost{why}"
+
+
+def _next_tick(now: datetime, poll_s: int) -> datetime:
+    """The end of the first interval whose poll can still be made."""
+    return from_seconds((to_seconds(now) + LEAD_S) // poll_s * poll_s + poll_s)
+
+
+def _keep(ws: Workspace, city: City, reading: Reading, tick: datetime, lived: Lived) -> None:
+    lived.polls += 1
+    try:
+        kept = ingest.keep(ws, city, reading, tick)
+    except BikeshareError as error:
+        log.error("poll of %s at %s could not be stored: %s", city.name, tick, error)
+        kept = ingest.Polled(at=tick, failure=f"not stored: {type(error).__name__}")
+    lived.rows += kept.rows
+    lived.refused += kept.refused
+    lived.repeated += kept.repeated
+    lived.unchanged += kept.unchanged
+    if kept.failure:
+        reason = kept.failure.partition(": http")[0][:80]
+        lived.lost[reason] = lived.lost.get(reason, 0) + 1
+
+
+def _jobs(
+    ws: Workspace,
+    cities: Sequence[City],
+    feeds: Mapping[str, Feed],
+    pace: Pace,
+    tick: datetime,
+    told: Mapping[str, Lived],
+) -> bool:
+    """What else is due at this tick; False when asked to stop meanwhile."""
+    at = to_seconds(tick)
+    if at % _HOUR_S == 0:
+        for city in cities:
+            _information(ws, city, feeds[city.name], tick, told[city.name])
+    if at % CADENCE_S:
+        return True
+    if not pace.wait_until(tick):
+        return False
+    ws.advance(max(pace.now(), tick))
+    for city in cities:
+        lived = told[city.name]
+        if at % DAY_S == _AFTER_MIDNIGHT_S:
+            _try(lived, "features", lambda city=city: features.build(ws, city))  # type: ignore[misc]
+        _batch(ws, city, tick, lived)
+    return True
+
+
+def _batch(ws: Workspace, city: City, tick: datetime, lived: Lived) -> None:
+    """A batch and its judgement; a city without an endpoint is only being collected."""
+    try:
+        done = infer.infer(ws, city, at=tick)
+    except EndpointError as error:
+        if not lived.only_collected:
+            log.info("%s is only collected: %s", city.name, error)
+        lived.only_collected = True
+        return
+    except BikeshareError as error:
+        lived.failed_jobs += 1
+        log.warning("batch of %s at %s: %s", city.name, tick, error)
+        return
+    lived.only_collected = False
+    lived.batches += all(batch.failure is None for batch in done)
+    _try(lived, "monitor", lambda: monitor.monitor(ws, city, at=tick))
+
+
+def _information(ws: Workspace, city: City, feed: Feed, at: datetime, lived: Lived) -> None:
+    _try(lived, "stations", lambda: ingest.poll_information(ws, city, feed, at))
+
+
+def _try(lived: Lived, name: str, job: Callable[[], object]) -> None:
+    """Run a job; whatever it fails with, foreseen or not, must not end the polls."""
+    try:
+        job()
+    except BikeshareError as error:
+        lived.failed_jobs += 1
+        log.warning("%s of %s: %s", name, lived.city, error)
+    except Exception:
+        lived.failed_jobs += 1
+        log.exception("%s of %s failed in a way that nobody foresaw", name, lived.city)

@@ -1,0 +1,77 @@
+"""The feeds of cities as their settings say: the one place where a client is made for them.
+
+`run` is live mode on them, by the machine's clock or by that of a replayed feed, which runs faster.
+"""
+
+import json
+import threading
+from collections.abc import Sequence
+from datetime import datetime
+from urllib.parse import urljoin
+
+from mlops_bikeshare.backends import Workspace
+from mlops_bikeshare.domain.city import City
+from mlops_bikeshare.domain.clock import Clock, PacedClock, RealClock
+from mlops_bikeshare.domain.errors import InputError, SettingsError, SourceError
+from mlops_bikeshare.domain.windows import parse_time
+from mlops_bikeshare.flows.live import Lived, live
+from mlops_bikeshare.flows.pace import Running
+from mlops_bikeshare.settings import Settings
+from mlops_bikeshare.sources.gbfs.client import FeedClient, Patience
+from mlops_bikeshare.sources.gbfs.feed import GbfsFeed
+
+
+def client_of(settings: Settings) -> FeedClient:
+    """A client as patient as the settings say; close it when done."""
+    ingest = settings.ingest
+    patience = Patience(
+        timeout_s=ingest.timeout_s,
+        attempts=ingest.attempts,
+        first_pause_s=ingest.first_pause_s,
+        body_limit_mb=ingest.body_limit_mb,
+    )
+    return FeedClient(contact=ingest.contact, patience=patience)
+
+
+def feed_of(
+    settings: Settings, city: City, *, client: FeedClient, clock: Clock, url: str | None = None
+) -> GbfsFeed:
+    """The city's feed, at `url` if one is given; SettingsError for a city without an address."""
+    address = url or city.gbfs_url
+    if address is None:
+        msg = f"[cities.{city.name}] has no gbfs_url"
+        raise SettingsError(f"{msg}; add the address of its gbfs.json to bikeshare.toml")
+    return GbfsFeed(address, client=client, clock=clock, language=settings.ingest.language)
+
+
+def run(
+    ws: Workspace,
+    names: Sequence[str],
+    *,
+    stop: threading.Event,
+    url: str | None = None,
+    replay_clock: bool = False,
+    until: datetime | None = None,
+) -> list[Lived]:
+    """Live mode on the named cities until `stop` is set, or `until`."""
+    cities = [ws.settings.city(name) for name in dict.fromkeys(names)]
+    if (url is not None and len(cities) > 1) or (replay_clock and url is None):
+        raise InputError("--url goes with one --city, and --replay-clock with --url")
+    with client_of(ws.settings) as client:
+        clock, speed = clock_of(client, url) if replay_clock and url else (RealClock(), 1.0)
+        feeds = {
+            city.name: feed_of(ws.settings, city, client=client, clock=clock, url=url)
+            for city in cities
+        }
+        pace = Running(clock, stop, speed=speed, until=until)
+        return live(ws, cities, feeds, pace, poll_s=ws.settings.ingest.poll_s)
+
+
+def clock_of(client: FeedClient, url: str) -> tuple[Clock, float]:
+    """The clock of a replayed feed, and its speed."""
+    try:
+        told = json.loads(client.get(urljoin(url, "control/clock")).body or b"")
+        start, speed = parse_time(told["now"], key="now"), float(told["speed"])
+    except (ValueError, KeyError, TypeError):
+        raise SourceError(f"{url} has no clock; is it a `bikeshare replay-feed`?") from None
+    return PacedClock(start, speed=speed), speed

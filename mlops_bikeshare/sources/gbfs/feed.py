@@ -1,0 +1,174 @@
+"""A live GBFS system as a `Feed`: found by its gbfs.json, asked no more often than it wishes.
+
+Input    the address of gbfs.json, a client, a clock (times of reading are read off it).
+Output   `Reading`s; whatever goes wrong is a reading with a failure, and with the document as
+         evidence if there was one. Nothing is raised.
+
+A document is asked for again when its ttl is over, with the validators of the last good one: an
+unchanged document is read again, at the time of asking. The ttl of station_status counts only up
+to `STATUS_TTL_S`: Vélib' says an hour and changes every minute. Where discovery fails, the
+addresses found before hold.
+"""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from mlops_bikeshare.domain.clock import Clock
+from mlops_bikeshare.domain.errors import SourceError
+from mlops_bikeshare.sources.feed import Reading
+from mlops_bikeshare.sources.gbfs.client import FeedClient
+from mlops_bikeshare.sources.gbfs.discovery import (
+    INFORMATION,
+    STATUS,
+    SYSTEM,
+    VEHICLE_TYPES,
+    Discovered,
+    discover,
+)
+from mlops_bikeshare.sources.gbfs.documents import Document, parse
+from mlops_bikeshare.sources.gbfs.ebikes import electric_types
+from mlops_bikeshare.sources.gbfs.rows import Rows, information_rows, status_rows
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+log = logging.getLogger(__name__)
+STATUS_TTL_S = 240
+OTHER_TTL_S = 86_400
+# Lists of stations and of feeds that give no ttl are not asked for at every poll.
+_OTHER_LEAST_S = 900
+# An answer a moment before its time beats one a whole poll late.
+_EARLY = timedelta(seconds=5)
+
+
+@dataclass(slots=True)
+class _Kept:
+    """The last good reading of a feed, how long it holds, and how to ask for news."""
+
+    reading: Reading
+    until: datetime
+    validators: Mapping[str, str] = field(default_factory=dict)
+
+
+class GbfsFeed:
+    """One system."""
+
+    def __init__(
+        self, url: str, *, client: FeedClient, clock: Clock, language: str | None = None
+    ) -> None:
+        self.url = url
+        self._client, self._clock, self._language = client, clock, language
+        self._found: tuple[Discovered, datetime] | None = None
+        self._electric: tuple[frozenset[str] | None, datetime] | None = None
+        self._kept: dict[str, _Kept] = {}
+
+    def read_status(self, at: datetime) -> Reading:  # noqa: ARG002 - the clock says when
+        """The status rows now."""
+        return self._read(STATUS)
+
+    def read_information(self, at: datetime) -> Reading:  # noqa: ARG002 - the clock says when
+        """The station list now."""
+        return self._read(INFORMATION)
+
+    def system(self) -> dict[str, object]:
+        """The data of system_information: name, timezone, ...; SourceError if it cannot be read."""
+        return self._document(self.discovered().url(SYSTEM)).data
+
+    def discovered(self) -> Discovered:
+        """The feeds of the system; SourceError when they were never found."""
+        now = self._clock.now()
+        if self._found is None or now >= self._found[1]:
+            try:
+                found = discover(self._document(self.url), base=self.url, language=self._language)
+            except SourceError as error:
+                if self._found is None:
+                    raise
+                log.warning("discovery failed, the addresses found before are used: %s", error)
+                found = self._found[0]
+            self._found = found, now + _held(found.ttl_s)
+        return self._found[0]
+
+    def _document(self, url: str) -> Document:
+        return parse(self._client.get(url).body or b"")
+
+    def _read(self, feed: str) -> Reading:
+        kept, body = self._kept.get(feed), None
+        if kept is not None and self._clock.now() < kept.until - _EARLY:
+            return self._again(kept)
+        try:
+            url = self.discovered().url(feed)
+            answer = self._client.get(url, kept.validators if kept else None)
+            body = answer.body
+            if body is None and kept is not None:
+                return self._again(kept)
+            new = self._kept_of(feed, parse(body or b""), kept)
+        except SourceError as error:
+            return Reading(fetched_at=self._clock.now(), failure=f"{feed}: {error}", evidence=body)
+        new.validators = answer.validators
+        self._kept[feed] = new
+        return new.reading
+
+    def _again(self, kept: _Kept) -> Reading:
+        """The document read before, which is still the newest, as read now."""
+        now = self._clock.now()
+        rows = kept.reading.rows
+        if rows is not None:
+            rows = rows.assign(fetched_at=_stamp(now))
+        return replace(kept.reading, fetched_at=now, rows=rows, refused=None, unchanged=True)
+
+    def _kept_of(self, feed: str, document: Document, before: _Kept | None) -> _Kept:
+        now = self._clock.now()
+        told = document.last_updated and min(document.last_updated, now)
+        rows = self._rows(feed, document, now, told)
+        if rows.good.empty:
+            first = rows.refused["reason"].iloc[0] if rows.refused is not None else "none listed"
+            raise SourceError(f"none of {len(document.stations)} stations can be used: {first}")
+        observed = rows.good["observed_at"].iloc[0].to_pydatetime() if feed == STATUS else told
+        reading = Reading(
+            fetched_at=now,
+            rows=rows.good,
+            refused=rows.refused,
+            observed_at=observed,
+            repeated=rows.repeated,
+            unchanged=_same_time(before, observed),
+        )
+        ttl = timedelta(seconds=min(document.ttl_s, STATUS_TTL_S))
+        return _Kept(reading, now + (ttl if feed == STATUS else _held(document.ttl_s)))
+
+    def _rows(self, feed: str, document: Document, now: datetime, told: datetime | None) -> Rows:
+        if feed == INFORMATION:
+            language = self.discovered().language
+            return information_rows(document.stations, fetched_at=now, language=language)
+        electric = self._electric_types(now)
+        return status_rows(document.stations, fetched_at=now, observed_at=told, electric=electric)
+
+    def _electric_types(self, now: datetime) -> frozenset[str] | None:
+        """Which vehicle types are electric; None, and asked again later, if nobody says."""
+        if VEHICLE_TYPES not in self.discovered().urls:
+            return None
+        if self._electric is None or now >= self._electric[1]:
+            try:
+                document = self._document(self.discovered().url(VEHICLE_TYPES))
+                self._electric = electric_types(document.data), now + _held(document.ttl_s)
+            except SourceError as error:
+                log.warning("e-bikes are not counted apart for now: %s", error)
+                self._electric = None, now + _held(0)
+        return self._electric[0]
+
+
+def _same_time(before: _Kept | None, observed: datetime | None) -> bool:
+    """Whether a feed repeats a document: frozen, or asked before it had news."""
+    return before is not None and observed is not None and before.reading.observed_at == observed
+
+
+def _held(ttl_s: int) -> timedelta:
+    return timedelta(seconds=min(max(ttl_s, _OTHER_LEAST_S), OTHER_TTL_S))
+
+
+def _stamp(at: datetime) -> "pd.Timestamp":
+    import pandas as pd
+
+    return pd.Timestamp(at).as_unit("ms")

@@ -1,0 +1,289 @@
+"""Live mode over real HTTP, in lockstep: hours of a feed that does everything wrong."""
+
+import shutil
+import signal
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from mlops_bikeshare.backends import Workspace, open_workspace
+from mlops_bikeshare.domain.clock import SimulatedClock
+from mlops_bikeshare.domain.errors import InputError, SettingsError, SourceError
+from mlops_bikeshare.domain.tables import STATION_STATUS, STATION_STATUS_RAW
+from mlops_bikeshare.flows import live_feed
+from mlops_bikeshare.flows.live import LEAD_S, Lived, live, summary
+from mlops_bikeshare.flows.pace import Lockstep, Running
+from mlops_bikeshare.flows.replay_feed import Wish, replay_feed
+from mlops_bikeshare.flows.stopping import asked_to_stop
+from mlops_bikeshare.flows.trying import summary as tried_summary
+from mlops_bikeshare.flows.trying import try_feed
+from mlops_bikeshare.settings import load
+from mlops_bikeshare.sources.feed import Reading
+from mlops_bikeshare.sources.gbfs.client import FeedClient
+from mlops_bikeshare.sources.gbfs.faults import Faults
+from mlops_bikeshare.sources.gbfs.server import ReplayedCity, serving
+from mlops_bikeshare.sources.recorded import Recording
+from tests.served import HURRIED, NOON, small_city
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Recording:
+    return small_city(tmp_path_factory.mktemp("city"), hours=8)
+
+
+@pytest.fixture
+def open_ws(tmp_path: Path) -> Callable[..., Workspace]:
+    def make(at: datetime = NOON, **flags: object) -> Workspace:
+        shutil.copy(ROOT / "bikeshare.toml", tmp_path)
+        hurried = {"ingest.timeout_s": 0.3, "ingest.first_pause_s": 0.001, "ingest.attempts": 2}
+        ws = open_workspace(load(tmp_path, {}, {**hurried, **flags}), simulated=True)
+        ws.advance(at)
+        return ws
+
+    return make
+
+
+def lived(ws: Workspace, served: dict[str, ReplayedCity], *, hours: float) -> list[Lived]:
+    """Live mode for some hours on the cities' feeds, all on the workspace's clock."""
+    assert isinstance(ws.clock, SimulatedClock)
+    cities = [ws.settings.city(name) for name in served]
+    with FeedClient(patience=HURRIED) as client:
+        with_all = [serving(city) for city in served.values()]
+        urls = [context.__enter__() for context in with_all]
+        try:
+            feeds = {
+                city.name: live_feed.feed_of(
+                    ws.settings, city, client=client, clock=ws.clock, url=url
+                )
+                for city, url in zip(cities, urls, strict=True)
+            }
+            pace = Lockstep(ws.clock, until=ws.now + timedelta(hours=hours))
+            return live(ws, cities, feeds, pace, poll_s=300)
+        finally:
+            for context in with_all:
+                context.__exit__(None, None, None)
+
+
+def polls(ws: Workspace, city: str = "boston") -> set[pd.Timestamp]:
+    return set(ws.lake.read(STATION_STATUS, city=city)["fetched_at"])
+
+
+def test_hours_of_every_fault_lose_nothing_that_the_feed_delivered(
+    open_ws: Callable[..., Workspace], recording: Recording
+) -> None:
+    ws = open_ws()
+    assert isinstance(ws.clock, SimulatedClock)
+    faults = Faults(share=0.5, seed=11)
+    city = ReplayedCity(recording, ws.clock, hold_s=5, faults=faults)
+
+    (done,) = lived(ws, {"boston": city}, hours=4)
+
+    delivered = {pd.Timestamp(at) for at in city.delivered}
+    assert done.polls == 48
+    assert 0 < sum(done.lost.values()) < 24
+    assert done.refused > 0
+    assert done.repeated > 0
+    assert polls(ws) >= delivered
+    assert len(polls(ws)) == done.polls - sum(done.lost.values())
+    rows = ws.lake.read(STATION_STATUS_RAW, city="boston")
+    assert not rows.duplicated(["station_id", "fetched_at"]).any()
+    assert len(rows) == done.rows
+    assert f"{sum(done.lost.values())} polls lost" in summary([done])
+
+
+def test_two_cities_live_at_once(
+    open_ws: Callable[..., Workspace], recording: Recording, tmp_path: Path
+) -> None:
+    ws = open_ws()
+    assert isinstance(ws.clock, SimulatedClock)
+    other = small_city(tmp_path / "other", hours=4, stations=7)
+    served = {
+        "boston": ReplayedCity(recording, ws.clock),
+        "taipei": ReplayedCity(other, ws.clock, version="3.0"),
+    }
+
+    done = lived(ws, served, hours=1)
+
+    assert [(city.city, city.polls, city.rows) for city in done] == [
+        ("boston", 12, 360),
+        ("taipei", 12, 84),
+    ]
+    assert [city.lost for city in done] == [{}, {}]
+
+
+def test_after_hours_without_it_the_loop_goes_on_and_leaves_a_gap(
+    open_ws: Callable[..., Workspace], recording: Recording
+) -> None:
+    ws = open_ws()
+    assert isinstance(ws.clock, SimulatedClock)
+    lived(ws, {"boston": ReplayedCity(recording, ws.clock)}, hours=0.5)
+    for key in ws.lake.store.keys("curated/station_status")[-2:]:
+        ws.lake.store.delete(key)  # as if killed before these slots were made
+
+    again = open_ws(NOON + timedelta(hours=3))
+    assert isinstance(again.clock, SimulatedClock)
+    (done,) = lived(again, {"boston": ReplayedCity(recording, again.clock)}, hours=0.5)
+
+    assert done.caught_up == 2
+    assert (done.polls, done.lost, done.skipped) == (6, {}, 0)
+    assert len(polls(again)) == 12
+
+
+def test_polls_are_made_before_the_slot_ends_so_that_the_batch_knows_them(
+    open_ws: Callable[..., Workspace], recording: Recording
+) -> None:
+    ws = open_ws()
+    assert isinstance(ws.clock, SimulatedClock)
+    lived(ws, {"boston": ReplayedCity(recording, ws.clock)}, hours=0.5)
+
+    rows = ws.lake.read(STATION_STATUS, city="boston")
+    assert set(rows["slot"] - rows["fetched_at"]) == {pd.Timedelta(seconds=LEAD_S)}
+
+
+class Broken:
+    """A feed whose list cannot be read, in a way that nobody foresaw."""
+
+    def read_status(self, at: datetime) -> Reading:
+        return Reading(fetched_at=at, failure="station_status: http://x: HTTP 500")
+
+    def read_information(self, at: datetime) -> Reading:
+        raise ZeroDivisionError(f"{at}")
+
+
+def test_a_job_that_fails_unforeseen_is_counted_and_ends_nothing(
+    open_ws: Callable[..., Workspace], caplog: pytest.LogCaptureFixture
+) -> None:
+    ws = open_ws()
+    assert isinstance(ws.clock, SimulatedClock)
+    pace = Lockstep(ws.clock, until=NOON + timedelta(hours=1))
+    city = ws.settings.city("boston")
+
+    (done,) = live(ws, [city], {"boston": Broken()}, pace, poll_s=300)
+
+    assert done.failed_jobs == 2  # the station list, at the start and after an hour
+    assert done.lost == {"station_status": 12}
+    assert "in a way that nobody foresaw" in caplog.text
+
+
+@pytest.mark.parametrize("poll_s", [0, 30, 70, 600])
+def test_an_interval_that_does_not_fit_is_refused(
+    open_ws: Callable[..., Workspace], poll_s: int
+) -> None:
+    ws = open_ws()
+    assert isinstance(ws.clock, SimulatedClock)
+    with pytest.raises(InputError, match="from 60 to 300"):
+        live(ws, [], {}, Lockstep(ws.clock, until=NOON), poll_s=poll_s)
+
+
+def test_a_replayed_day_by_its_own_fast_clock_ends_when_asked(
+    open_ws: Callable[..., Workspace], recording: Recording, tmp_path: Path
+) -> None:
+    stop, ready = threading.Event(), threading.Event()
+    told: list[str] = []
+
+    def started(url: str, _begin: datetime) -> None:
+        told.append(url)
+        ready.set()
+
+    city = open_ws(NOON - timedelta(hours=1)).settings.city("boston")
+    server = threading.Thread(
+        target=replay_feed,
+        args=(recording.folder, city),
+        kwargs={
+            "start": NOON,
+            "wish": Wish(speed=1800, faults=("html",)),
+            "stop": stop,
+            "ready": started,
+        },
+    )
+    server.start()
+    assert ready.wait(20)
+    try:
+        ws = open_ws(NOON)
+        until = NOON + timedelta(hours=1)
+        (done,) = live_feed.run(
+            ws, ["boston"], url=told[0], replay_clock=True, until=until, stop=threading.Event()
+        )
+    finally:
+        stop.set()
+        server.join()
+
+    assert done.polls + done.skipped >= 10
+    assert done.rows == 30 * (done.polls - sum(done.lost.values()))
+    assert (tmp_path / "var").is_dir()
+
+
+def test_the_first_signal_asks_and_the_old_handler_is_back_afterwards() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with asked_to_stop() as stop:
+        signal.raise_signal(signal.SIGTERM)
+        assert stop.is_set()
+        assert not Running(SimulatedClock(NOON), stop).wait_until(NOON)
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_addresses_and_clocks_that_do_not_fit_are_refused(
+    open_ws: Callable[..., Workspace], recording: Recording
+) -> None:
+    ws, stop = open_ws(), threading.Event()
+    with pytest.raises(InputError, match="--url goes with one --city"):
+        live_feed.run(ws, ["boston", "nyc"], url="http://x", stop=stop)
+    with pytest.raises(SettingsError, match="has no gbfs_url"):
+        live_feed.run(ws, ["taipei"], stop=stop)
+    with pytest.raises(InputError, match="--speed"):
+        replay_feed(
+            recording.folder, ws.settings.city(), start=None, wish=Wish(speed=0), stop=stop,
+            ready=print,
+        )  # fmt: skip
+    with pytest.raises(InputError, match="the recording covers"):
+        replay_feed(
+            recording.folder, ws.settings.city(), start=NOON + timedelta(days=9), wish=Wish(),
+            stop=stop, ready=print,
+        )  # fmt: skip
+
+
+def test_try_goes_from_an_address_to_a_map_and_what_to_type_next(
+    open_ws: Callable[..., Workspace], recording: Recording
+) -> None:
+    ws = open_ws()
+    city = ReplayedCity(
+        recording, SimulatedClock(NOON), name="Ville d'Été", timezone="America/Toronto",
+        version="3.0",
+    )  # fmt: skip
+    with serving(city) as url:
+        tried = try_feed(ws.settings, url, clock=SimulatedClock(NOON))
+        again = try_feed(ws.settings, url, clock=SimulatedClock(NOON + timedelta(minutes=5)))
+
+    assert (tried.stations, tried.known, tried.version) == (30, 30, "3.0")
+    assert tried.city == again.city == "ville-d-t"
+    assert sum(tried.at_risk.values()) > 0
+    text = tried.page.read_text()
+    assert text.count("<circle") == 30
+    assert "src=" not in text
+    assert "Ville d&#x27;Été" in text
+    said = tried_summary(tried)
+    assert 'timezone = "America/Toronto"\ncountry = "CA"' in said
+    assert "make live CITY=ville-d-t" in said
+    assert "first model after 6 whole days" in said
+
+
+def test_try_of_a_feed_that_is_down_says_why(open_ws: Callable[..., Workspace]) -> None:
+    with pytest.raises(SourceError, match="ConnectError"):
+        try_feed(open_ws().settings, "http://127.0.0.1:1/gbfs.json", clock=SimulatedClock(NOON))
+
+
+def test_a_station_that_is_off_or_long_silent_is_unknown_not_safe(
+    open_ws: Callable[..., Workspace], recording: Recording
+) -> None:
+    late = recording.span.end.astimezone(UTC) + timedelta(hours=30)
+    with serving(ReplayedCity(recording, SimulatedClock(late))) as url:
+        tried = try_feed(open_ws().settings, url, clock=SimulatedClock(late))
+
+    assert (tried.stations, tried.known) == (30, 0)
+    assert "30 say nothing that could be used" in tried_summary(tried)

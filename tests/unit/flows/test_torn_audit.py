@@ -1,0 +1,56 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mlops_bikeshare.backends import Workspace, open_workspace
+from mlops_bikeshare.flows import records
+from mlops_bikeshare.settings import Settings
+
+
+@pytest.fixture
+def ws(tmp_path: Path) -> Workspace:
+    found = open_workspace(Settings(root=tmp_path), simulated=True)
+    for n in range(2):
+        records.audit(found, "gate", why="für alle", facts={"n": n})
+    return found
+
+
+def test_a_line_torn_anywhere_costs_only_itself_and_the_next_entry_says_so(ws: Workspace) -> None:
+    path = ws.path / "audit.jsonl"
+    whole = path.read_bytes()
+    records.audit(ws, "promotion", why="später", facts={})
+    last = path.read_bytes()[len(whole) :]
+    accent = last.index("ä".encode()) + 1  # in the middle of a letter
+
+    for length in (1, accent, len(last) - 1):
+        path.write_bytes(whole + last[:length])
+        assert [entry["facts"] for entry in records.audited(ws)] == [{"n": 0}, {"n": 1}]
+
+        records.audit(ws, "deploy", why="again", facts={"n": 2})
+
+        torn = last[:length].decode(errors="replace")
+        assert records.audited(ws)[2:][0]["facts"] == {"n": 2, "dropped_torn_line": torn}
+
+
+def test_an_entry_after_whole_lines_speaks_of_nothing_torn(ws: Workspace) -> None:
+    assert [entry["facts"] for entry in records.audited(ws)] == [{"n": 0}, {"n": 1}]
+
+
+def test_a_reason_may_hold_any_line_separator(ws: Workspace) -> None:
+    records.audit(ws, "rollback", why="first\u2028second\x85third", facts={})
+
+    assert records.audited(ws)[-1]["why"] == "first\u2028second\x85third"
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda text: text.replace('"n":0', '"n":5'), lambda text: text[len(text) // 2 :]]
+)
+def test_what_is_torn_or_altered_before_the_end_still_stops_everything(
+    ws: Workspace, damage: Callable[[str], str]
+) -> None:
+    path = ws.path / "audit.jsonl"
+    path.write_text(damage(path.read_text(encoding="utf-8")), encoding="utf-8")
+
+    with pytest.raises(Exception, match="audit line 1"):
+        records.audit(ws, "deploy", why="", facts={})

@@ -1,0 +1,269 @@
+"""A small simulated city is trained on, explained and tuned in a workspace of its own."""
+
+import json
+from dataclasses import replace
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mlops_bikeshare.backends import Workspace, open_workspace
+from mlops_bikeshare.domain.city import City
+from mlops_bikeshare.domain.errors import InputError, ModelError
+from mlops_bikeshare.domain.windows import Window
+from mlops_bikeshare.flows import deploy, explain, features, ingest, judged, training_table
+from mlops_bikeshare.flows.progress import silent
+from mlops_bikeshare.flows.train import Trained, plan_of, summary, train
+from mlops_bikeshare.flows.tune import OBJECTIVE, tune
+from mlops_bikeshare.registry import explain as trees
+from mlops_bikeshare.registry import versions
+from mlops_bikeshare.registry.card import LONGEST
+from mlops_bikeshare.settings import load
+from mlops_bikeshare.sources.simulator.simulate import simulate
+from mlops_bikeshare.training.split import Split
+from mlops_bikeshare.training.tuning import score
+
+TOML = """
+default_city = "small"
+[training]
+rounds = 30
+leaves = 15
+max_rows = 20000
+threads = 1
+peer = "xgboost"
+[cities.small]
+timezone = "America/Toronto"
+country = "CA"
+"""
+
+
+def window(text: str) -> Window:
+    return Window.parse(text, key="window")
+
+
+SPLIT = Split(
+    window("2025-06-03..2025-06-06"),
+    window("2025-06-06..2025-06-07"),
+    window("2025-06-07..2025-06-09"),
+)
+
+
+@pytest.fixture(scope="module")
+def ws(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    home = tmp_path_factory.mktemp("home")
+    (home / "bikeshare.toml").write_text(TOML)
+    made = simulate(stations=20, days=7, seed=3, start=date(2025, 6, 2), timezone="America/Toronto")
+    made.write(home / "recording")
+    opened = open_workspace(load(home, {}, {}), simulated=True)
+    city = opened.settings.city()
+    ingest.import_recording(opened, city, home / "recording")
+    features.build(opened, city)
+    return opened
+
+
+@pytest.fixture(scope="module")
+def city(ws: Workspace) -> City:
+    return ws.settings.city()
+
+
+@pytest.fixture(scope="module")
+def trained(ws: Workspace, city: City) -> Trained:
+    return train(ws, city, SPLIT)
+
+
+@pytest.fixture(scope="module")
+def run(trained: Trained) -> Any:
+    import mlflow
+
+    return mlflow.get_run(trained.run_id)
+
+
+@pytest.fixture(scope="module")
+def folder(ws: Workspace, city: City, trained: Trained) -> Path:
+    return judged.artifacts(ws, city, trained.version)
+
+
+def artefact(run_id: str, name: str) -> Any:
+    import mlflow
+
+    text = mlflow.artifacts.load_text(f"runs:/{run_id}/{name}")
+    return json.loads(text) if name.endswith(".json") else text
+
+
+def test_the_run_says_what_dispatch_feels_beside_the_scores(trained: Trained, run: Any) -> None:
+    told = artefact(trained.run_id, "evidence.json")
+    for target, part in told.items():
+        ten = next(b for b in part["dispatch"]["model"] if b["stations_per_hour"] == 10)
+        assert ten["recall"] is not None
+        assert 0 < run.data.metrics[f"dispatch_recall_{target}"] <= 1
+        low, high = part["figures"]["scores"]["onset_pr_auc"]["interval"]
+        assert low < part["figures"]["scores"]["onset_pr_auc"]["model"] < high
+        assert set(part["slices"]["slices"]) == {"neighbourhood", "hour", "capacity", "day"}
+        assert part["alarms"]["cost_ratio"] == 4
+    assert summary(trained).count("10 alerts an hour: precision") == 2
+
+
+def test_the_peer_is_reported_beside_the_model(trained: Trained, run: Any) -> None:
+    for name in ("onset_pr_auc_bikeout_at_30", "log_loss_early_stop_dockout"):
+        assert run.data.metrics[f"peer_{name}"] > 0
+    assert "XGBoost on the same rows, bikeout" in summary(trained)
+
+
+def test_the_card_is_in_the_version_and_on_the_page_of_the_run(
+    trained: Trained, run: Any, folder: Path
+) -> None:
+    card = artefact(trained.run_id, "model_card.md")
+    assert (folder / "card.md").read_text() == card
+    assert card in run.data.tags["mlflow.note.content"]
+    assert len(card) <= LONGEST
+    for words in ("Intended use", "Limits", "2025-06-03..2025-06-06", "95 % interval", "| 10 |"):
+        assert words in card
+
+
+def test_lineage_and_alarm_thresholds_are_tags_of_the_version(city: City, trained: Trained) -> None:
+    tags = versions.find(city.registered_model, trained.version).tags
+    assert tags["champion_then"] == "none"
+    assert tags["cost_ratio"] == "4"
+    assert tags["data"] == "features_offline small 2025-06-03..2025-06-09"
+    for target in ("bikeout", "dockout"):
+        assert 0 < float(tags[f"alarm_threshold_{target}"]) < 1
+
+
+def test_contributions_sum_to_the_raw_answer_of_the_row_that_was_trained_on(
+    ws: Workspace, city: City, folder: Path, trained: Trained
+) -> None:
+    import lightgbm as lgb
+
+    at = SPLIT.train.end - timedelta(hours=5)
+    station = features.station_list(ws, city)["station_id"].iloc[3]
+    found = explain.explain(ws, city, station_id=station, at=at, top=4)
+    assert found.model_version == trained.version
+    stored = ws.lake.read(
+        features.OFFLINE, city=city.name, window=Window(at, at + timedelta(minutes=10))
+    )
+    row = stored[stored["station_id"] == station].iloc[0]
+    for target, told in found.targets.items():
+        assert len(told.parts) == 4
+        parts = sum(p.contribution for p in told.parts)
+        assert told.base + parts + told.others == pytest.approx(told.margin)
+        booster = lgb.Booster(model_str=(folder / f"{target}.txt").read_text())
+        values = [*(row[n] for n in booster.feature_name()[:-1]), 30]
+        raw = np.asarray(booster.predict(np.array([values], np.float32), raw_score=True))[0]
+        assert told.margin == pytest.approx(raw, abs=1e-6)
+        assert 0 < told.p < 1
+        shown = {p.feature: p.value for p in told.parts if p.feature in row}
+        assert shown == pytest.approx({n: row[n] for n in shown}, nan_ok=True)
+    assert "bikeout: p = " in explain.summary(found)
+
+
+def test_a_version_of_other_features_is_named_not_scored(folder: Path) -> None:
+    row = dict.fromkeys(json.loads((folder / "scorer.json").read_text())["features"], 1.0)
+    row.pop("bikes")
+    with pytest.raises(ModelError, match=r"version 1 was trained on other features.*'bikes'"):
+        trees.explain(folder, row, horizon_min=30, version="1")
+
+
+def test_a_version_of_other_features_is_not_deployed(
+    ws: Workspace, city: City, trained: Trained
+) -> None:
+    own = versions.find(city.registered_model, trained.version).tags[versions.FEATURES_TAG]
+    changed = {versions.FEATURES_TAG: "0" * 64}
+    versions.set_tags(city.registered_model, trained.version, changed)
+    try:
+        with pytest.raises(ModelError, match="was trained on other features"):
+            deploy.deploy(ws, city, version=trained.version)
+    finally:
+        kept = {versions.FEATURES_TAG: own}
+        versions.set_tags(city.registered_model, trained.version, kept)
+
+
+def test_an_unknown_station_and_a_silent_time_are_explained(ws: Workspace, city: City) -> None:
+    with pytest.raises(InputError, match="--station nowhere: not a station of small"):
+        explain.explain(ws, city, station_id="nowhere", at=SPLIT.train.end)
+    station = features.station_list(ws, city)["station_id"].iloc[0]
+    with pytest.raises(InputError, match="no known count at 2025-01-01"):
+        explain.explain(ws, city, station_id=station, at=window("2025-01-01..2025-01-02").start)
+
+
+def test_tuning_nests_its_candidates_and_goes_on_where_it_stopped(
+    ws: Workspace, city: City, trained: Trained
+) -> None:
+    import mlflow
+
+    part = window("2025-06-03..2025-06-08")
+    first = tune(ws, city, window=part, trials=1, folds=2)
+    again = tune(ws, city, window=part, trials=2, folds=2)
+    assert again.run_id == first.run_id
+    assert first.complete == 1
+    assert again.complete + again.pruned == 2
+    assert first.best_onset_pr_auc == first.present_onset_pr_auc == again.present_onset_pr_auc
+    assert again.best_onset_pr_auc >= first.best_onset_pr_auc
+    experiment = mlflow.get_run(trained.run_id).info.experiment_id
+    children = mlflow.search_runs(
+        [experiment], f"tags.`mlflow.parentRunId` = '{first.run_id}'", output_format="list"
+    )
+    assert len(children) == 2
+    assert {c.data.tags["state"] for c in children} <= {"complete", "pruned"}
+    for child in children:
+        assert {"leaves", "learning_rate", "feature_fraction"} <= set(child.data.params)
+        assert 0 < child.data.metrics[OBJECTIVE] < 1
+    assert tune(ws, city, window=part, trials=2, folds=2) == again
+
+
+def test_a_candidate_that_was_cut_off_is_asked_again(
+    ws: Workspace, city: City, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import mlflow
+
+    part = window("2025-06-04..2025-06-09")
+    calls: list[int] = []
+
+    def cut(*given: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return score(*given)
+
+    monkeypatch.setattr("mlops_bikeshare.flows.tune.score", cut)
+    with pytest.raises(KeyboardInterrupt):
+        tune(ws, city, window=part, trials=1, folds=2)
+    done = tune(ws, city, window=part, trials=1, folds=2)
+    assert (done.complete, done.present_onset_pr_auc) == (1, done.best_onset_pr_auc)
+    experiment = mlflow.get_run(done.run_id).info.experiment_id
+    children = mlflow.search_runs(
+        [experiment], f"tags.`mlflow.parentRunId` = '{done.run_id}'", output_format="list"
+    )
+    assert sorted(c.info.status for c in children) == ["FINISHED", "KILLED"]
+
+
+def test_tuning_never_reads_a_day_after_its_window(ws: Workspace, city: City) -> None:
+    read: list[date] = []
+    lake = ws.lake
+
+    class Watched:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(lake, name)
+
+        def read(self, table: Any, **given: Any) -> pd.DataFrame:
+            if table is features.OFFLINE:
+                read.extend(given["window"].days())
+            return lake.read(table, **given)
+
+    watched = replace(ws)
+    object.__setattr__(watched, "__dict__", {**watched.__dict__, "lake": Watched()})
+    tune(watched, city, window=window("2025-06-03..2025-06-07"), trials=1, folds=1)
+    assert max(read) == date(2025, 6, 6)
+
+
+def test_too_few_days_to_tune_on_are_refused(ws: Workspace, city: City) -> None:
+    with pytest.raises(InputError, match="3 days are too few for 3 folds; give at least 6 days"):
+        tune(ws, city, window=window("2025-06-03..2025-06-06"))
+
+
+def test_days_without_features_are_named(ws: Workspace, city: City) -> None:
+    early = Split(window("2024-06-03..2024-06-06"), window("2024-06-06..2024-06-07"))
+    with pytest.raises(InputError, match=r"there are features of 2025-06-03\.\.2025-06-0"):
+        training_table.load(ws, city, early, plan_of(ws.settings.training), silent)
