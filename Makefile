@@ -10,7 +10,7 @@ city := $(if $(CITY),--city $(CITY),)
 
 
 .PHONY: endpoint screenshots help setup lock demo test test-all check bench serve stop clean \
-	ingest features train deploy replay infer monitor gate promote rollback \
+	ingest features train deploy replay infer monitor gate promote rollback watch history staging \
 	status doctor explain tune dashboard mlflow-ui docs docs-simulator backtest verify-features \
 	replay-feed try live import-recording
 
@@ -141,6 +141,15 @@ promote: setup ## move the gated challenger to production
 
 rollback: setup ## put the previous champion back
 	@$(BIN)/bikeshare rollback $(city) $(ARGS)
+
+watch: setup ## after a batch: take a canary further, roll back on a trigger, say which alarms fire
+	@$(BIN)/bikeshare watch $(city) $(ARGS)
+
+history: setup ## what was in production when: make history ARGS="--at 2021-09-01T08:00"
+	@$(BIN)/bikeshare history $(city) $(ARGS)
+
+staging: setup ## stop staging, or move it to a smaller machine: make staging ARGS=--stop
+	@$(BIN)/bikeshare staging $(city) $(ARGS)
 
 clean: ## remove the demo workspace and caches (other workspaces and .venv stay)
 	rm -rf var/demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -6,7 +6,8 @@ Output   CityReading: frames of stations and predictions, times aware UTC, proba
 Raises   SettingsError for settings that cannot be read, LakeError for a query that fails.
 
 Keys `city`, `sm_endpoint` and `street_tiles` come from BIKESHARE_CITY, BIKESHARE_SM_ENDPOINT and
-BIKESHARE_STREET_TILES, else from `.streamlit/secrets.toml` beside bikeshare.toml.
+BIKESHARE_STREET_TILES, else from `.streamlit/secrets.toml` beside bikeshare.toml. `sm_endpoint`
+may stand in bikeshare.toml too; else it is what the workspace's last promotion chose.
 Reading changes nothing: a workspace that is not there is not made.
 """
 
@@ -114,10 +115,11 @@ def choose(start: Path, environ: Mapping[str, str], *, workspace: str | None) ->
     settings = load(start, environ, {})
     name = _workspace(settings, environ, workspace)
     keys = _secrets(settings.root / SECRETS)
-    endpoint = _key("sm_endpoint", keys, environ) or Chosen(DEFAULT_ENDPOINT, "the default")
+    chosen = settings.with_workspace(name.value)
+    endpoint = _key("sm_endpoint", keys, environ) or _endpoint(chosen)
     tiles = _key("street_tiles", keys, environ)
     return Choice(
-        settings=settings.with_workspace(name.value),
+        settings=chosen,
         workspace=name,
         endpoint=endpoint,
         city=_key("city", keys, environ),
@@ -214,6 +216,17 @@ def _key(name: str, secrets: Mapping[str, object], environ: Mapping[str, str]) -
     if not isinstance(value, str | bool) or value == "":
         raise SettingsError(f"{name}: expected text, got {value!r} ({SECRETS})")
     return Chosen(str(value), SECRETS)
+
+
+def _endpoint(settings: Settings) -> Chosen:
+    """What bikeshare.toml says, else the workspace's last promotion, else the default."""
+    if settings.sm_endpoint:
+        return Chosen(settings.sm_endpoint, settings.origins["sm_endpoint"])
+    if (settings.var / STATE_FILE).is_file():
+        shown = open_workspace(settings).sm_endpoint
+        if shown is not None:
+            return Chosen(shown, "the last promotion")
+    return Chosen(DEFAULT_ENDPOINT, "the default")
 
 
 def _city(choice: Choice, present: list[str]) -> City:

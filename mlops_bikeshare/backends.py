@@ -57,9 +57,22 @@ class Workspace:
     @cached_property
     def metrics(self) -> "MetricStore":
         """Metrics of the model and of the endpoints."""
+        if self.settings.profile == "aws":
+            return self._cloudwatch()
         from mlops_bikeshare.monitoring.sqlite import SqliteMetricStore
 
         return SqliteMetricStore(self.path / "metrics.db")
+
+    def _cloudwatch(self) -> "MetricStore":
+        """Marks of what was posted lie in the lake, beside the rows they speak of."""
+        from mlops_bikeshare.monitoring import cloudwatch
+
+        return cloudwatch.CloudWatchMetricStore(
+            reader=cloudwatch.client(self.settings.region, attempts=4),
+            writer=cloudwatch.client(self.settings.region, attempts=1),
+            marks=self.lake.store,
+            now=self.clock.now,
+        )
 
     @property
     def clients(self) -> "Clients":
@@ -72,6 +85,16 @@ class Workspace:
             msg = f"no endpoint host runs for workspace {name!r}; start it with"
             raise EndpointError(f"{msg} `bikeshare --workspace {name} serve --background`")
         return _clients(host.url, self.settings.region, self.settings.serving.token)
+
+    @property
+    def sm_endpoint(self) -> str | None:
+        """The endpoint that the last promotion chose for the dashboard; None before the first."""
+        chosen = _read_state(self.path).get("sm_endpoint")
+        return None if chosen is None else str(chosen)
+
+    def show(self, endpoint: str) -> None:
+        """Let the dashboard show this endpoint from now on."""
+        _write_state(self.path, {**_read_state(self.path), "sm_endpoint": endpoint})
 
     @property
     def now(self) -> datetime:
@@ -89,7 +112,7 @@ class Workspace:
 def require_built(settings: Settings) -> None:
     """SettingsError for a profile whose adapters are not there."""
     if settings.profile != "local":
-        msg = "profile aws: the AWS adapters of the lake and of CloudWatch are not built yet"
+        msg = "profile aws: the AWS adapters of the lake are not built yet"
         raise SettingsError(f'{msg}; use profile = "local"')
 
 

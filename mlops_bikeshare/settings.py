@@ -29,7 +29,7 @@ class ServingSettings:
     """Where endpoints live and what they are made of."""
 
     port: Annotated[
-        int, "port of the local endpoint host; 0 takes a free one", Between(0, 65535)
+        int, "port of the local endpoint host; 0 takes a free one", Between(0, 65_535)
     ] = 8181
     host: Annotated[str, "address it listens on; other than loopback only with a token"] = (
         "127.0.0.1"
@@ -123,6 +123,21 @@ class RetrainSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MonitoringSettings:
+    """When labels may come late, and when drift is told."""
+
+    revise_h: Annotated[
+        int,
+        "hours of windows that are judged again when labels came late",
+        Between(0, 168),
+    ] = 3
+    drift_rows: Annotated[int, 'rows below which drift says "not enough"', Between(1)] = 2000
+    psi_warn: Annotated[float, "PSI from which a feature drifts", Between(0)] = 0.20
+    psi_critical: Annotated[float, "PSI from which drift is critical", Between(0)] = 0.30
+    moved_m: Annotated[float, "metres from which a station counts as moved", Between(1)] = 50.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GateSettings:
     """What a candidate must show; shares are fractions, delta is a Brier difference."""
 
@@ -154,10 +169,40 @@ class GateSettings:
         Between(0, 1),
     ] = 0.002
     min_samples: Annotated[int, "least labelled rows for a verdict", Between(1)] = 2000
+    persistence_delta: Annotated[
+        float,
+        "how much worse than persistence the Brier score may be, upper end of its interval",
+        Between(0, 1),
+    ] = 0.0
+    slice_km: Annotated[
+        float, "side of a neighbourhood's grid cell, kilometres", Between(0.1, 100)
+    ] = 1.0
+    slice_samples: Annotated[int, "least labelled rows to judge a neighbourhood by", Between(1)] = (
+        400
+    )
+    coverage: Annotated[
+        float, "least share of the rows asked that the model answered", Between(0, 1)
+    ] = 0.99
+    waiver_max_h: Annotated[int, "longest that a waiver may hold, hours", Between(1, 168)] = 72
     fresh_min: Annotated[int, "minutes that a pass may be used for a promotion", Between(1)] = 60
     stale_min: Annotated[
         int, "minutes after which a metric counts as missing: two cadences", Between(1)
     ] = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuardSettings:
+    """What production must keep: a canary that breaks it is taken back, a version rolled back."""
+
+    errors_5xx: Annotated[int, "most server errors since the last move"] = 0
+    latency_p95_ms: Annotated[
+        float, "most of every hour's 95th percentile of latency, milliseconds"
+    ] = 300.0
+    success_rate: Annotated[float, "least share of rows answered, of every batch"] = 1.0
+    pr_auc_24h: Annotated[float, "least PR-AUC at 30 min, the worse target"] = 0.70
+    f1_24h: Annotated[float, "least F1 at 30 min, the worse target"] = 0.55
+    hold_batches: Annotated[int, "batches that a canary holds at 10 %, 50 % and 100 % each"] = 6
+    min_samples: Annotated[int, "least labelled rows before a canary's quality is judged"] = 2000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,11 +224,17 @@ class Settings:
         str | None,
         "MLflow store; unset: mlflow.db in the root. The demo has its own, var/demo/mlflow.db",
     ] = None
+    sm_endpoint: Annotated[
+        str | None,
+        "endpoint that the dashboard shows; unset: what the last promotion chose, else staging",
+    ] = None
     serving: ServingSettings = ServingSettings()
     ingest: IngestSettings = IngestSettings()
     training: TrainingSettings = TrainingSettings()
     retrain: RetrainSettings = RetrainSettings()
+    monitoring: MonitoringSettings = MonitoringSettings()
     gate: GateSettings = GateSettings()
+    guard: GuardSettings = GuardSettings()
     cities: Mapping[str, City] = field(default_factory=dict)
     origins: Mapping[str, str] = field(default_factory=dict)
 

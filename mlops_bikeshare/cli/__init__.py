@@ -142,8 +142,24 @@ _add(
 _add(operation.infer, "bikeshare infer", "bikeshare infer --json")
 _add(operation.monitor, "bikeshare monitor", "bikeshare monitor --json | jq .quality")
 _add(operation.gate, "bikeshare gate && bikeshare promote", "bikeshare gate --json | jq .verdict")
-_add(operation.promote, "bikeshare promote --dry-run", "bikeshare promote")
-_add(operation.rollback, 'bikeshare rollback --reason "dockout warnings came too late"')
+_add(
+    operation.promote,
+    "bikeshare promote --dry-run",
+    "bikeshare promote",
+    "bikeshare promote --canary",
+)
+_add(
+    operation.rollback,
+    'bikeshare rollback --reason "dockout warnings came too late"',
+    "bikeshare rollback --to 3",
+)
+_add(operation.watch, "bikeshare infer && bikeshare monitor && bikeshare watch")
+_add(
+    operation.history,
+    "bikeshare history",
+    "bikeshare history --at 2021-09-01T08:00 --json | jq .reigns[0].version",
+)
+_add(operation.staging, "bikeshare staging --stop")
 _add(
     hosting.serve,
     "bikeshare serve --background",

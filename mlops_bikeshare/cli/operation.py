@@ -1,4 +1,4 @@
-"""Commands that run a model: deploy, infer, monitor, gate, promote, rollback."""
+"""Commands that run a model: deploy, infer, monitor, gate, promote, rollback, watch, history."""
 
 from pathlib import Path
 from typing import Annotated
@@ -74,52 +74,142 @@ def infer(
     screen.show(batches, "\n".join(map(flow.summary, batches)), as_json=json_)
 
 
-def monitor(city: CityName = None, json_: AsJson = False) -> None:
-    """Quality of matured labels and drift, up to now."""
+def monitor(
+    city: CityName = None,
+    since: Annotated[
+        str | None,
+        typer.Option(help="Look for late labels in all windows since then; default: 3 h back."),
+    ] = None,
+    page: Annotated[bool, typer.Option(help="Draw the drift page now, not at midnight.")] = False,
+    json_: AsJson = False,
+) -> None:
+    """Quality of matured labels and drift, up to now; makes up for what an outage left out."""
+    from mlops_bikeshare.domain.windows import parse_time
     from mlops_bikeshare.flows import monitor as flow
 
+    start = parse_time(since, key="--since") if since else None
     ws, where = opened(city)
-    seen = flow.monitor(ws, where, at=ws.now)
+    seen = flow.monitor(ws, where, at=ws.now, since=start, page=page)
     screen.show(seen, flow.summary(seen), as_json=json_)
 
 
-def gate(city: CityName = None, endpoint: EndpointName = None, json_: AsJson = False) -> None:
+def gate(
+    city: CityName = None,
+    endpoint: EndpointName = None,
+    region: Annotated[str | None, typer.Option(help="AWS region; default: the settings'.")] = None,
+    window: Annotated[
+        str | None,
+        typer.Option(help="How far to look back, such as 24h; less than the settings ask fails."),
+    ] = None,
+    explain: Annotated[
+        bool,
+        typer.Option(help="For each failing check: what would flip it, and when to look again."),
+    ] = False,
+    initial: Annotated[bool, typer.Option(help="There is no champion yet.")] = False,
+    junit: Annotated[Path | None, typer.Option(help="Write JUnit XML to this file, too.")] = None,
+    waive: Annotated[
+        str | None,
+        typer.Option(help="Forgive this check (PSI alone) before judging; goes on record."),
+    ] = None,
+    reason: Annotated[str, typer.Option(help="Why it is waived.")] = "",
+    until: Annotated[str | None, typer.Option(help="When the waiver ends, UTC.")] = None,
+    json_: AsJson = False,
+) -> None:
     """Judge what an endpoint showed: exit 0 pass, 1 fail, 3 unknown."""
+    from mlops_bikeshare.domain.windows import parse_hours, parse_time
     from mlops_bikeshare.flows import gate as flow
 
-    ws, where = opened(city)
-    report = flow.gate(ws, where, endpoint=endpoint)
-    screen.show(report, flow.summary(report), as_json=json_)
+    hours = parse_hours(window, key="--window") if window else None
+    ws, where = opened(city, {"region": region})
+    if waive is not None:
+        end = parse_time(until or "", key="--until")
+        flow.waive(ws, where, check=waive, reason=reason, until=end, endpoint=endpoint)
+    report = flow.gate(ws, where, endpoint=endpoint, hours=hours, initial=initial)
+    if junit is not None:
+        junit.write_text(flow.junit(report), encoding="utf-8")
+    screen.show(report, flow.summary(report, explained=explain), as_json=json_)
     raise typer.Exit({"pass": 0, "fail": 1, "unknown": 3}[report.verdict])
 
 
 def promote(
     city: CityName = None,
-    dry_run: Annotated[bool, typer.Option(help="Print the plan only.")] = False,
+    canary: Annotated[
+        bool, typer.Option("--canary", help="10 %, 50 %, 100 %; goes on at each call.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan only.")] = False,
     json_: AsJson = False,
 ) -> None:
     """Move the gated challenger to production; resumes where it was interrupted."""
+    from mlops_bikeshare.flows import planned
     from mlops_bikeshare.flows import promote as flow
 
     ws, where = opened(city)
     if dry_run:
-        steps = flow.plan(ws, where)
-        screen.show(steps, flow.plan_summary(steps), as_json=json_)
+        steps = planned.promotion(ws, where, canary=canary)
+        screen.show(steps, planned.summary(steps), as_json=json_)
         return
-    done = flow.promote(ws, where)
-    text = f"{done.endpoint}: version {done.from_version} → {done.to_version}"
-    screen.show(done, text, as_json=json_)
+    done = flow.canary(ws, where) if canary else flow.promote(ws, where)
+    screen.show(done, flow.summary(ws, done), as_json=json_)
 
 
 def rollback(
     city: CityName = None,
+    to: Annotated[str | None, typer.Option(help="Version; default: the champion before.")] = None,
     reason: Annotated[str, typer.Option(help="Kept in the audit.")] = "asked for by hand",
     json_: AsJson = False,
 ) -> None:
-    """Put the previous champion back on production."""
+    """Put the previous champion, or an earlier version, back on production.
+
+    A canary that has not landed is taken back.
+    """
     from mlops_bikeshare.flows import promote as flow
 
     ws, where = opened(city)
-    done = flow.rollback(ws, where, reason=reason)
+    done = flow.rollback(ws, where, reason=reason, to=to)
     text = f"{done.endpoint}: version {done.from_version} → {done.to_version}"
     screen.show(done, text, as_json=json_)
+
+
+def watch(city: CityName = None, json_: AsJson = False) -> None:
+    """After a batch: take a canary further, roll back on a trigger, say which alarms fire."""
+    from mlops_bikeshare.flows import watch as flow
+
+    ws, where = opened(city)
+    seen = flow.watch(ws, where)
+    screen.show(seen, flow.summary(seen), as_json=json_)
+
+
+def history(
+    city: CityName = None,
+    at: Annotated[str | None, typer.Option(help="UTC time; default: all of it.")] = None,
+    json_: AsJson = False,
+) -> None:
+    """What was in production when, as the audit tells it."""
+    from mlops_bikeshare.domain.windows import parse_time
+    from mlops_bikeshare.flows import production as flow
+
+    when = parse_time(at, key="--at") if at else None
+    ws, where = opened(city)
+    told = flow.tell(ws, where, at=when)
+    screen.show(told, flow.summary(told), as_json=json_)
+
+
+def staging(
+    city: CityName = None,
+    stop: Annotated[bool, typer.Option("--stop", help="Until the next deploy.")] = False,
+    instance_type: Annotated[str | None, typer.Option(help="Another machine.")] = None,
+    json_: AsJson = False,
+) -> None:
+    """Stop staging between two challengers, or move it to a smaller machine."""
+    from mlops_bikeshare.domain.errors import InputError
+    from mlops_bikeshare.flows import production as flow
+
+    if stop == (instance_type is not None):
+        raise InputError("give --stop or --instance-type, one of the two")
+    ws, where = opened(city)
+    if instance_type is None:
+        done = flow.stop_staging(ws, where)
+    else:
+        done = flow.resize_staging(ws, where, instance_type=instance_type)
+    text = f"runs on {done.instance_type}" if done.running else "is stopped; a deploy starts it"
+    screen.show(done, f"{done.endpoint} {text}", as_json=json_)

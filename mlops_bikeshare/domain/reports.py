@@ -14,6 +14,7 @@ from mlops_bikeshare.domain.windows import Window
 
 Verdict = Literal["pass", "fail", "unknown"]
 Relation = Literal[">=", "<=", "<", "=="]
+DriftLevel = Literal["not enough", "ok", "warn", "critical"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +53,11 @@ class Scores:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetQuality:
-    """Model and persistence on the same rows of one target at one horizon."""
+    """Model and persistence on the same rows of one target at one horizon.
+
+    Not among the rows: `censored`, whose label or count is not known, and `unanswered`, which have
+    a label but no probability.
+    """
 
     target: str
     horizon_min: int
@@ -61,17 +66,38 @@ class TargetQuality:
     persistence: Scores
     brier_skill: float | None
     onset_brier_skill: float | None
+    censored: int = 0
+    unanswered: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QualityReport:
-    """Matured quality of one endpoint over a window of decision times."""
+    """Matured quality of one endpoint over a window of decision times.
+
+    `revision`: 1 when first judged, higher once labels came late. `feed_down`: decision times whose
+    label fell into an outage of the feed; None when that is not known.
+    """
 
     endpoint: str
     city: str
     model_version: str
     window: Window
     targets: tuple[TargetQuality, ...]
+    revision: int = 1
+    feed_down: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedDrift:
+    """Stations of the window against those that the version was trained on, by id, sorted.
+
+    `moved`: station and the metres between then and now.
+    """
+
+    known: int
+    appeared: tuple[str, ...]
+    vanished: tuple[str, ...]
+    moved: tuple[tuple[str, float], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +105,9 @@ class DriftReport:
     """PSI per station-varying feature and range checks of city-wide scalars.
 
     `psi` maps feature to PSI; `out_of_range` maps a scalar to its share of rows outside the
-    training range. `enough` is False until the window is covered; then `psi_max` is None.
+    training range; `predictions` maps target to the PSI of its probabilities. `enough` is False
+    until the window is covered, and `why` says what is missing; then `psi_max` is None. `feed` is
+    None for a version that does not carry its stations.
     """
 
     endpoint: str
@@ -92,13 +120,17 @@ class DriftReport:
     psi_max: float | None
     drift_share: float | None
     out_of_range: Mapping[str, float]
+    predictions: Mapping[str, float] = field(default_factory=dict)
+    feed: FeedDrift | None = None
+    level: DriftLevel = "not enough"
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """Challenger minus champion on the same station-times: Brier difference with its interval.
+    """A model minus another on the same station-times: Brier difference with its interval.
 
-    Positive means the challenger is worse. `low` and `high` bound the 95 % interval.
+    Positive means the model is worse. `low` and `high` bound the 95 % interval.
     """
 
     target: str
@@ -109,8 +141,30 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SliceComparison:
+    """The neighbourhood in which a model does worst against another, on the same station-times.
+
+    The interval holds for all `cells` at once. `thin`: cells with too few rows to judge. Where no
+    cell has enough, `cell` is empty and the numbers are None.
+    """
+
+    target: str
+    cells: int
+    thin: int
+    cell: str = ""
+    rows: int = 0
+    difference: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GateCheck:
-    """One line of a verdict. `value` is None when there was nothing to judge."""
+    """One line of a verdict. `value` is None when there was nothing to judge.
+
+    `flips`: what would make it pass; `next_at`: when that can first be seen, None for "at once".
+    `waived`: who forgave the failure, until when, and why.
+    """
 
     name: str
     value: float | str | None
@@ -118,16 +172,22 @@ class GateCheck:
     threshold: float | str
     verdict: Verdict
     detail: str = ""
+    flips: str = ""
+    next_at: datetime | None = None
+    waived: str = ""
 
     @property
     def passed(self) -> bool:
         """Whether this line lets the candidate through."""
-        return self.verdict == "pass"
+        return self.verdict == "pass" or bool(self.waived)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateReport:
-    """What the gate saw and decided; `initial` marks a first deploy without a champion."""
+    """What the gate saw and decided; `initial` marks a first deploy without a champion.
+
+    `pinned`: the evidence that may change later, such as the revision of the quality judged.
+    """
 
     verdict: Verdict
     city: str
@@ -139,6 +199,7 @@ class GateReport:
     checks: tuple[GateCheck, ...]
     initial: bool = False
     waivers: tuple[Mapping[str, str], ...] = field(default=())
+    pinned: Mapping[str, str | int | float] = field(default_factory=dict)
 
     @property
     def failed(self) -> list[GateCheck]:

@@ -173,18 +173,23 @@ _KEYED = (
     _time("window_start", "start of the decision times judged"),
     _time("window_end", "end of the decision times judged, exclusive"),
 )
+_DOWN = "decision times since the first batch whose label no station has: the feed was down"
 MONITORING_QUALITY = Table(
     "monitoring_quality",
     "monitoring/monitoring_quality",
     "window_end",
-    ("endpoint", "model_version", "target", "window_end", "horizon_min"),
-    "Quality from matured labels, a row per endpoint, version, target and window.",
+    ("endpoint", "model_version", "target", "window_end", "horizon_min", "revision"),
+    "Quality from matured labels, a row per endpoint, version, target, window and revision.",
     (
         *_KEYED,
         Column("target", "string", "`bikeout` or `dockout`"),
         Column("horizon_min", "int16", "minutes ahead of dt", "min", low=10, high=120),
+        Column("revision", "int16", "1 when first judged; the highest counts", "1", low=1),
+        Column("feed_down", "float64", _DOWN, "1", nullable=True, low=0),
         Column("decision_times", "int32", "decision times with a matured label", "1", low=0),
-        Column("samples", "int64", "labelled rows", "1", low=0),
+        Column("samples", "int64", "labelled rows that were answered", "1", low=0),
+        Column("censored", "int64", "rows without a label", "1", low=0),
+        Column("unanswered", "int64", "labelled rows without a probability", "1", low=0),
         Column("onset_samples", "int64", "labelled rows not out at dt", "1", low=0),
         _share("base_rate", "share of rows that went out"),
         _share("pr_auc", "average precision"),
@@ -207,10 +212,30 @@ MONITORING_DRIFT = Table(
     "Drift of each feature against the version's own reference.",
     (
         *_KEYED,
-        Column("feature", "string", "name of the feature"),
-        Column("kind", "string", "`psi` or `range`"),
-        Column("value", "float64", "PSI, or share of rows outside the training range", "1"),
+        Column("feature", "string", "name of the feature, the answer or the count"),
+        Column("kind", "string", "`psi`, `range`, `prediction` or `feed`"),
+        Column("value", "float64", "PSI, share outside the training range, or stations", "1"),
         Column("rows", "int64", "rows judged", "1", low=0),
+    ),
+)
+MONITORING_AUDIT = Table(
+    "monitoring_audit",
+    "monitoring/monitoring_audit",
+    "decided_at",
+    ("number",),
+    "Every decision: the lines of audit.jsonl, whose chain of digests is what proves them.",
+    (
+        Column("number", "int64", "line of the audit, from 1", "1", low=1),
+        _time("decided_at", "when it was decided, by the workspace's clock"),
+        Column("kind", "string", "deploy, gate, canary, promotion, rollback, …"),
+        Column("endpoint", "string", "endpoint it is about", nullable=True),
+        Column("model_version", "string", "registered version it is about", nullable=True),
+        Column("artefact_digest", "string", "digest of that version's artefact", nullable=True),
+        Column("who", "string", "account that ran it"),
+        Column("why", "string", "reason"),
+        Column("facts", "string", "the evidence, as JSON"),
+        Column("previous", "string", "digest of the line before", nullable=True),
+        Column("digest", "string", "digest of this line"),
     ),
 )
 

@@ -15,6 +15,7 @@ from mlops_bikeshare.domain.errors import InputError
 SLOT_S = 300
 CADENCE_S = 600
 DAY_S = 86_400
+_HOURS = re.compile(r"^([1-9]|[1-9]\d|1[0-5]\d|16[0-8])h$")
 _RANGE = re.compile(r"^(\S*?)\.\.(\S*)$")
 
 
@@ -91,6 +92,11 @@ class Window:
             yield from_seconds(at)
             at += step_s
 
+    def widened(self, *, step_s: int) -> "Window":
+        """The window with its ends moved outwards to multiples of `step_s`."""
+        end = -(-to_seconds(self.end) // step_s) * step_s
+        return Window(floor_time(self.start, step_s=step_s), from_seconds(end))
+
     def __contains__(self, at: datetime) -> bool:
         """Whether start <= at < end."""
         return self.start <= at < self.end
@@ -108,6 +114,15 @@ def parse_time(text: str, *, key: str) -> datetime:
         msg = f"{key}: expected a UTC date or time such as 2021-09-01T08:00, got {text!r}"
         raise InputError(msg) from None
     return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+
+
+def parse_hours(text: str, *, key: str) -> int:
+    """Read `24h` as 24; InputError names `key`."""
+    found = _HOURS.match(text)
+    if not found:
+        msg = f"{key}: expected hours such as 24h, from 1h to 168h, got {text!r}"
+        raise InputError(msg)
+    return int(found[1])
 
 
 def _text(at: datetime) -> str:

@@ -38,9 +38,13 @@ class PsiReference:
         edges = _edges(known, bins) if known.size else np.empty(0)
         return cls(tuple(edges.tolist()), tuple(_shares(values, edges).tolist()))
 
+    def shares_of(self, values: Array) -> Floats:
+        """Share of `values` in each bin of this reference, the last one missing."""
+        return _shares(values, np.asarray(self.edges))
+
     def psi(self, values: Array) -> float:
         """The index of `values` against this reference."""
-        now = np.maximum(_shares(values, np.asarray(self.edges)), _LEAST_SHARE)
+        now = np.maximum(self.shares_of(values), _LEAST_SHARE)
         then = np.maximum(np.asarray(self.shares), _LEAST_SHARE)
         return float(np.sum((now - then) * np.log(now / then)))
 
@@ -69,4 +73,5 @@ def _shares(values: Array, edges: Floats) -> Floats:
         raise GridError("PSI needs at least one row, got none")
     known = values.size - np.count_nonzero(np.isnan(values))
     below = [np.count_nonzero(values < edge) for edge in edges]
-    return np.diff([0, *below, known, values.size]) / values.size
+    shares: Floats = np.diff([0, *below, known, values.size]) / values.size
+    return shares

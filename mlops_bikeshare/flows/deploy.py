@@ -3,30 +3,32 @@
 Input    an alias or version, and an endpoint (default: the city's staging).
 Output   Deployed: what now answers, under which EndpointConfig.
 Raises   ModelError for an unknown version, EndpointError when what is deployed is not what was
-         asked for, Refused for production without `initial` or with a champion already there.
+         asked for (what was there before is back then), Refused for production without `initial`
+         or with a champion already there.
 
 Production is reached by `promote`. The one exception is the first deploy of all, when there is
 nothing to compare with: `initial`, which is audited as such and needs the version's own test.
 """
 
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
-from mlops_bikeshare.domain.errors import EndpointError, ModelError, Refused
+from mlops_bikeshare.domain.errors import ModelError, Refused
 from mlops_bikeshare.domain.targets import TARGETS
 from mlops_bikeshare.features.definition import FEATURE_NAMES
-from mlops_bikeshare.flows import records, tracking
+from mlops_bikeshare.flows import execute, records, steps, tracking
 from mlops_bikeshare.flows.logged import Told, logged
 from mlops_bikeshare.registry import versions
-from mlops_bikeshare.registry.artefact import artefact_digest, feature_digest
+from mlops_bikeshare.registry.artefact import feature_digest
 from mlops_bikeshare.registry.versions import ModelVersion
-from mlops_bikeshare.serving import deploy as serving
+from mlops_bikeshare.release import plan as release
+from mlops_bikeshare.release.plan import Goal, Plan
 from mlops_bikeshare.serving import endpoints
-from mlops_bikeshare.serving.endpoints import EndpointState
+
+if TYPE_CHECKING:
+    from mlops_bikeshare.settings import Stage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,28 +58,71 @@ def deploy(
     endpoint: str | None = None,
     initial: bool = False,
 ) -> Deployed:
-    """Deploy and verify; the first champion of a city comes with `initial`."""
+    """Deploy and verify, or finish a deploy that was interrupted."""
     tracking.connect(ws)
     found = versions.find(city.registered_model, version)
     _check_features(found)
     name = endpoint or ws.settings.endpoint("prod" if initial else "staging", city.name)
-    if name == ws.settings.endpoint("prod", city.name):
-        _check_initial(ws, city, name, found, initial=initial)
-    state = place(ws, city, found, endpoint=name)
-    done = Deployed(
+    with execute.alone(ws):
+        plan = _resumed(ws, city, name, found) or _plan(ws, city, name, found, initial=initial)
+        execute.execute(ws, plan, steps.actions(ws, city, plan))
+    return Deployed(
         city=city.name,
         endpoint=name,
         version=found.version,
         artefact_digest=found.digest,
-        endpoint_config=state.config,
+        endpoint_config=endpoints.describe(ws.clients, name).config,
+        initial=bool(plan.target["initial"]),
+    )
+
+
+def _resumed(ws: Workspace, city: City, endpoint: str, version: ModelVersion) -> Plan | None:
+    """The same deploy, interrupted; another one that was interrupted is taken back first."""
+    plan = execute.unfinished(ws, endpoint)
+    if plan is None:
+        return None
+    actions = steps.actions(ws, city, plan)
+    plan = execute.mend(ws, endpoint, actions)
+    if plan is None or plan.kind != "deploy":
+        return None
+    if (plan.target["version"], plan.target["digest"]) == (version.version, version.digest):
+        return plan
+    execute.give_up(ws, plan, actions, why=f"version {version.version} was asked for instead")
+    return None
+
+
+def _plan(
+    ws: Workspace, city: City, endpoint: str, version: ModelVersion, *, initial: bool
+) -> Plan:
+    if endpoint == ws.settings.endpoint("prod", city.name):
+        _check_initial(ws, city, endpoint, version, initial=initial)
+    elif endpoint in _of_others(ws, city):
+        msg = f"{endpoint} belongs to {_of_others(ws, city)[endpoint]}, not to {city.name}"
+        raise Refused(f"{msg}; leave --endpoint out, or name one that is no city's")
+    elif initial:
+        raise Refused(f"--initial is for production, not for {endpoint}; leave it out")
+    goal = Goal(
+        city=city.name,
+        endpoint=endpoint,
+        version=version.version,
+        digest=version.digest,
+        at=ws.now,
+        why="first champion, absolute checks only" if initial else "for judgement",
+    )
+    plan = release.deploy_plan(
+        goal,
+        now=steps.standing(endpoints.find(ws.clients, endpoint)),
+        aliases_now=steps.aliases(city),
         initial=initial,
     )
-    if initial:
-        model = city.registered_model
-        versions.move_alias(model, versions.CHAMPION, found.version, expected=None)
-    why = "first champion, absolute checks only" if initial else "for judgement"
-    records.audit(ws, "deploy", why=why, facts=records.facts(done))
-    return done
+    return records.unused(ws, plan)
+
+
+def _of_others(ws: Workspace, city: City) -> dict[str, str]:
+    """The endpoints of the other cities in the settings, and whose they are."""
+    others = [name for name in ws.settings.cities if name != city.name]
+    stages: tuple[Stage, ...] = ("staging", "prod")
+    return {ws.settings.endpoint(stage, name): name for name in others for stage in stages}
 
 
 def _check_features(version: ModelVersion) -> None:
@@ -86,54 +131,6 @@ def _check_features(version: ModelVersion) -> None:
     if known not in (None, feature_digest(FEATURE_NAMES)):
         msg = f"{version.uri} was trained on other features ({known[:12]}) than this code makes"
         raise ModelError(f"{msg}; train a new version, or check out the code of its tag `git`")
-
-
-def place(ws: Workspace, city: City, version: ModelVersion, *, endpoint: str) -> EndpointState:
-    """Put a version on an endpoint and verify it; no alias moves, nothing is audited."""
-    settings = ws.settings.serving
-    tags = {
-        "city": city.name,
-        "version": version.version,
-        "digest": version.digest,
-        "run": version.run_id,
-        "git": version.tags.get("git", "unknown"),
-        "who": records.who(),
-    }
-    hosting = serving.Hosting(
-        bucket=settings.bucket,
-        image_url=settings.image_url,
-        execution_role_arn=settings.execution_role_arn,
-        instance_type=settings.instance_type,
-    )
-    with tempfile.TemporaryDirectory(prefix="bikeshare-") as scratch:
-        folder = versions.download(version, Path(scratch))
-        made = serving.deploy(
-            ws.clients, endpoint=endpoint, model_uri=str(folder), hosting=hosting, tags=tags
-        )
-    state = endpoints.wait_in_service(
-        ws.clients, endpoint, config=made.config, timeout_s=settings.timeout_s
-    )
-    verify(ws, state, version)
-    return state
-
-
-def verify(ws: Workspace, state: EndpointState, version: ModelVersion) -> None:
-    """The tags and the deployed archive itself must be the registered version's."""
-    for variant in state.variants:
-        if variant.version != version.version:
-            msg = f"endpoint {state.name} serves version {variant.version}, not {version.version}"
-            raise EndpointError(f"{msg}; deploy again")
-    deployed = deployed_digest(ws, state)
-    if deployed != version.digest:
-        msg = f"endpoint {state.name} serves an archive with digest {deployed}, but version"
-        raise EndpointError(f"{msg} {version.version} was registered as {version.digest}")
-
-
-def deployed_digest(ws: Workspace, state: EndpointState) -> str:
-    """The digest recomputed from the archive of an endpoint's only variant."""
-    with tempfile.TemporaryDirectory(prefix="bikeshare-") as scratch:
-        (variant,) = state.variants
-        return artefact_digest(endpoints.fetch_archive(ws.clients, variant, Path(scratch)))
 
 
 def _check_initial(
@@ -159,4 +156,6 @@ def _require(version: ModelVersion, tag: str, threshold: float) -> None:
     value: Any = version.tags.get(tag)
     if value is None or not float(value) >= threshold:
         msg = f"version {version.version}: {tag} is {value or 'unknown'}, needed >= {threshold}"
+        if value is not None:
+            raise Refused(f"{msg}; train on more days, or on more stations")
         raise Refused(f"{msg}; a first deploy needs a test slice: `bikeshare train --test A..B`")

@@ -153,7 +153,7 @@ def _told(said: Explanation, values: Mapping[str, float], *, top: int) -> Told:
 
 
 def _line(share: str, what: str, meaning: str) -> str:
-    return f"  {share:>6}  {what:<34}{f'  {meaning}' if meaning else ''}"
+    return f"  {share:>6}  {what:<34}  {meaning}".rstrip()
 
 
 def _value(part: Part) -> str:

@@ -17,7 +17,7 @@ from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.evaluation.curves import Curve, TargetCurves
 from mlops_bikeshare.flows.compared import Served
 from mlops_bikeshare.flows.pictures import Line, Panel, Role
-from mlops_bikeshare.monitoring.metrics import ENDPOINT, MODEL, Statistic
+from mlops_bikeshare.monitoring.metrics import ENDPOINT, MODEL, Statistic, is_percentile
 from mlops_bikeshare.serving.deploy import ALL_TRAFFIC
 
 Curves = list[tuple[str, Role, Curve | None]]
@@ -259,8 +259,9 @@ def _series(
     step_s: int,
     statistic: Statistic = "Average",
 ) -> list[tuple[datetime, float]]:
+    whole = window.widened(step_s=step_s) if is_percentile(statistic) else window
     return ws.metrics.series(
-        namespace, name, of, window=window, statistic=statistic, period_s=step_s
+        namespace, name, of, window=whole, statistic=statistic, period_s=step_s
     )
 
 

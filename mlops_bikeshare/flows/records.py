@@ -1,10 +1,12 @@
 """What a workspace writes down about decisions: the audit, gate reports and plan journals.
 
-`audit.jsonl` is append-only and hash-chained. A gate report is kept whole under `gate/`; the newest
-one of an endpoint is what a promotion looks at. A journal is one file of JSON lines
-per plan, flushed to disk line by line, so that a killed run can be continued.
+`audit.jsonl` is append-only and hash-chained; its lines are rows of `monitoring_audit` too. A gate
+report is kept whole under `gate/`; the newest one of an endpoint is what a promotion looks at. A
+journal is one file of JSON lines per plan, flushed to disk line by line, so that a killed run can
+be continued.
 """
 
+import dataclasses
 import fcntl
 import getpass
 import json
@@ -15,6 +17,7 @@ from typing import IO, Any
 
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.reports import GateReport, to_json
+from mlops_bikeshare.domain.tables import MONITORING_AUDIT
 from mlops_bikeshare.domain.windows import stamp
 from mlops_bikeshare.release import audit as chain
 from mlops_bikeshare.release.gate import report_from_json
@@ -51,6 +54,7 @@ def audit(ws: Workspace, kind: str, *, why: str, facts: Mapping[str, Any]) -> st
             facts = {**facts, "dropped_torn_line": torn.decode(errors="replace")}
         entry = chain.entry(previous, kind=kind, at=ws.now, who=who(), why=why, facts=facts)
         _append(file, chain.line(entry))
+        _mirror(ws, [*(json.loads(line) for line in lines), entry])
     return str(entry["digest"])
 
 
@@ -62,16 +66,43 @@ def audited(ws: Workspace) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines]
 
 
+def has_audit(ws: Workspace, kind: str, plan_id: str) -> bool:
+    """Whether a plan has its line of this kind: a step that is done again writes no second one."""
+    return any(e["kind"] == kind and e["facts"].get("plan") == plan_id for e in audited(ws))
+
+
+def _mirror(ws: Workspace, entries: list[dict[str, Any]]) -> None:
+    """The newest entries as rows of `monitoring_audit`, with those that a kill kept from it."""
+    for number in range(len(entries), 0, -1):
+        entry = entries[number - 1]
+        city = str(entry["facts"].get("city") or ws.settings.default_city)
+        name = f"{number:08d}_{entry['digest'][:12]}"
+        frame = chain.table(entry, number=number)
+        if not ws.lake.write(MONITORING_AUDIT, frame, city=city, name=name):
+            return
+
+
+def unused(ws: Workspace, plan: Plan) -> Plan:
+    """The plan under an id that no other has: a clock may stand still between two of them."""
+    count, found = 1, plan.id
+    while _journal_path(ws, found).with_suffix(".plan.json").exists():
+        count += 1
+        found = f"{plan.id}-{count}"
+    return dataclasses.replace(plan, id=found)
+
+
 def _audit_lines(path: Path) -> tuple[list[str], bytes]:
     """The whole lines, and what follows the last newline: a line that was never finished."""
     *whole, torn = path.read_bytes().split(b"\n")
     return [line.decode(errors="replace") for line in whole], torn
 
 
-def keep_gate(ws: Workspace, report: GateReport) -> Path:
-    """Store a verdict with its evidence."""
+def keep_gate(ws: Workspace, report: GateReport, *, table: str, junit: str) -> Path:
+    """Store a verdict with its evidence: JSON, and beside it the table and JUnit XML."""
     path = ws.path / "gate" / f"{report.endpoint}_{stamp(report.judged_at)}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
+    path.with_suffix(".txt").write_text(table + "\n", encoding="utf-8")
+    path.with_suffix(".xml").write_text(junit, encoding="utf-8")
     draft = path.with_suffix(".tmp")
     draft.write_text(json.dumps(to_json(report), indent=1), encoding="utf-8")
     draft.replace(path)
@@ -96,8 +127,9 @@ def keep_plan(ws: Workspace, plan: Plan) -> None:
 
 def plans(ws: Workspace) -> list[Plan]:
     """Every stored plan, oldest first."""
-    found = sorted((ws.path / "journal").glob("*.plan.json"), key=lambda path: path.stat().st_mtime)
-    return [plan_from_json(json.loads(path.read_text(encoding="utf-8"))) for path in found]
+    found = (ws.path / "journal").glob("*.plan.json")
+    ordered = sorted(found, key=lambda path: path.stat().st_mtime_ns)
+    return [plan_from_json(json.loads(path.read_text(encoding="utf-8"))) for path in ordered]
 
 
 def journal(ws: Workspace, plan: Plan) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ the clock of the workspace moves with the polls.
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from mlops_bikeshare.backends import Workspace
@@ -18,6 +19,8 @@ from mlops_bikeshare.flows import infer as inferring
 from mlops_bikeshare.flows.logged import Told, logged
 from mlops_bikeshare.flows.progress import Track, silent
 from mlops_bikeshare.sources.feed import Feed
+
+AfterBatch = Callable[[Workspace, City], object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,9 +43,18 @@ def _told(done: Replayed) -> Told:
 
 @logged("replay", _told)
 def replay(
-    ws: Workspace, city: City, feed: Feed, window: Window, *, track: Track = silent
+    ws: Workspace,
+    city: City,
+    feed: Feed,
+    window: Window,
+    *,
+    after_batch: AfterBatch | None = None,
+    track: Track = silent,
 ) -> Replayed:
-    """Run every poll, batch and judgement of `window`, which must lie ahead of the clock."""
+    """Run every poll, batch and judgement of `window`, and what else follows every batch.
+
+    The window must lie ahead of the clock.
+    """
     if window.start < ws.now:
         msg = f"replay of {window}: the workspace's clock stands at {ws.now:%F %H:%M} already"
         raise InputError(f"{msg}; choose a later window, or another workspace")
@@ -59,6 +71,8 @@ def replay(
             batches += 1
             failed += not _batch(ws, city)
             monitor.monitor(ws, city, at=at)
+            if after_batch is not None:
+                after_batch(ws, city)
     ws.advance(window.end)
     seen = monitor.monitor(ws, city, at=window.end)
     return Replayed(

@@ -37,6 +37,10 @@ DAY = (
 )
 
 
+# What a promotion does for people after it stands.
+FOLLOW_UPS = ("dashboard", "alarms", "staging")
+
+
 def write(ws: Workspace, document: dict[str, Any]) -> dict[str, Any]:
     """Write both files into the workspace; the document comes back with what was added."""
     city = ws.settings.cities[document["city"]]
@@ -153,6 +157,8 @@ def _event(entry: dict[str, Any]) -> Event:
     if kind == "deploy":
         title = f"Version {facts['version']} was deployed to {facts['endpoint']}"
         return Event(when=when, title=title, text=f"{entry['why']}; {facts['endpoint_config']}")
+    if kind in FOLLOW_UPS:
+        return Event(when=when, title=kind.capitalize(), text=entry["why"])
     way = f"{facts.get('from_version') or 'nothing'} → {facts.get('version', '?')}"
     return Event(when=when, title=f"{kind.capitalize()}: version {way}", text=entry["why"])
 

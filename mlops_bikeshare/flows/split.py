@@ -16,7 +16,7 @@ from mlops_bikeshare.flows import records, tracking
 from mlops_bikeshare.flows.logged import Told, logged
 from mlops_bikeshare.registry import versions
 from mlops_bikeshare.registry.versions import ModelVersion
-from mlops_bikeshare.release import plan as release
+from mlops_bikeshare.release import conditions
 from mlops_bikeshare.serving import endpoints
 from mlops_bikeshare.serving import split as serving
 from mlops_bikeshare.serving.endpoints import EndpointState
@@ -51,7 +51,7 @@ def split(
     if name == ws.settings.endpoint("prod", city.name) and share > (now or 0.0):
         staging = ws.settings.endpoint("staging", city.name)
         report = records.newest_gate(ws, staging)
-        release.check_fresh(report, version.digest, ws.now, ws.settings.gate)
+        conditions.check_fresh(report, version.digest, ws.now, ws.settings.gate)
     if now is None:
         serving.split(
             ws.clients,

@@ -31,6 +31,7 @@ Stepped = tuple[str, float, int]
 def connect(ws: Workspace) -> Any:
     """MLflow, told where the workspace's runs and registry are."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     import mlflow
 
     # Its loggers tell every step of their own, each to a handler of its own; a flow says what it
@@ -100,6 +101,16 @@ def _handed_over(ws: Workspace) -> bool:
     if os.environ.get("MLFLOW_TRACKING_URI") != ws.settings.mlflow_uri:
         os.environ.pop("MLFLOW_RUN_ID", None)
     return "MLFLOW_RUN_ID" in os.environ
+
+
+def log_texts(run_id: str, texts: Mapping[str, str], *, folder: str) -> None:
+    """Text files by name, into any run, finished ones too."""
+    from mlflow import MlflowClient
+
+    with tempfile.TemporaryDirectory(prefix="bikeshare-") as scratch:
+        for name, text in texts.items():
+            (Path(scratch) / name).write_text(text, encoding="utf-8")
+        MlflowClient().log_artifacts(run_id, scratch, artifact_path=folder)
 
 
 def revision() -> str:

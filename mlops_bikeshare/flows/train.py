@@ -6,6 +6,7 @@ Raises   InputError for ranges without data or labels of one class; what was log
          a run marked failed, nothing is registered.
 """
 
+import math
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +15,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
@@ -24,7 +27,7 @@ from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.domain.wording import figure
 from mlops_bikeshare.features.definition import FEATURE_NAMES, FEATURES, feature_digest
 from mlops_bikeshare.flows import evidence, model_card, tracking, training_run, training_table
-from mlops_bikeshare.flows.features import OFFLINE
+from mlops_bikeshare.flows.features import OFFLINE, station_list
 from mlops_bikeshare.flows.logged import Told, logged
 from mlops_bikeshare.flows.progress import Track, counted, silent
 from mlops_bikeshare.flows.sliced import headline
@@ -224,7 +227,8 @@ def _record(
     training_run.log_input(city, window, facts["data_digest"])
     card = model_card.card_text(city, split, candidate, facts=facts, evidence=told)
     with tempfile.TemporaryDirectory(prefix="bikeshare-") as scratch:
-        folder = _artifacts(Path(scratch) / "artifacts", candidate, facts)
+        trained_on = {**candidate.reference, "stations": _places(ws, city, table)}
+        folder = _artifacts(Path(scratch) / "artifacts", candidate, trained_on, facts)
         (folder / CARD).write_text(card, encoding="utf-8")
         probe = pd.DataFrame(table.features[:PROBE_ROWS], columns=list(table.names))
         tags = {**facts, **training_run.test_tags(candidate)}
@@ -246,7 +250,20 @@ def _counted(candidate: Candidate) -> dict[str, int]:
     return {**{f"rows_{name}": n for name, n in candidate.rows.items()}, **trees}
 
 
-def _artifacts(folder: Path, candidate: Candidate, facts: dict[str, str]) -> Path:
+def _places(ws: Workspace, city: City, table: TrainingTable) -> dict[str, list[float] | None]:
+    """Where the stations stand that the candidate has seen; None where the feed gives no place."""
+    listed = station_list(ws, city).set_index("station_id")[["lat", "lon"]]
+    seen = {table.station_ids[i] for i in np.unique(table.station)}
+    places = listed.loc[sorted(seen)].astype("float64")
+    return {
+        str(station): None if math.isnan(lat + lon) else [round(lat, 6), round(lon, 6)]
+        for station, lat, lon in zip(places.index, places["lat"], places["lon"], strict=True)
+    }
+
+
+def _artifacts(
+    folder: Path, candidate: Candidate, reference: dict[str, Any], facts: dict[str, str]
+) -> Path:
     targets = {
         target.name: TargetFiles(
             booster=candidate.boosters[target.name].text,
@@ -264,6 +281,6 @@ def _artifacts(folder: Path, candidate: Candidate, facts: dict[str, str]) -> Pat
         features=FEATURE_NAMES,
         horizon_feature=HORIZON_FEATURE,
         horizons_min=HORIZONS_MIN,
-        reference=candidate.reference,
+        reference=reference,
         details={"out_at_or_below": OUT_AT_OR_BELOW, **facts},
     )

@@ -25,6 +25,7 @@ QUERYABLE: tuple[Table, ...] = (
     tables.INFERENCE,
     tables.MONITORING_QUALITY,
     tables.MONITORING_DRIFT,
+    tables.MONITORING_AUDIT,
 )
 
 

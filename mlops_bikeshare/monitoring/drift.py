@@ -1,16 +1,19 @@
-"""Drift: the last day's features against the reference that travels with the version.
+"""Drift: the last day's features, answers and stations against what travels with the version.
 
 Input    a frame of features (a row per station and decision time of the window, NaN where
-         unknown) and the version's reference: {"psi": {feature: PsiReference as JSON},
-         "range": {city-wide scalar: [least, greatest] or null}}.
+         unknown); the probabilities of each target at the promised horizon; the stations seen; and
+         the version's reference: {"psi": {feature: PsiReference as JSON}, "range": {city-wide
+         scalar: [least, greatest] or null}, "predictions": {target: PsiReference as JSON},
+         "stations": {station_id: [lat, lon] or null}}. Older versions lack the last two.
 Output   DriftReport; rows of `monitoring_drift`; MetricPoints. Until the window is covered the
-         report says `enough=False`, and there are no rows and no points.
+         report says `enough=False` and why, and there are no rows and no points.
 Raises   ModelError naming features of the reference that the frame lacks.
 Source   PSI: see evaluation/psi. Scalars that all stations share are checked against the
          training range instead, as their PSI over a day is large on any quiet day.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -18,55 +21,118 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlops_bikeshare.domain.errors import ModelError
-from mlops_bikeshare.domain.reports import DriftReport, MetricPoint
+from mlops_bikeshare.domain.reports import DriftLevel, DriftReport, FeedDrift, MetricPoint
 from mlops_bikeshare.domain.tables import MONITORING_DRIFT
 from mlops_bikeshare.domain.windows import CADENCE_S, Window
 from mlops_bikeshare.evaluation.psi import PsiReference
+from mlops_bikeshare.monitoring import feed_drift
 from mlops_bikeshare.monitoring.metrics import point
 
 if TYPE_CHECKING:
     import pandas as pd
 
-DRIFTS_ABOVE = 0.20
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DriftRules:
+    """When there is enough to judge, and what is told."""
+
+    min_rows: int = 2000
+    min_cover: float = 0.9
+    warn: float = 0.20
+    critical: float = 0.30
+    moved_m: float = 50.0
+
+    def level(self, psi: float) -> DriftLevel:
+        """What a PSI is called."""
+        return "critical" if psi >= self.critical else "warn" if psi >= self.warn else "ok"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shift:
+    """Shares of the reference's bins then and now; the last bin holds missing values."""
+
+    name: str
+    psi: float
+    edges: tuple[float, ...]
+    then: tuple[float, ...]
+    now: tuple[float, ...]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Seen:
+    """What the window held: features, how many of its decision times, answers, stations."""
+
+    features: "pd.DataFrame"
+    decision_times: int
+    predictions: Mapping[str, Array]
+    stations: "pd.DataFrame | None" = None
 
 
 def judge(
-    frame: "pd.DataFrame",
+    seen: Seen,
     reference: Mapping[str, Any],
     *,
     endpoint: str,
     city: str,
     model_version: str,
     window: Window,
-    decision_times: int,
-    min_rows: int = 2000,
-    min_cover: float = 0.9,
+    rules: DriftRules,
 ) -> DriftReport:
-    """Compare `frame` with the reference, given how many decision times of the window it holds."""
-    _check(frame, reference)
-    expected = window.duration.total_seconds() / CADENCE_S
-    enough = len(frame) >= max(1, min_rows) and decision_times >= min_cover * expected
-    psi, outside = _compare(frame, reference) if enough else ({}, {})
-    drifting = [value > DRIFTS_ABOVE for value in psi.values()]
+    """Compare what was seen with the reference."""
+    _check(seen.features, reference)
+    why = _too_little(seen, window, rules)
+    psi, outside, predictions = ({}, {}, {}) if why else _compare(seen, reference, rules)
+    drifting = [value > rules.warn for value in psi.values()]
+    largest = max([*psi.values(), *predictions.values()], default=None)
     return DriftReport(
         endpoint=endpoint,
         city=city,
         model_version=model_version,
         window=window,
-        rows=len(frame),
-        enough=enough,
+        rows=len(seen.features),
+        enough=not why,
         psi=psi,
         psi_max=max(psi.values(), default=None),
         drift_share=sum(drifting) / len(drifting) if drifting else None,
         out_of_range=outside,
+        predictions=predictions,
+        feed=_feed(seen, reference, rules),
+        level="not enough" if largest is None else rules.level(largest),
+        why=why,
     )
+
+
+def shifts(seen: Seen, reference: Mapping[str, Any], names: list[str]) -> list[Shift]:
+    """How the values of some features, or the answers of targets, are spread then and now."""
+    found = []
+    for name in names:
+        of_target = name in seen.predictions
+        known = PsiReference.from_json(reference["predictions" if of_target else "psi"][name])
+        values = seen.predictions[name] if of_target else seen.features[name].to_numpy()
+        found.append(
+            Shift(
+                name=name,
+                psi=known.psi(values),
+                edges=known.edges,
+                then=known.shares,
+                now=tuple(known.shares_of(values).tolist()),
+            )
+        )
+    return found
 
 
 def table(report: DriftReport) -> "pd.DataFrame":
     """Rows of `monitoring_drift`, one per feature; none until there is enough."""
     import pandas as pd
 
-    kinds = {"psi": report.psi, "range": report.out_of_range}
+    kinds = {
+        "psi": report.psi,
+        "range": report.out_of_range,
+        "prediction": {f"p_{target}": value for target, value in report.predictions.items()},
+        "feed": _counts(report.feed) if report.enough and report.feed else {},
+    }
     measured = [(f, kind, v) for kind, values in kinds.items() for f, v in values.items()]
     frame = pd.DataFrame(measured, columns=["feature", "kind", "value"]).assign(
         endpoint=report.endpoint,
@@ -82,9 +148,16 @@ def table(report: DriftReport) -> "pd.DataFrame":
 
 
 def points(report: DriftReport, *, at: datetime) -> list[MetricPoint]:
-    """The largest PSI and the share of features above 0.20; nothing until there is enough."""
+    """The largest PSI, the share of features that drift, stations; nothing until enough."""
+    if not report.enough:
+        return []
     of = {"EndpointName": report.endpoint, "City": report.city}
-    values = {"PSI": report.psi_max, "DriftShare": report.drift_share}
+    values = {
+        "PSI": report.psi_max,
+        "DriftShare": report.drift_share,
+        "PredictionPSI": max(report.predictions.values(), default=None),
+        **({} if report.feed is None else _counts(report.feed)),
+    }
     return [
         point(name, value, at=at, dimensions=of)
         for name, value in values.items()
@@ -92,22 +165,51 @@ def points(report: DriftReport, *, at: datetime) -> list[MetricPoint]:
     ]
 
 
+def _too_little(seen: Seen, window: Window, rules: DriftRules) -> str:
+    """Why there is not enough to judge; empty when there is."""
+    expected = window.duration.total_seconds() / CADENCE_S
+    least_rows, least_times = max(1, rules.min_rows), rules.min_cover * expected
+    if len(seen.features) < least_rows:
+        return f"{len(seen.features):,} rows of at least {least_rows:,}"
+    if seen.decision_times < least_times:
+        return f"{seen.decision_times} of {expected:.0f} decision times, {least_times:.0f} needed"
+    return ""
+
+
 def _compare(
-    frame: "pd.DataFrame", reference: Mapping[str, Any]
-) -> tuple[dict[str, float], dict[str, float]]:
+    seen: Seen, reference: Mapping[str, Any], rules: DriftRules
+) -> tuple[dict[str, float], dict[str, float], dict[str, float]]:
     psi = {
-        name: PsiReference.from_json(document).psi(frame[name].to_numpy())
+        name: PsiReference.from_json(document).psi(seen.features[name].to_numpy())
         for name, document in reference["psi"].items()
     }
     shares = {
-        name: _share_outside(frame[name].to_numpy(), *bounds)
+        name: _share_outside(seen.features[name].to_numpy(), *bounds)
         for name, bounds in reference["range"].items()
         if bounds is not None
     }
-    return psi, {name: share for name, share in shares.items() if share is not None}
+    outside = {name: share for name, share in shares.items() if share is not None}
+    known = reference.get("predictions", {})
+    answers = {
+        target: PsiReference.from_json(known[target]).psi(values)
+        for target, values in seen.predictions.items()
+        if target in known and len(values) >= max(1, rules.min_rows)
+    }
+    return psi, outside, answers
 
 
-def _share_outside(values: NDArray[Any], least: float, greatest: float) -> float | None:
+def _feed(seen: Seen, reference: Mapping[str, Any], rules: DriftRules) -> FeedDrift | None:
+    if seen.stations is None or "stations" not in reference:
+        return None
+    return feed_drift.compare(reference["stations"], seen.stations, moved_m=rules.moved_m)
+
+
+def _counts(feed: FeedDrift) -> dict[str, float]:
+    changes = {"Appeared": feed.appeared, "Vanished": feed.vanished, "Moved": feed.moved}
+    return {f"Stations{name}": float(len(stations)) for name, stations in changes.items()}
+
+
+def _share_outside(values: Array, least: float, greatest: float) -> float | None:
     known = values[~np.isnan(values)]
     return float(np.mean((known < least) | (known > greatest))) if known.size else None
 

@@ -3,11 +3,15 @@
 Input    `MetricPoint`s: single data, one value each, aware times.
 Output   `series` mirrors CloudWatch's GetMetricData: data with start <= at < end in periods that
          are aligned to 1970, [period, period + period_s); a period without data is left out.
+         Windows are cut to the minute, which is what CloudWatch keeps.
 Raises   TableError for a value that is not finite or a time without zone: unknown is not posted.
+         InputError for an unknown statistic, or a percentile over part of a period: what
+         CloudWatch has aggregated cannot be cut.
 Source   AWS, CloudWatch API reference; percentiles interpolate linearly between order
          statistics (CloudWatch does not publish its method, ours is NumPy's default).
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,7 +20,7 @@ from typing import Any, Literal, Protocol, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from mlops_bikeshare.domain.errors import InputError
+from mlops_bikeshare.domain.errors import InputError, TableError
 from mlops_bikeshare.domain.reports import MetricPoint
 from mlops_bikeshare.domain.windows import Window
 
@@ -27,6 +31,7 @@ Statistic = Literal[
     "Sum", "Average", "Minimum", "Maximum", "SampleCount", "p50", "p90", "p95", "p99"
 ]
 Worse = Literal["lower", "higher"]
+MINUTE_S = 60
 
 
 class MetricStore(Protocol):
@@ -58,7 +63,7 @@ class MetricStore(Protocol):
         before: datetime,
         within_s: int,
     ) -> tuple[datetime, float] | None:
-        """The newest datum at or before `before`, at most `within_s` older."""
+        """The newest minute with data up to `before`, at most `within_s` older, and its average."""
         ...
 
     def names(self, namespace: str) -> list[tuple[str, dict[str, str]]]:
@@ -103,6 +108,15 @@ CATALOGUE: tuple[Metric, ...] = (
     ),
     Metric(name="PSI", meaning="largest PSI of a feature", statistic="Maximum"),
     Metric(name="DriftShare", meaning="features that drift, " + _SHARE, statistic="Maximum"),
+    Metric(name="PredictionPSI", meaning="largest PSI of a target", statistic="Maximum"),
+    *(
+        Metric(name=name, meaning=f"stations that {what}", unit="Count", statistic="Maximum")
+        for name, what in (
+            ("StationsAppeared", "the version does not know"),
+            ("StationsVanished", "the version knows and nobody saw in the window"),
+            ("StationsMoved", "stand elsewhere than in training"),
+        )
+    ),
     Metric(
         name="PredictionHeartbeat",
         meaning="1 for a batch that ran and wrote its rows",
@@ -187,13 +201,33 @@ def point(name: str, value: float, *, at: datetime, dimensions: Mapping[str, str
     )
 
 
+def checked(point: MetricPoint) -> MetricPoint:
+    """The point itself; TableError for a value that is not finite or a time without zone."""
+    if not math.isfinite(point.value) or point.at.tzinfo is None:
+        msg = f"metric {point.name} of {dict(point.dimensions)}: {point.value} at {point.at}"
+        raise TableError(f"{msg}; expected a finite value and a UTC time. Post nothing instead")
+    return point
+
+
+def check_read(window: Window, *, statistic: Statistic, period_s: int) -> None:
+    """InputError for what no store can answer."""
+    if statistic not in get_args(Statistic):
+        allowed = ", ".join(get_args(Statistic))
+        raise InputError(f"statistic {statistic!r} is unknown; expected one of {allowed}")
+    if is_percentile(statistic) and window.widened(step_s=period_s) != window:
+        msg = f"{statistic} over {window} in periods of {period_s} s: expected whole periods"
+        raise InputError(f"{msg}; widen the window to {window.widened(step_s=period_s)}")
+
+
+def is_percentile(statistic: Statistic) -> bool:
+    """Whether it is one of p50, p90, p95, p99."""
+    return statistic.startswith("p")
+
+
 def by_period(
     at_s: NDArray[np.float64], values: NDArray[np.float64], *, statistic: Statistic, period_s: int
 ) -> list[tuple[int, float]]:
     """Period start (seconds since 1970) and statistic; `at_s` sorted, empty periods left out."""
-    if statistic not in get_args(Statistic):
-        allowed = ", ".join(get_args(Statistic))
-        raise InputError(f"statistic {statistic!r} is unknown; expected one of {allowed}")
     period = np.floor_divide(at_s, period_s).astype(np.int64)
     if not period.size:
         return []

@@ -5,8 +5,10 @@ Input    a frame of predictions, a row per station, dt and horizon: `dt` datetim
          not known: censored), `count_<target>` int (bikes or docks at dt, -1 missing).
          A column `source` may tell fallback rows, which are not the model's, from `model` rows.
 Output   QualityReport; rows of `monitoring_quality`; MetricPoints. Model and persistence are
-         scored on the same rows: those with a label and a count. None is never posted.
-Raises   TableError naming missing columns; ModelError where a labelled row has no probability.
+         scored on the same rows: those with a label, a count and a probability. Rows without a
+         label are counted as censored, labelled ones without a probability as unanswered (the
+         gate refuses a version that leaves rows out). None is never posted.
+Raises   TableError naming missing columns; ModelError for a probability outside [0, 1].
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -59,6 +61,8 @@ def judge(
     model_version: str,
     window: Window,
     horizons_min: Iterable[int] = (PROMISE_MIN,),
+    revision: int = 1,
+    feed_down: int | None = None,
 ) -> QualityReport:
     """Score every target (the keys of `yardsticks`) at every horizon; `frame` is one version's."""
     _check(frame, yardsticks)
@@ -76,6 +80,8 @@ def judge(
         model_version=model_version,
         window=window,
         targets=tuple(found),
+        revision=revision,
+        feed_down=feed_down,
     )
 
 
@@ -126,9 +132,10 @@ def _judge_target(
 ) -> TargetQuality:
     y = rows[f"label_{target}"].to_numpy(dtype=np.float64)
     count = rows[f"count_{target}"].to_numpy()
-    judged = ~np.isnan(y) & (count >= 0)
-    y, count = y[judged], count[judged]
-    p = rows[f"p_{target}"].to_numpy()[judged]
+    p = rows[f"p_{target}"].to_numpy(dtype=np.float64)
+    known = ~np.isnan(y) & (count >= 0)
+    judged = known & ~np.isnan(p)
+    y, count, p = y[judged], count[judged], p[judged]
     out_now = count <= yardstick.out_at_or_below
     baseline = yardstick.persistence.predict(count, horizon_min=horizon_min)
     model = score(y, p, already_out=out_now, threshold=yardstick.threshold)
@@ -141,6 +148,8 @@ def _judge_target(
         persistence=reference,
         brier_skill=skill(model.brier, reference.brier),
         onset_brier_skill=skill(model.onset_brier, reference.onset_brier),
+        censored=int(np.count_nonzero(~known)),
+        unanswered=int(np.count_nonzero(known & ~judged)),
     )
 
 
@@ -152,8 +161,12 @@ def _row(report: QualityReport, q: TargetQuality) -> dict[str, Any]:
         "window_end": report.window.end,
         "target": q.target,
         "horizon_min": q.horizon_min,
+        "revision": report.revision,
+        "feed_down": report.feed_down,
         "decision_times": q.decision_times,
         "samples": q.model.rows,
+        "censored": q.censored,
+        "unanswered": q.unanswered,
         "onset_samples": q.model.onset_rows,
         "base_rate": q.model.base_rate,
         "pr_auc": q.model.pr_auc,

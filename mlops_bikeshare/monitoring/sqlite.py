@@ -9,21 +9,27 @@ Source   sqlite.org: WAL (one writer, readers never wait), PRAGMA user_version. 
 """
 
 import json
-import math
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 
-from mlops_bikeshare.domain.errors import LakeError, TableError
+from mlops_bikeshare.domain.errors import LakeError
 from mlops_bikeshare.domain.reports import MetricPoint
-from mlops_bikeshare.domain.windows import Window
-from mlops_bikeshare.monitoring.metrics import Statistic, by_period
+from mlops_bikeshare.domain.windows import Window, floor_time
+from mlops_bikeshare.monitoring.metrics import (
+    MINUTE_S,
+    Statistic,
+    by_period,
+    check_read,
+    checked,
+)
 
 _BUSY_S = 30.0
 _MIGRATIONS = (
@@ -77,7 +83,7 @@ class SqliteMetricStore:
 
     def put(self, points: Sequence[MetricPoint], *, once: str | None = None) -> bool:
         """Keep all points or none. False, and nothing kept, if the key `once` was used before."""
-        rows = [(_metric(point), _checked(point)) for point in points]
+        rows = [(_metric(point), _datum(point)) for point in points]
         with self._transaction() as db:
             if once is not None and not _first_time(db, once):
                 return False
@@ -97,10 +103,8 @@ class SqliteMetricStore:
         period_s: int,
     ) -> list[tuple[datetime, float]]:
         """The statistic of each period that has data, oldest first."""
-        key = (namespace, name, _text(dimensions), _ms(window.start), _ms(window.end))
-        with self._lock:
-            rows = self._db.execute(f"{_BETWEEN} ORDER BY at_ms", key).fetchall()
-        table = np.array(rows, dtype=np.float64).reshape(-1, 2)
+        check_read(window, statistic=statistic, period_s=period_s)
+        table = self._between(namespace, name, dimensions, window.start, window.end)
         found = by_period(table[:, 0] / 1e3, table[:, 1], statistic=statistic, period_s=period_s)
         return [(_time(start * 1000), value) for start, value in found]
 
@@ -113,13 +117,12 @@ class SqliteMetricStore:
         before: datetime,
         within_s: int,
     ) -> tuple[datetime, float] | None:
-        """The newest datum at or before `before`, at most `within_s` older; of a tie the last."""
-        end = _ms(before)
-        key = (namespace, name, _text(dimensions), end - within_s * 1000, end + 1)
-        newest = f"{_BETWEEN} ORDER BY at_ms DESC, datum.rowid DESC LIMIT 1"
-        with self._lock:
-            rows = self._db.execute(newest, key).fetchall()
-        return (_time(rows[0][0]), rows[0][1]) if rows else None
+        """The newest minute with data up to `before`, at most `within_s` older, and its average."""
+        since = floor_time(before - timedelta(seconds=within_s), step_s=MINUTE_S)
+        until = floor_time(before, step_s=MINUTE_S) + timedelta(seconds=MINUTE_S)
+        table = self._between(namespace, name, dimensions, since, until)
+        minutes = by_period(table[:, 0] / 1e3, table[:, 1], statistic="Average", period_s=MINUTE_S)
+        return (_time(minutes[-1][0] * 1000), minutes[-1][1]) if minutes else None
 
     def names(self, namespace: str) -> list[tuple[str, dict[str, str]]]:
         """Every name with its dimensions, sorted."""
@@ -127,6 +130,20 @@ class SqliteMetricStore:
         with self._lock:
             rows = self._db.execute(ask, (namespace,)).fetchall()
         return [(name, json.loads(dimensions)) for name, dimensions in rows]
+
+    def _between(
+        self,
+        namespace: str,
+        name: str,
+        dimensions: Mapping[str, str],
+        start: datetime,
+        end: datetime,
+    ) -> NDArray[np.float64]:
+        """Milliseconds and value of each datum with start <= at < end, by time."""
+        key = (namespace, name, _text(dimensions), _ms(start), _ms(end))
+        with self._lock:
+            rows = self._db.execute(f"{_BETWEEN} ORDER BY at_ms", key).fetchall()
+        return np.array(rows, dtype=np.float64).reshape(-1, 2)
 
     def _prepare(self) -> None:
         self._db.execute("PRAGMA journal_mode = WAL").fetchall()
@@ -161,11 +178,8 @@ def _metric(point: MetricPoint) -> tuple[str, str, str, str]:
     return point.namespace, point.name, _text(point.dimensions), point.unit
 
 
-def _checked(point: MetricPoint) -> tuple[int, float]:
-    if not math.isfinite(point.value) or point.at.tzinfo is None:
-        msg = f"metric {point.name} of {dict(point.dimensions)}: {point.value} at {point.at}"
-        raise TableError(f"{msg}; expected a finite value and a UTC time. Post nothing instead")
-    return _ms(point.at), float(point.value)
+def _datum(point: MetricPoint) -> tuple[int, float]:
+    return _ms(checked(point).at), float(point.value)
 
 
 def _text(dimensions: Mapping[str, str]) -> str:

@@ -12,9 +12,13 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlops_bikeshare.domain.errors import TableError
+from mlops_bikeshare.domain.tables import MONITORING_AUDIT
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def entry(
@@ -53,6 +57,23 @@ def verify(lines: Iterable[str], *, last: str | None = None) -> str | None:
     if last is not None and previous != last:
         raise TableError(f"the audit ends in {previous}, expected {last}: lines are gone{_ADVICE}")
     return previous
+
+
+def table(entry: Mapping[str, Any], *, number: int) -> "pd.DataFrame":
+    """One entry as a row of `monitoring_audit`; `number` is its line, from 1."""
+    import pandas as pd
+
+    facts = entry["facts"]
+    row = {
+        "number": number,
+        "decided_at": pd.Timestamp(entry["at"]).as_unit("ms"),
+        **{name: entry[name] for name in ("kind", "who", "why", "previous", "digest")},
+        "endpoint": facts.get("endpoint"),
+        "model_version": facts.get("version") or facts.get("model_version"),
+        "artefact_digest": facts.get("digest") or facts.get("artefact_digest"),
+        "facts": line(facts),
+    }
+    return pd.DataFrame([row])[MONITORING_AUDIT.names]
 
 
 _ADVICE = "; keep the file as it is and compare it with a backup"

@@ -1,7 +1,8 @@
 """Endpoints as they are: which config, which variants, which model versions; waiting and moving.
 
 Input    Clients, names. Identity (version, digest, …) is read from model tags, never from names.
-Output   EndpointState; weights are shares of 1 only by convention, SageMaker divides by their sum.
+Output   EndpointState, whose variants come heaviest first: the first one leads. Weights are shares
+         of 1 only by convention, SageMaker divides by their sum.
 Raises   EndpointError: no such endpoint, a failure, a time-out, and the silent one: an update that
          failed, after which SageMaker restores the old config and says InService.
 """
@@ -11,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 from urllib.parse import urlparse
 
 from mlops_bikeshare.domain.errors import EndpointError
@@ -51,6 +53,16 @@ class EndpointState:
     config: str
     variants: tuple[EndpointVariant, ...]
     failure_reason: str | None
+
+    @property
+    def leading(self) -> EndpointVariant:
+        """The variant that takes most of the traffic."""
+        return self.variants[0]
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Variant → its weight."""
+        return {variant.name: variant.weight for variant in self.variants}
 
     def variant(self, name: str) -> EndpointVariant:
         """One variant; EndpointError when there is none of that name."""
@@ -175,6 +187,46 @@ def set_weights(clients: Clients, endpoint: str, weights: Mapping[str, float]) -
         )
 
 
+def has_config(clients: Clients, config: str) -> bool:
+    """Whether there is such an EndpointConfig."""
+    return _config(clients, config) is not None
+
+
+def config_variants(clients: Clients, config: str) -> tuple[EndpointVariant, ...]:
+    """The variants of a config, with the weights that it starts them with."""
+    with clients.spoken(f"endpoint config {config}"):
+        return _variants(clients, config, {})
+
+
+def split_config(
+    clients: Clients,
+    config: str,
+    *,
+    like: str,
+    variants: Mapping[str, tuple[str, float]],
+    instance_type: str | None = None,
+) -> None:
+    """Create a config with these variants (name → model, first weight) on machines as in `like`.
+
+    One that exists already under this name is left as it is.
+    """
+    if has_config(clients, config):
+        return
+    with clients.spoken(f"endpoint config {config}"):
+        old = clients.sagemaker.describe_endpoint_config(EndpointConfigName=like)
+        machine = dict(old["ProductionVariants"][0])
+        if instance_type is not None:
+            machine["InstanceType"] = instance_type
+        made = [
+            {**machine, "VariantName": name, "ModelName": model, "InitialVariantWeight": weight}
+            for name, (model, weight) in variants.items()
+        ]
+        kept = {key: old[key] for key in ("DataCaptureConfig",) if key in old}
+        clients.sagemaker.create_endpoint_config(
+            EndpointConfigName=config, ProductionVariants=made, **kept
+        )
+
+
 def delete_endpoint(clients: Clients, endpoint: str, *, timeout_s: float) -> None:
     """Delete an endpoint and wait; its config, models and archives stay."""
     with clients.spoken(f"endpoint {endpoint}"):
@@ -198,7 +250,23 @@ def _variants(
     clients: Clients, config: str, weights: Mapping[str, float]
 ) -> tuple[EndpointVariant, ...]:
     described = clients.sagemaker.describe_endpoint_config(EndpointConfigName=config)
-    return tuple(_variant(clients, entry, weights) for entry in described["ProductionVariants"])
+    found = [_variant(clients, entry, weights) for entry in described["ProductionVariants"]]
+    return tuple(sorted(found, key=lambda variant: -variant.weight))
+
+
+def _config(clients: Clients, config: str) -> Mapping[str, Any] | None:
+    from botocore.exceptions import ClientError
+
+    with clients.spoken(f"endpoint config {config}"):
+        try:
+            found: Mapping[str, Any] = clients.sagemaker.describe_endpoint_config(
+                EndpointConfigName=config
+            )
+        except ClientError as error:
+            if "Could not find" in error.response["Error"]["Message"]:
+                return None
+            raise
+        return found
 
 
 def _variant(

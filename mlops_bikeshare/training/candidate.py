@@ -26,7 +26,7 @@ from mlops_bikeshare.training.calibrate import Calibration, calibrate
 from mlops_bikeshare.training.contributions import mean_contributions
 from mlops_bikeshare.training.fit import FittedBooster, Progress, Rows, fit_targets
 from mlops_bikeshare.training.peer import FittedPeer, fit_peer
-from mlops_bikeshare.training.reference import RECENT_DAYS, reference
+from mlops_bikeshare.training.reference import RECENT_DAYS, prediction_reference, reference
 from mlops_bikeshare.training.sample import Sample, sample_once
 from mlops_bikeshare.training.split import Split
 from mlops_bikeshare.training.table import Plan, TrainingTable
@@ -143,16 +143,19 @@ def _learned(
     if plan.with_peer:
         others = fit_peer(rows["fit"], rows["early_stop"], params=plan.params)
         peer = Peer(boosters=others, calibrations=calibrated(others), persistence=persistence)
+    calibrations = calibrated(boosters)
+    moved = reference(
+        table.features[samples.recent.rows],
+        rows["fit"].matrix[:, :-1],
+        table.names,
+        city_wide=city_wide,
+    )
+    answers = _promised(rows["calibrate"], boosters, calibrations, threads=plan.params.threads)
     return Candidate(
         boosters=boosters,
-        calibrations=calibrated(boosters),
+        calibrations=calibrations,
         persistence=persistence,
-        reference=reference(
-            table.features[samples.recent.rows],
-            rows["fit"].matrix[:, :-1],
-            table.names,
-            city_wide=city_wide,
-        ),
+        reference={**moved, "predictions": prediction_reference(answers)},
         quality=(),
         curves={},
         rows={name: len(part.matrix) for name, part in rows.items()},
@@ -232,6 +235,22 @@ def _contributions(
     count, threads = plan.contribution_rows, plan.params.threads
     return {
         target: mean_contributions(booster, rows.matrix, names, rows=count, threads=threads)
+        for target, booster in boosters.items()
+    }
+
+
+def _promised(
+    rows: Rows,
+    boosters: Mapping[str, FittedBooster],
+    calibrations: Mapping[str, Calibration],
+    *,
+    threads: int,
+) -> dict[str, NDArray[np.float64]]:
+    """What each target's model says of rows at the promised horizon."""
+    matrix = rows.matrix[rows.matrix[:, -1] == PROMISE_MIN]
+    horizon_min = matrix[:, -1].astype(np.int16)
+    return {
+        target: calibrations[target].apply(booster.predict(matrix, threads=threads), horizon_min)
         for target, booster in boosters.items()
     }
 

@@ -7,10 +7,11 @@ Output   {"psi": {feature: PsiReference as JSON}, "range": {feature: [least, gre
          at once: over a day their PSI is large on any quiet day, so only their range is kept.
          Bins come from recent rows because profiles mature: against all of a summer, a quiet
          day of Boston has a PSI of 0.26 (usual_dockout_30), against four weeks at most 0.10.
+         For answers {target: PsiReference as JSON}, of rows that were not trained on.
 Raises   InputError when a city-wide name is not a feature.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,11 @@ def reference(
         },
         "range": {name: _range(trained[:, i]) for i, name in enumerate(names) if name in city_wide},
     }
+
+
+def prediction_reference(answers: Mapping[str, NDArray[np.float64]]) -> dict[str, Any]:
+    """The spread of each target's probabilities; targets without rows are left out."""
+    return {t: PsiReference.fit(p).to_json() for t, p in answers.items() if len(p)}
 
 
 def _range(values: NDArray[np.float32]) -> list[float] | None:

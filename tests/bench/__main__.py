@@ -47,6 +47,7 @@ BENCHES: dict[str, Run] = {
     "training.two_targets_one_dataset": training.two_targets,
     "scoring.stacked": scoring.stacked,
     "monitoring.quality_day": monitoring.quality_of_a_day,
+    "monitoring.quality_day_2400": monitoring.quality_of_a_large_day,
     "monitoring.psi": monitoring.psi,
     "release.gate_judge": release.judged,
     "serving.mlflow": serving.against_mlflow,

@@ -14,7 +14,7 @@ from mlops_bikeshare.domain.clock import SimulatedClock
 from mlops_bikeshare.domain.tables import PROFILES, STATION_INFORMATION_RAW, STATION_STATUS
 from mlops_bikeshare.domain.windows import Window, stamp
 from mlops_bikeshare.features.grid import LOOKBACK
-from mlops_bikeshare.flows import deploy, features, infer, serve
+from mlops_bikeshare.flows import features, infer, serve, steps
 from mlops_bikeshare.registry import versions
 from mlops_bikeshare.settings import Stage
 from tests.bench.bed import Bed
@@ -38,7 +38,7 @@ def batch(bed: Bed) -> Iterator[Row]:
     with serve.hosting(bed.ws):
         for name, stage in STAGES.items():
             endpoint = bed.ws.settings.endpoint(stage, bed.tiled.name)
-            deploy.place(bed.ws, bed.tiled, version, endpoint=endpoint)
+            steps.place(bed.ws, bed.tiled, version, endpoint=endpoint)
             count = QUICK_BATCHES if bed.quick else BATCHES
             asked, times = times[:count], times[count:]
             seconds = [once(partial(_batch, bed, dt)).wall_s for dt in asked]

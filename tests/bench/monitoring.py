@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlops_bikeshare.domain.targets import OUT_AT_OR_BELOW, PROMISE_MIN, TARGETS
-from mlops_bikeshare.domain.windows import Window
+from mlops_bikeshare.domain.windows import Window, to_seconds
 from mlops_bikeshare.evaluation.persistence import Persistence
+from mlops_bikeshare.features.grid import Grid
+from mlops_bikeshare.flows import judged
 from mlops_bikeshare.flows.features import OFFLINE
 from mlops_bikeshare.monitoring import drift, quality
 from mlops_bikeshare.monitoring.quality import Yardstick
@@ -19,7 +21,9 @@ from tests.bench.measure import Row, compare
 if TYPE_CHECKING:
     import pandas as pd
 
-STATIONS = 414
+STATIONS, LARGE = 414, 2400
+DECISIONS = 144
+QUALITY_S = 2.0
 PSI_MS = 100.0
 WINDOW = Window.before(END)
 
@@ -46,6 +50,52 @@ def quality_of_a_day(bed: Bed) -> Iterator[Row]:
     )
 
 
+def quality_of_a_large_day(bed: Bed) -> Iterator[Row]:
+    """Labels joined and both endpoints judged, as a window of 2,400 stations is."""
+    frame = _predictions(stations=LARGE)
+    grid = _grid(LARGE)
+    said = frame.assign(station_id=np.tile(np.array(grid.stations), len(frame) // LARGE))
+    yardsticks = {t.name: _yardstick(frame, t.name) for t in TARGETS}
+
+    def both() -> None:
+        for endpoint in ("bikeshare-staging", "bikeshare-prod"):
+            quality.judge(
+                judged.joined(said, grid),
+                yardsticks,
+                endpoint=endpoint,
+                city="boston",
+                model_version="1",
+                window=WINDOW,
+            )
+
+    (cost,) = compare(both, repeats=1 if bed.quick else 3)
+    yield Row(
+        name="monitoring.quality_day_2400",
+        ours=cost.cpu_s,
+        peer=QUALITY_S,
+        unit="CPU s",
+        against=f"limit, {LARGE:,} stations x {DECISIONS} decision times x 2 endpoints",
+    )
+
+
+def _grid(stations: int) -> Grid:
+    """A seeded day of truth, and the hour that its labels reach into."""
+    rng = np.random.default_rng(2)
+    shape = (DECISIONS * 2 + 12, stations)
+    bikes = rng.integers(0, 20, shape).astype(np.int16)
+    yes = np.ones(shape, dtype=np.bool_)
+    return Grid(
+        stations=tuple(f"{i:05}" for i in range(stations)),
+        start_s=to_seconds(WINDOW.start),
+        bikes=bikes,
+        docks=(20 - bikes).astype(np.int16),
+        renting=yes,
+        returning=yes,
+        last_reported=np.zeros(shape, dtype=np.int64),
+        observed=yes,
+    )
+
+
 def psi(bed: Bed) -> Iterator[Row]:
     reference = artefact.read_reference(bed.artifacts)
     names = [*reference["psi"], *reference["range"]]
@@ -55,13 +105,13 @@ def psi(bed: Bed) -> Iterator[Row]:
         rows = bed.ws.lake.read(OFFLINE, city=bed.city.name, window=window, columns=names)
         judge = partial(
             drift.judge,
-            rows,
+            drift.Seen(features=rows, decision_times=6 * hours, predictions={}),
             reference,
             endpoint="bikeshare-prod",
             city=bed.city.name,
             model_version="1",
             window=window,
-            decision_times=6 * hours,
+            rules=drift.DriftRules(),
         )
         (cost,) = compare(judge, repeats=3 if bed.quick else 9)
         yield Row(
@@ -73,13 +123,13 @@ def psi(bed: Bed) -> Iterator[Row]:
         )
 
 
-def _predictions() -> "pd.DataFrame":
+def _predictions(stations: int = STATIONS) -> "pd.DataFrame":
     """A seeded day of predictions, as good as a fair model's."""
     import pandas as pd
 
     rng = np.random.default_rng(1)
     times = pd.DatetimeIndex(list(WINDOW.steps())).as_unit("ms")
-    frame = pd.DataFrame({"dt": np.repeat(times, STATIONS), "horizon_min": PROMISE_MIN})
+    frame = pd.DataFrame({"dt": np.repeat(times, stations), "horizon_min": PROMISE_MIN})
     for target in TARGETS:
         count = rng.integers(0, 20, len(frame))
         p = np.clip(0.9 - count * 0.1 + rng.normal(0, 0.2, len(frame)), 0.02, 0.98)

@@ -3,10 +3,18 @@
 from collections.abc import Iterator
 from functools import partial
 
-from mlops_bikeshare.domain.reports import Comparison
+from mlops_bikeshare.domain.reports import Comparison, SliceComparison
 from mlops_bikeshare.domain.targets import TARGETS
 from mlops_bikeshare.domain.windows import Window
-from mlops_bikeshare.release.gate import GateEvidence, Reading, VariantHealth, judge
+from mlops_bikeshare.release.evidence import (
+    Coverage,
+    FeatureProof,
+    GateEvidence,
+    QualityOfRecord,
+    Reading,
+    VariantHealth,
+)
+from mlops_bikeshare.release.gate import judge
 from mlops_bikeshare.settings import GateSettings
 from tests.bench.bed import END, Bed
 from tests.bench.measure import Row, compare
@@ -47,11 +55,24 @@ def _evidence() -> GateEvidence:
         judged_at=END,
         latest={**latest, "QualitySamples-24h": Reading(value=50_000, at=END)},
         variants=(variant,),
-        heartbeats=144.0,
+        beats=list(window.steps()),
+        model_city="boston",
+        quality=QualityOfRecord(window_end=END, revision=1, feed_down=0),
+        coverage=Coverage(asked=59_616, answered=59_616),
+        features=FeatureProof(rows=59_616, differing=0),
         drift_enough=True,
         targets=tuple(target.name for target in TARGETS),
-        comparisons=tuple(
-            Comparison(target=t.name, rows=50_000, difference=-0.001, low=-0.002, high=-0.0001)
+        champion=_better(),
+        persistence=_better(),
+        slices=tuple(
+            SliceComparison(target=t.name, cells=60, thin=5, difference=0.001, low=-0.1, high=0.1)
             for t in TARGETS
         ),
+    )
+
+
+def _better() -> tuple[Comparison, ...]:
+    return tuple(
+        Comparison(target=t.name, rows=50_000, difference=-0.001, low=-0.002, high=-0.0001)
+        for t in TARGETS
     )

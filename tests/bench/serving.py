@@ -21,7 +21,7 @@ import httpx
 import pyarrow as pa
 
 from mlops_bikeshare.features.definition import FEATURE_NAMES
-from mlops_bikeshare.flows import deploy, serve
+from mlops_bikeshare.flows import serve, steps
 from mlops_bikeshare.flows.features import OFFLINE
 from mlops_bikeshare.registry import versions
 from mlops_bikeshare.serving import launch
@@ -71,7 +71,7 @@ Served = tuple[Ask, float, Callable[[], float]]
 def _ours(bed: Bed) -> Iterator[Served]:
     version = versions.find(bed.city.registered_model, bed.version.version)
     with serve.hosting(bed.ws):
-        deploy.place(bed.ws, bed.city, version, endpoint=ENDPOINT)
+        steps.place(bed.ws, bed.city, version, endpoint=ENDPOINT)
     # the endpoint is there already, as after a restart: that is what a start means
     began = time.perf_counter()
     with serve.hosting(bed.ws) as url, httpx.Client(timeout=60) as client:

@@ -5,19 +5,27 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mlops_bikeshare.backends import Workspace
+from mlops_bikeshare.domain.clock import RealClock
 from mlops_bikeshare.domain.errors import InputError, LakeError, TableError
 from mlops_bikeshare.domain.reports import MetricPoint
 from mlops_bikeshare.domain.windows import Window
+from mlops_bikeshare.lake.local import LocalStore
+from mlops_bikeshare.monitoring import cloudwatch
+from mlops_bikeshare.monitoring.cloudwatch import SETTLES, CloudWatchMetricStore
 from mlops_bikeshare.monitoring.metrics import MetricStore, Statistic, by_period
 from mlops_bikeshare.monitoring.sqlite import SqliteMetricStore
+from mlops_bikeshare.settings import Settings
+from tests.contract.cloudwatch_wire import CloudWatch, serving
 
 T0 = datetime(2021, 9, 1, tzinfo=UTC)
 DAY = Window(T0, T0 + timedelta(days=1))
@@ -29,9 +37,36 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "metrics.db"
 
 
-@pytest.fixture(params=["sqlite"])
+@pytest.fixture(scope="module")
+def clients() -> Iterator[tuple[CloudWatch, Any, Any]]:
+    with serving(CloudWatch(now=DAY.end)) as state:
+        make = partial(cloudwatch.client, "eu-west-1", url=state.url)
+        yield state, make(attempts=3), make(attempts=1)
+
+
+@pytest.fixture
+def wire(clients: tuple[CloudWatch, Any, Any]) -> CloudWatch:
+    state = clients[0]
+    state.data.clear()
+    state.requests.clear()
+    state.now, state.status_code = DAY.end, "Complete"
+    return state
+
+
+@pytest.fixture
+def cloud(
+    clients: tuple[CloudWatch, Any, Any], wire: CloudWatch, tmp_path: Path
+) -> CloudWatchMetricStore:
+    marks = LocalStore(tmp_path / "lake")
+    _, reader, writer = clients
+    return CloudWatchMetricStore(reader=reader, writer=writer, marks=marks, now=lambda: wire.now)
+
+
+@pytest.fixture(params=["sqlite", "cloudwatch"])
 def store(request: pytest.FixtureRequest, path: Path) -> Iterator[MetricStore]:
-    assert request.param == "sqlite"
+    if request.param == "cloudwatch":
+        yield request.getfixturevalue("cloud")
+        return
     with SqliteMetricStore(path) as opened:
         yield opened
 
@@ -119,7 +154,9 @@ def test_a_bad_point_keeps_the_others_out_and_leaves_its_key_free(store: MetricS
         store.put([naive])
 
 
-def test_latest_is_at_or_before_and_not_too_old_and_of_a_tie_the_last(store: MetricStore) -> None:
+def test_latest_is_the_newest_minute_not_too_old_and_of_a_tie_the_average(
+    store: MetricStore,
+) -> None:
     store.put([datum(0, 1), datum(10, 2), datum(10, 3), datum(20, 4)])
 
     def latest(minute: float, within_s: int) -> float | None:
@@ -129,8 +166,9 @@ def test_latest_is_at_or_before_and_not_too_old_and_of_a_tie_the_last(store: Met
         )  # fmt: skip
         return None if found is None else found[1]
 
-    assert latest(10, 0) == 3
-    assert latest(19.9, 600) == 3
+    assert latest(10, 0) == 2.5
+    assert latest(19.9, 600) == 2.5
+    assert latest(20, 600) == 4
     assert latest(19.9, 500) is None
     assert latest(-1, 9999) is None
 
@@ -144,6 +182,89 @@ def test_names_lists_each_series_once(store: MetricStore) -> None:
 def test_an_unknown_statistic_names_the_known_ones(store: MetricStore) -> None:
     with pytest.raises(InputError, match="SampleCount"):
         read(store, statistic="p42")  # type: ignore[arg-type]
+
+
+def test_a_percentile_of_part_of_a_period_is_refused(store: MetricStore) -> None:
+    store.put([datum(minute, minute) for minute in range(120)])
+    part = Window(T0 + timedelta(minutes=30), T0 + timedelta(minutes=90))
+    with pytest.raises(InputError, match=r"widen the window to 2021-09-01\.\.2021-09-01T02:00"):
+        read(store, window=part, statistic="p95", period_s=3600)
+    assert read(store, window=part, statistic="Sum", period_s=3600) == [
+        (0, sum(range(30, 60))),
+        (3600, sum(range(60, 90))),
+    ]
+    assert len(read(store, window=part.widened(step_s=3600), statistic="p95", period_s=3600)) == 2
+
+
+def test_an_average_weighs_every_datum_alike(store: MetricStore) -> None:
+    store.put([datum(0, 1), datum(0.1, 1), datum(0.2, 1), datum(5, 5)])
+    assert read(store, statistic="Average", period_s=3600) == [(0, 2.0)]
+
+
+def test_more_data_than_one_request_takes_is_kept_whole(store: MetricStore) -> None:
+    store.put([datum(i / 2, 1) for i in range(2500)], once="many")
+    assert sum(value for _, value in read(store, period_s=60)) == 2500
+
+
+def test_a_posting_that_was_killed_after_the_put_is_not_put_again(
+    cloud: CloudWatchMetricStore, wire: CloudWatch
+) -> None:
+    wire.fail_after_storing = 1
+    with pytest.raises(LakeError, match="did not answer PutMetricData"):
+        cloud.put([datum(1, 3)], once="key")
+    assert wire.requests == ["PutMetricData"], "a retry would count the value twice"
+
+    with pytest.raises(LakeError, match=r"run again in 300 s"):
+        cloud.put([datum(1, 3)], once="key")
+
+    wire.now += SETTLES
+    assert cloud.put([datum(1, 3)], once="key") is False
+    assert read(cloud) == [(0, 3)]
+
+
+def test_a_posting_that_was_killed_before_the_put_is_made_up_for(
+    cloud: CloudWatchMetricStore, wire: CloudWatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(cloud, "_send", _killed)
+        with pytest.raises(KeyboardInterrupt):
+            cloud.put([datum(1, 3), datum(2, 4)], once="key")
+    cloud.put([datum(2, 4)])  # half of it got through
+
+    wire.now += SETTLES
+    assert cloud.put([datum(1, 3), datum(2, 4)], once="key") is True
+    assert cloud.put([datum(1, 3), datum(2, 4)], once="key") is False
+    assert read(cloud) == [(0, 7)]
+
+
+def _killed(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_cloudwatchs_refusal_is_told_and_an_answer_in_part_is_no_answer(
+    cloud: CloudWatchMetricStore, wire: CloudWatch
+) -> None:
+    with pytest.raises(LakeError, match="must specify a recent time"):
+        cloud.put([datum(-20 * 1440, 1)])
+    cloud.put([datum(1, 1)])
+    wire.status_code = "InternalError"
+    with pytest.raises(LakeError, match="answered in part"):
+        read(cloud)
+
+
+def test_old_data_is_read_in_the_periods_that_cloudwatch_still_has(
+    cloud: CloudWatchMetricStore, wire: CloudWatch
+) -> None:
+    cloud.put([datum(2, 1), datum(8, 2), datum(70, 4)])
+    for days, period_s in ((20, 300), (100, 3600)):
+        wire.now = DAY.end + timedelta(days=days)
+        found = read(cloud, period_s=period_s)
+        assert found == ([(0, 1), (300, 2), (4200, 4)] if days == 20 else [(0, 3), (3600, 4)])
+
+
+def test_the_aws_profile_keeps_its_metrics_in_cloudwatch(tmp_path: Path) -> None:
+    settings = Settings(root=tmp_path, profile="aws")
+    assert isinstance(Workspace(settings, RealClock()).metrics, CloudWatchMetricStore)
 
 
 @given(

@@ -2,8 +2,10 @@
 
 import json
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -12,11 +14,23 @@ from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import EndpointError, Refused
 from mlops_bikeshare.domain.tables import INFERENCE, MONITORING_QUALITY
 from mlops_bikeshare.domain.windows import Window
-from mlops_bikeshare.flows import gate, infer, promote, records, serve, split, tracking
+from mlops_bikeshare.flows import (
+    gate,
+    infer,
+    production,
+    promote,
+    records,
+    replay,
+    serve,
+    split,
+    tracking,
+    watch,
+)
 from mlops_bikeshare.monitoring.metrics import MODEL
 from mlops_bikeshare.registry import versions
 from mlops_bikeshare.serving import endpoints
 from mlops_bikeshare.settings import load
+from mlops_bikeshare.sources.recorded import open_recording
 from tests.e2e.conftest import Ended, Home
 
 # A city this small says less in a day than a real one, so the bars are lower; they stay bars.
@@ -26,7 +40,11 @@ SMALL = {
     "psi = 0.20": "psi = 0.60",
     "onset_brier_skill = 0.02": "onset_brier_skill = -0.20",
     "non_inferiority_delta = 0.002": "non_inferiority_delta = 0.03",
+    "persistence_delta = 0.0 ": "persistence_delta = 0.03 ",
     "latency_p95_ms = 200.0": "latency_p95_ms = 2000.0",
+    "latency_p95_ms = 300.0": "latency_p95_ms = 30000.0",
+    "hold_batches = 6": "hold_batches = 2",
+    "min_samples = 2000          # before": "min_samples = 60            # before",
     "rounds = 400": "rounds = 40",
     "threads = 2": "threads = 1",
 }
@@ -39,7 +57,8 @@ def home(new_home: Callable[..., Home]) -> Home:
 
 @pytest.fixture(scope="session")
 def demo(home: Home) -> Ended:
-    return home.run("demo", "--stations", "60", "--days", "12")
+    # The day after the replayed one is left for a canary.
+    return home.run("demo", "--stations", "60", "--days", "13", "--day", "2025-06-13")
 
 
 @pytest.fixture(scope="session")
@@ -133,6 +152,21 @@ def test_quality_never_judges_a_label_that_was_not_known_yet(ws: Workspace) -> N
     assert (rows["window_end"] - rows["window_start"] == timedelta(hours=24)).all()
 
 
+def test_drift_leaves_a_report_of_every_hour_and_a_page_of_the_day(ws: Workspace) -> None:
+    keys = ws.lake.store.keys("monitoring/drift_reports")
+
+    for endpoint in ("bikeshare-staging", "bikeshare-prod"):
+        mine = [key for key in keys if f"/{endpoint}_" in key]
+        assert sum(key.endswith(".json") for key in mine) == 25, "midnight to midnight"
+        assert any(key.endswith("T000000Z.html") for key in mine)
+
+
+def test_a_verdict_is_kept_as_json_table_and_junit(ws: Workspace) -> None:
+    kept = {path.suffix for path in (ws.path / "gate").iterdir()}
+
+    assert kept == {".json", ".txt", ".xml"}
+
+
 def test_after_the_drill_the_aliases_stand_as_before(ws: Workspace, city: City) -> None:
     tracking.connect(ws)
     champion = versions.find(city.registered_model, versions.CHAMPION)
@@ -145,7 +179,45 @@ def test_after_the_drill_the_aliases_stand_as_before(ws: Workspace, city: City) 
 def test_the_audit_tells_the_whole_story_and_its_chain_holds(ws: Workspace) -> None:
     kinds = [entry["kind"] for entry in records.audited(ws)]
 
-    assert kinds[:5] == ["deploy", "deploy", "gate", "promotion", "rollback"]
+    promoted = ["promotion", "dashboard", "alarms", "staging"]
+    assert kinds[:8] == ["deploy", "deploy", "gate", *promoted, "rollback"]
+
+
+def test_a_day_through_a_canary_shows_which_version_answered_what(
+    home: Home, ws: Workspace, city: City, tmp_path: Path
+) -> None:
+    assert ws.sm_endpoint == "bikeshare-prod"
+    copy = shutil.copytree(home.path, tmp_path / "home")
+    settings = load(copy, {"BIKESHARE_HOME": str(copy)}, {"serving.port": 0})
+    ws = open_workspace(settings.with_workspace("demo", default_city="demo"))
+    window = Window(ws.now, ws.now + timedelta(hours=8))
+    moved: list[watch.Watched] = []
+
+    def watched(ws: Workspace, city: City) -> None:
+        seen = watch.watch(ws, city)
+        moved.extend([seen] if seen.moved else [])
+
+    with serve.hosting(ws):
+        assert isinstance(promote.canary(ws, city), promote.Holding)
+        feed = open_recording(ws.path / "recording")
+        replay.replay(ws, city, feed, window, after_batch=watched)
+
+    assert [seen.moved.kind for seen in moved if seen.moved] == ["promotion"]
+    rows = ws.lake.read(INFERENCE, city="demo", window=window, name_prefix="bikeshare-prod_")
+    answered = rows[["variant", "model_version"]].drop_duplicates()
+    assert sorted(answered.itertuples(index=False, name=None)) == [
+        ("Baseline", "1"), ("Candidate", "2"),
+    ]  # fmt: skip
+    told = production.tell(ws, city).reigns
+    assert [sorted(r.shares.values()) for r in told[-4:]] == [[0.1, 0.9], [0.5, 0.5], [0, 1], [1]]
+    for dt in rows["dt"].unique():
+        batch = rows[rows["dt"] == dt]
+        # A batch comes before what is decided at its time; the canary began before the first one.
+        reign = [r for r in told if r.since < dt or r.since == window.start][-1]
+        assert set(batch["model_version"]) <= {v for v, share in reign.shares.items() if share}
+    landed = rows[rows["dt"] > moved[0].at]
+    assert set(landed["model_version"]) == {"2"}
+    assert len(landed)
 
 
 def test_an_altered_audit_is_found(ws: Workspace) -> None:

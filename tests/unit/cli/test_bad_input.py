@@ -184,3 +184,11 @@ def test_ctrl_c_ends_a_demo_in_one_line_and_the_next_one_starts_anew(
         )
         assert "Traceback" not in rest
     assert not list(home.glob("var/*/host.json"))
+
+
+def test_a_gate_names_a_window_that_is_no_hours_and_a_waiver_without_an_end(
+    bikeshare: Bikeshare,
+) -> None:
+    assert "--window: expected hours such as 24h" in one_line(bikeshare("gate", "--window", "2d"))
+    said = one_line(bikeshare("gate", "--waive", "PSI", "--reason", "a marathon"))
+    assert "--until: expected a UTC date or time" in said

@@ -61,6 +61,21 @@ def test_the_endpoint_is_the_environment_then_the_secret_then_the_default(home: 
     assert choice.street_tiles
 
 
+def test_the_endpoint_is_what_the_last_promotion_chose_unless_a_setting_says_otherwise(
+    home: Path,
+) -> None:
+    (home / "var" / "main").mkdir(parents=True, exist_ok=True)
+    state = {"clock": "simulated", "now": DT.isoformat(), "sm_endpoint": "bikeshare-prod"}
+    (home / "var" / "main" / "workspace.json").write_text(json.dumps(state))
+    found = choose(home, {}, workspace=None).endpoint
+    assert found == Chosen("bikeshare-prod", "the last promotion")
+    settings = home / "bikeshare.toml"
+    settings.write_text('sm_endpoint = "mine"\n' + settings.read_text())
+    assert choose(home, {}, workspace=None).endpoint == Chosen("mine", "bikeshare.toml")
+    environ = {"BIKESHARE_SM_ENDPOINT": "theirs"}
+    assert choose(home, environ, workspace=None).endpoint.value == "theirs"
+
+
 @pytest.mark.parametrize("text", ["sm_endpoint = 3", "sm_endpoint = ''", "sm_endpoint = "])
 def test_a_secret_that_is_not_text_names_the_file(home: Path, text: str) -> None:
     secrets(home, text)

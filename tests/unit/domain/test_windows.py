@@ -3,7 +3,7 @@ from datetime import UTC, date, datetime
 import pytest
 
 from mlops_bikeshare.domain.errors import InputError
-from mlops_bikeshare.domain.windows import Window, floor_time, parse_time, stamp
+from mlops_bikeshare.domain.windows import Window, floor_time, parse_hours, parse_time, stamp
 
 
 def test_a_window_is_half_open() -> None:
@@ -53,3 +53,17 @@ def test_times_are_floored_and_stamped() -> None:
     at = datetime(2021, 9, 1, 10, 9, 59, tzinfo=UTC)
 
     assert stamp(floor_time(at)) == "20210901T100000Z"
+
+
+def test_hours_are_read_and_anything_else_is_named() -> None:
+    assert [parse_hours(text, key="--window") for text in ("1h", "24h", "168h")] == [1, 24, 168]
+    for text in ("0h", "24", "169h", "-1h", "1.5h", "2d"):
+        with pytest.raises(InputError, match="--window: expected hours such as 24h"):
+            parse_hours(text, key="--window")
+
+
+def test_a_widened_window_has_whole_steps_and_holds_the_old_one() -> None:
+    window = Window.parse("2021-09-01T00:20..2021-09-01T01:10", key="w")
+    assert str(window.widened(step_s=3600)) == "2021-09-01..2021-09-01T02:00"
+    whole = Window.day(date(2021, 9, 1))
+    assert whole.widened(step_s=3600) == whole

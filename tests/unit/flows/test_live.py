@@ -82,11 +82,11 @@ def test_hours_of_every_fault_lose_nothing_that_the_feed_delivered(
     faults = Faults(share=0.5, seed=11)
     city = ReplayedCity(recording, ws.clock, hold_s=5, faults=faults)
 
-    (done,) = lived(ws, {"boston": city}, hours=4)
+    (done,) = lived(ws, {"boston": city}, hours=2.5)
 
     delivered = {pd.Timestamp(at) for at in city.delivered}
-    assert done.polls == 48
-    assert 0 < sum(done.lost.values()) < 24
+    assert done.polls == 30
+    assert 0 < sum(done.lost.values()) < 15
     assert done.refused > 0
     assert done.repeated > 0
     assert polls(ws) >= delivered

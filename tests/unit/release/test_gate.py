@@ -9,15 +9,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops_bikeshare.domain.reports import Comparison, GateCheck, GateReport, to_json
+from mlops_bikeshare.domain.reports import (
+    Comparison,
+    GateCheck,
+    GateReport,
+    SliceComparison,
+    to_json,
+)
 from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.release import gate
-from mlops_bikeshare.release.gate import GateEvidence, Reading, VariantHealth
+from mlops_bikeshare.release.catalogue import CATALOGUE, check_of
+from mlops_bikeshare.release.evidence import (
+    Coverage,
+    FeatureProof,
+    GateEvidence,
+    QualityOfRecord,
+    Reading,
+    VariantHealth,
+)
 from mlops_bikeshare.settings import GateSettings
 
 END = datetime(2021, 9, 2, 0, 0, tzinfo=UTC)
 WINDOW = Window.before(END)
 HOURS = list(WINDOW.steps(step_s=3600))
+EVERY_TIME = list(WINDOW.steps())
 RULES = GateSettings()
 GOOD = {
     "PR-AUC-24h": 0.95,
@@ -33,6 +48,19 @@ def comparison(target: str, *, high: float = -0.0001, rows: int = 57_000) -> Com
     return Comparison(
         target=target, rows=rows, difference=high - 0.001, low=high - 0.002, high=high
     )
+
+
+def neighbourhood(target: str, *, low: float | None = -0.01) -> SliceComparison:
+    cells = 0 if low is None else 40
+    high = None if low is None else low + 0.03
+    return SliceComparison(
+        target=target, cells=cells, thin=3, cell="42.36,-71.06", rows=900,
+        difference=None if low is None else low + 0.01, low=low, high=high,
+    )  # fmt: skip
+
+
+TARGETS = ("bikeout", "dockout")
+GOOD_COMPARISONS = tuple(comparison(target) for target in TARGETS)
 
 
 def variant(name: str = "AllTraffic") -> VariantHealth:
@@ -55,10 +83,16 @@ def evidence() -> GateEvidence:
         judged_at=END,
         latest={name: Reading(value=value, at=END) for name, value in GOOD.items()},
         variants=(variant(),),
-        heartbeats=144.0,
+        beats=EVERY_TIME,
         drift_enough=True,
-        targets=("bikeout", "dockout"),
-        comparisons=(comparison("bikeout"), comparison("dockout")),
+        targets=TARGETS,
+        model_city="boston",
+        quality=QualityOfRecord(window_end=END, revision=1, feed_down=0),
+        coverage=Coverage(asked=59_616, answered=59_616),
+        features=FeatureProof(rows=59_616, differing=0),
+        champion=GOOD_COMPARISONS,
+        persistence=GOOD_COMPARISONS,
+        slices=tuple(neighbourhood(target) for target in TARGETS),
     )
 
 
@@ -74,6 +108,14 @@ def aged(name: str, age: timedelta, *, cadence_s: int = 600) -> Change:
     def change(e: GateEvidence) -> GateEvidence:
         old = Reading(value=GOOD[name], at=e.judged_at - age, cadence_s=cadence_s)
         return replace(e, latest={**e.latest, name: old})
+
+    return change
+
+
+def contested(name: str) -> Change:
+    def change(e: GateEvidence) -> GateEvidence:
+        twice = replace(e.latest[name], conflict=True) if name in e.latest else None
+        return e if twice is None else replace(e, latest={**e.latest, name: twice})
 
     return change
 
@@ -94,17 +136,26 @@ def test_good_evidence_passes_and_every_line_says_what_was_seen() -> None:
     report = gate.judge(evidence(), RULES)
     assert report.verdict == "pass"
     assert [check.name for check in report.checks] == [
+        "window",
         "PR-AUC-24h",
         "F1-24h",
         "Onset-Brier-Skill-24h",
         "QualitySamples-24h",
+        "quality of record",
         "ModelLatency p95 AllTraffic",
         "Invocation5XXErrors",
         "PredictionHeartbeat",
+        "prediction coverage",
         "PSI",
+        "online features as offline",
         "artefact digest",
+        "model city",
+        "beats persistence bikeout",
+        "beats persistence dockout",
         "non-inferior bikeout",
         "non-inferior dockout",
+        "worst neighbourhood bikeout",
+        "worst neighbourhood dockout",
     ]
     assert all(check.detail and check.value is not None for check in report.checks)
 
@@ -126,19 +177,33 @@ UNKNOWN: dict[str, tuple[str, Change]] = {
     "an hour without requests": ("ModelLatency p95 AllTraffic", health(invocations=ONE_HOUR_GONE)),
     "no error count": ("Invocation5XXErrors", health(errors_5xx=None)),
     "no requests": ("Invocation5XXErrors", health(invocations={})),
-    "no heartbeat": ("PredictionHeartbeat", lambda e: replace(e, heartbeats=None)),
+    "no heartbeat": ("PredictionHeartbeat", lambda e: replace(e, beats=())),
+    **{f"{name} twice, and not the same": (name, contested(name)) for name in GOOD},
+    "no window of record": ("quality of record", lambda e: replace(e, quality=None)),
+    "nothing asked": ("prediction coverage", lambda e: replace(e, coverage=None)),
+    "no features kept": ("online features as offline", lambda e: replace(e, features=None)),
+    "a model of no city": ("model city", lambda e: replace(e, model_city=None)),
+    "not compared with persistence": (
+        "beats persistence bikeout",
+        lambda e: replace(e, persistence=()),
+    ),
+    "no neighbourhood has enough": (
+        "worst neighbourhood bikeout",
+        lambda e: replace(e, slices=[neighbourhood(t, low=None) for t in TARGETS]),
+    ),
+    "neighbourhoods not compared": ("worst neighbourhood dockout", lambda e: replace(e, slices=())),
     "drift not enough": ("PSI", lambda e: replace(e, drift_enough=False)),
     "drift not known": ("PSI", lambda e: replace(e, drift_enough=None)),
     "nothing deployed": ("artefact digest", lambda e: replace(e, deployed_digest=None)),
     "no digest": ("artefact digest", lambda e: replace(e, artefact_digest="")),
-    "no champion": ("non-inferior bikeout", lambda e: replace(e, comparisons=())),
+    "no champion": ("non-inferior bikeout", lambda e: replace(e, champion=())),
     "one target compared": (
         "non-inferior dockout",
-        lambda e: replace(e, comparisons=e.comparisons[:1]),
+        lambda e: replace(e, champion=e.champion[:1]),
     ),
     "few rows compared": (
         "non-inferior bikeout",
-        lambda e: replace(e, comparisons=(comparison("bikeout", rows=100), comparison("dockout"))),
+        lambda e: replace(e, champion=(comparison("bikeout", rows=100), comparison("dockout"))),
     ),
     "no target to compare": ("non-inferior to the champion", lambda e: replace(e, targets=())),
 }
@@ -153,13 +218,47 @@ FAIL: dict[str, tuple[str, Change]] = {
         health(latency_p95_ms={**dict.fromkeys(HOURS, 80.0), HOURS[5]: 200.1}),
     ),
     "one error": ("Invocation5XXErrors", health(errors_5xx=1.0)),
-    "a batch missed": ("PredictionHeartbeat", lambda e: replace(e, heartbeats=143.0)),
+    "a batch missed": ("PredictionHeartbeat", lambda e: replace(e, beats=EVERY_TIME[1:])),
+    "a batch missed, another posted twice": (
+        "PredictionHeartbeat",
+        lambda e: replace(e, beats=[*EVERY_TIME[1:], EVERY_TIME[-1]]),
+    ),
+    "a short look": (
+        "window",
+        lambda e: replace(e, window=Window.before(END, hours=12), beats=EVERY_TIME[72:]),
+    ),
+    "metrics of somebody else": (
+        "quality of record",
+        lambda e: replace(
+            e,
+            quality=QualityOfRecord(window_end=END, revision=1, feed_down=0, unlike=("F1-24h",)),
+        ),
+    ),
+    "a model that answers NaN": (
+        "prediction coverage",
+        lambda e: replace(e, coverage=Coverage(asked=1000, answered=989, last_gap=HOURS[5])),
+    ),
+    "features that history does not give": (
+        "online features as offline",
+        lambda e: replace(e, features=FeatureProof(rows=1000, differing=1, last_at=HOURS[3])),
+    ),
+    "a model of another city": ("model city", lambda e: replace(e, model_city="nyc")),
+    "no better than persistence": (
+        "beats persistence dockout",
+        lambda e: replace(
+            e, persistence=(comparison("bikeout"), comparison("dockout", high=0.0001))
+        ),
+    ),
+    "one neighbourhood pays": (
+        "worst neighbourhood bikeout",
+        lambda e: replace(
+            e, slices=(neighbourhood("bikeout", low=0.001), neighbourhood("dockout"))
+        ),
+    ),
     "another artefact": ("artefact digest", lambda e: replace(e, deployed_digest="e" * 64)),
     "inferior": (
         "non-inferior bikeout",
-        lambda e: replace(
-            e, comparisons=(comparison("bikeout", high=0.0021), comparison("dockout"))
-        ),
+        lambda e: replace(e, champion=(comparison("bikeout", high=0.0021), comparison("dockout"))),
     ),
 }
 
@@ -232,14 +331,17 @@ def test_an_hourly_metric_may_be_as_old_as_two_of_its_cadences() -> None:
 
 def test_required_heartbeats_follow_the_window_unless_set() -> None:
     half = Window.before(END, hours=12)
-    found = replace(evidence(), window=half, heartbeats=72.0)
-    assert gate.judge(found, RULES).verdict == "pass"
-    assert gate.judge(found, replace(RULES, heartbeats=100)).verdict == "fail"
+    found = replace(evidence(), window=half)
+    short = replace(RULES, window_h=12)
+    assert gate.judge(found, short).verdict == "pass"
+    assert gate.judge(found, replace(short, heartbeats=100)).verdict == "fail"
 
 
 def test_a_first_deploy_is_judged_without_a_champion_and_says_so() -> None:
-    report = gate.judge(replace(evidence(), comparisons=(), targets=()), RULES, initial=True)
+    alone = replace(evidence(), champion=(), slices=())
+    report = gate.judge(alone, RULES, initial=True)
     assert (report.verdict, report.initial) == ("pass", True)
+    assert gate.judge(replace(alone, persistence=()), RULES, initial=True).verdict == "unknown"
 
 
 def test_an_unaligned_window_needs_its_broken_hours_too() -> None:
@@ -255,3 +357,51 @@ def test_no_checks_at_all_are_unknown() -> None:
 def test_a_report_comes_back_from_json() -> None:
     report = gate.judge(UNKNOWN["PSI missing"][1](evidence()), RULES)
     assert gate.report_from_json(json.loads(json.dumps(to_json(report)))) == report
+
+
+def test_every_check_is_in_the_catalogue_and_psi_alone_can_be_waived() -> None:
+    report = gate.judge(evidence(), RULES)
+    used = {check_of(check.name) for check in report.checks}
+    assert used == set(CATALOGUE)
+    assert [check.name for check in CATALOGUE if check.waivable] == ["PSI"]
+
+
+def test_a_model_of_another_city_that_was_registered_here_fails_though_all_else_is_good() -> None:
+    report = gate.judge(replace(evidence(), model_city="nyc"), RULES)
+    assert [check.name for check in report.failed] == ["model city"]
+
+
+def test_what_would_flip_a_failing_check_and_when_is_in_its_line() -> None:
+    for case, (name, change) in {**UNKNOWN, **FAIL}.items():
+        check = line(gate.judge(change(evidence()), RULES), name)
+        assert check.flips, case
+        assert check.next_at is None or check.next_at > END, case
+    assert all(not check.flips for check in gate.judge(evidence(), RULES).checks)
+
+
+def test_a_missed_batch_is_forgiven_once_it_has_left_the_window() -> None:
+    gone = [at for at in WINDOW.steps() if at != HOURS[7]]
+    check = line(gate.judge(replace(evidence(), beats=gone), RULES), "PredictionHeartbeat")
+    assert check.next_at == HOURS[7] + timedelta(hours=24, minutes=10)
+    window = Window.before(check.next_at)
+    later = replace(evidence(), window=window, beats=list(window.steps()))
+    assert HOURS[7] not in window
+    assert line(gate.judge(later, RULES), "PredictionHeartbeat").verdict == "pass"
+
+
+def test_a_slow_hour_is_forgiven_once_it_has_left_the_window() -> None:
+    slow = health(latency_p95_ms={**dict.fromkeys(HOURS, 80.0), HOURS[5]: 300.0})(evidence())
+    check = line(gate.judge(slow, RULES), "ModelLatency p95 AllTraffic")
+    assert check.next_at == HOURS[5] + timedelta(hours=25)
+
+
+def test_errors_are_forgiven_once_their_hour_has_left_the_window() -> None:
+    found = health(errors_5xx=2.0, errors_at=[HOURS[1], HOURS[4]])(evidence())
+    check = line(gate.judge(found, RULES), "Invocation5XXErrors")
+    assert check.next_at == HOURS[4] + timedelta(hours=25)
+    assert "09-01 04:00" in check.flips
+
+
+def test_the_revision_of_the_quality_judged_is_pinned() -> None:
+    found = replace(evidence(), pinned={"quality_revision": 2})
+    assert gate.judge(found, RULES).pinned == {"quality_revision": 2}

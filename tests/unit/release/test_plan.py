@@ -1,5 +1,6 @@
 """Plans: refused without a fresh pass, resumable after any step, undone in reverse."""
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -7,10 +8,10 @@ from typing import Any
 import pytest
 
 from mlops_bikeshare.domain.errors import InputError, Refused
-from mlops_bikeshare.domain.reports import GateCheck, GateReport, Verdict
+from mlops_bikeshare.domain.reports import GateCheck, GateReport, Verdict, to_json
 from mlops_bikeshare.domain.windows import Window
-from mlops_bikeshare.release import plan
-from mlops_bikeshare.release.plan import Plan, Step
+from mlops_bikeshare.release import conditions, plan
+from mlops_bikeshare.release.plan import Goal, Plan, Standing, Step
 from mlops_bikeshare.settings import GateSettings
 
 NOW = datetime(2021, 9, 2, tzinfo=UTC)
@@ -26,18 +27,36 @@ def gate_report(verdict: Verdict = "pass") -> GateReport:
     )  # fmt: skip
 
 
+def goal(version: str = "2", digest: str = DIGEST) -> Goal:
+    return Goal(
+        city="boston", endpoint="bikeshare-prod", version=version, digest=digest, at=NOW, why="so"
+    )
+
+
 def promotion(config_now: str | None = "config-1", **aliases: str) -> Plan:
+    now = Standing(config=config_now, weights={"AllTraffic": 1.0}) if config_now else None
     return plan.promotion_plan(
-        endpoint="bikeshare-prod", version="2", artefact_digest=DIGEST, config_now=config_now,
-        aliases_now=aliases or {"champion": "1", "challenger": "2"}, at=NOW,
+        goal(), staging="bikeshare-staging", now=now,
+        aliases_now=aliases or {"champion": "1", "challenger": "2"},
     )  # fmt: skip
 
 
-def rollback(**aliases: str) -> Plan:
+def canary() -> Plan:
+    return plan.canary_plan(
+        goal(), staging="bikeshare-staging", models={"Baseline": "m1", "Candidate": "m2"},
+        now=Standing(config="config-1", weights={"AllTraffic": 1.0}),
+        aliases_now={"champion": "1", "challenger": "2"}, hold_batches=3,
+    )  # fmt: skip
+
+
+FORMER = Standing(config="config-1", weights={"AllTraffic": 1.0})
+
+
+def rollback(to: Standing | None = FORMER, came_before: str | None = None, **aliases: str) -> Plan:
     return plan.rollback_plan(
-        endpoint="bikeshare-prod", version="1", artefact_digest="b" * 64, config="config-1",
-        config_now="config-2", aliases_now=aliases or {"champion": "2", "previous_champion": "1"},
-        at=NOW,
+        goal("1", "b" * 64), to=to, leaving="2", came_before=came_before,
+        now=Standing(config="config-2", weights={"Candidate": 1.0, "Baseline": 0.0}),
+        aliases_now=aliases or {"champion": "2", "previous_champion": "1"},
     )  # fmt: skip
 
 
@@ -53,7 +72,7 @@ def step(of: Plan, name: str) -> Step:
 
 def test_a_fresh_pass_of_this_artefact_lets_through() -> None:
     for age in (timedelta(0), timedelta(minutes=60)):
-        assert plan.check_fresh(gate_report(), DIGEST, NOW + age, RULES) == gate_report()
+        assert conditions.check_fresh(gate_report(), DIGEST, NOW + age, RULES) == gate_report()
 
 
 @pytest.mark.parametrize(
@@ -71,12 +90,13 @@ def test_anything_else_is_refused_with_its_reason(
     report: GateReport | None, digest: str, age: int, reason: str
 ) -> None:
     with pytest.raises(Refused, match=reason):
-        plan.check_fresh(report, digest, NOW + timedelta(minutes=age), RULES)
+        conditions.check_fresh(report, digest, NOW + timedelta(minutes=age), RULES)
 
 
 def test_promotion_moves_aliases_only_after_verification_and_ends_in_the_audit() -> None:
     names = [step.name for step in promotion().steps]
-    assert names == ["check_gate", "deploy", "verify", "aliases", "audit"]
+    before, after = ["check_gate", "deploy"], ["dashboard", "alarms", "offer"]
+    assert names == [*before, "verify", "aliases", "audit", *after]
 
 
 def test_promotion_aliases_and_their_undo() -> None:
@@ -100,7 +120,8 @@ def test_a_first_deployment_is_undone_by_deleting_the_endpoint() -> None:
 
 def test_a_rollback_takes_back_what_the_promotion_did() -> None:
     back = rollback()
-    assert [s.name for s in back.steps] == ["restore_config", "verify", "aliases", "audit"]
+    names = ["restore_config", "verify", "aliases", "audit", "incident"]
+    assert [s.name for s in back.steps] == names
     assert step(back, "restore_config").params["config"] == "config-1"
     assert aliases_of(step(back, "aliases")) == {
         "champion": "1", "previous_champion": None, "challenger": "2",
@@ -114,7 +135,71 @@ def test_a_rollback_to_the_champion_leaves_aliases_alone() -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("of", [promotion(), rollback()], ids=lambda of: of.kind)
+def test_a_canary_takes_each_share_only_after_the_one_before_was_held() -> None:
+    names = [s.name for s in canary().steps]
+    shares = [f"{what} {share} %" for share in (10, 50, 100) for what in ("weigh", "hold")]
+    assert names[:9] == ["check_gate", "split", "probe", *shares]
+    assert names[9:] == [s.name for s in promotion().steps[2:]]
+    assert step(canary(), "weigh 10 %").params["weights"] == {"Baseline": 0.9, "Candidate": 0.1}
+    assert step(canary(), "weigh 100 %").params["weights"] == {"Baseline": 0.0, "Candidate": 1.0}
+
+
+def test_a_canary_is_taken_back_to_the_config_and_the_weights_from_before() -> None:
+    of = canary()
+    journal = [plan.record(of, s, "done") for s in of.steps[:5]]
+    journal.append(plan.record(of, of.steps[5], "failed", error="5xx"))
+    (undone,) = plan.steps_to_undo(of, journal)
+    assert undone.undo is not None
+    assert undone.undo.params == {
+        "endpoint": "bikeshare-prod", "config": "config-1", "weights": {"AllTraffic": 1.0},
+    }  # fmt: skip
+    assert plan.given_up(of, journal)
+
+
+def test_a_version_that_is_still_beside_the_other_comes_back_by_weights() -> None:
+    beside = Standing(config="config-2", weights={"Baseline": 1.0, "Candidate": 0.0})
+    first = rollback(to=beside).steps[0]
+    assert (first.name, first.params["weights"]) == ("weigh", beside.weights)
+    assert first.undo is not None
+    assert first.undo.params["weights"] == {"Candidate": 1.0, "Baseline": 0.0}
+
+
+def test_a_version_whose_config_is_gone_is_deployed_anew() -> None:
+    assert rollback(to=None).steps[0].name == "deploy"
+
+
+def test_a_rollback_knows_the_champion_before_and_leaves_a_newer_challenger_alone() -> None:
+    back = rollback(came_before="0", champion="2", previous_champion="1", challenger="3")
+    assert aliases_of(step(back, "aliases")) == {
+        "champion": "1", "previous_champion": "0", "challenger": "3",
+    }  # fmt: skip
+
+
+def test_a_plan_stands_once_it_is_in_the_audit() -> None:
+    of = promotion()
+    journal = [plan.record(of, s, "done") for s in of.steps[:4]]
+    assert not plan.stands(of, journal)
+    journal.append(plan.record(of, of.steps[4], "done"))
+    assert plan.stands(of, journal)
+
+
+def test_a_clock_before_the_last_decision_is_refused() -> None:
+    conditions.check_clock(NOW, None)
+    conditions.check_clock(NOW, NOW + timedelta(seconds=30))
+    with pytest.raises(Refused, match="set the clock right"):
+        conditions.check_clock(NOW, NOW + timedelta(minutes=2))
+
+
+def test_a_champion_that_production_does_not_serve_was_moved_by_hand() -> None:
+    conditions.check_champion("1", "1", "bikeshare-prod")
+    conditions.check_champion(None, None, "bikeshare-prod")
+    with pytest.raises(Refused, match="moved by hand"):
+        conditions.check_champion("1", "3", "bikeshare-prod")
+
+
+@pytest.mark.parametrize(
+    "of", [promotion(), canary(), rollback()], ids=["promotion", "canary", "rollback"]
+)
 def test_after_a_kill_at_any_point_the_plan_goes_on_where_it_was(of: Plan) -> None:
     journal: list[dict[str, Any]] = []
     for expected in of.steps:
@@ -134,6 +219,11 @@ def test_undo_goes_backwards_over_what_was_begun_and_is_resumable_too() -> None:
     assert [s.name for s in plan.steps_to_undo(of, journal)] == ["deploy"]
     with pytest.raises(Refused, match="taken back"):
         plan.next_step(of, journal)
+
+
+def test_a_plan_comes_back_from_json() -> None:
+    for of in (promotion(), canary(), rollback()):
+        assert plan.plan_from_json(json.loads(json.dumps(to_json(of)))) == of
 
 
 def test_nothing_begun_is_nothing_to_undo() -> None:

@@ -1,0 +1,103 @@
+"""What was in production when, from the audit; and staging between two challengers.
+
+Output   `tell`: Told, every reign of production, or the one of a time. `stop_staging`,
+         `resize_staging`: what staging is afterwards.
+Raises   TableError for an audit that was altered, Refused while staging is needed.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from mlops_bikeshare.backends import Workspace
+from mlops_bikeshare.domain.city import City
+from mlops_bikeshare.domain.errors import Refused
+from mlops_bikeshare.domain.windows import stamp
+from mlops_bikeshare.flows import execute, promote, records
+from mlops_bikeshare.release import history
+from mlops_bikeshare.release.history import Reign
+from mlops_bikeshare.serving import endpoints
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """Reigns of an endpoint; `at` None: all of them. The audit's last digest proves the telling."""
+
+    endpoint: str
+    at: datetime | None
+    reigns: tuple[Reign, ...]
+    audit_digest: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Staging:
+    """What became of staging."""
+
+    endpoint: str
+    running: bool
+    instance_type: str | None
+
+
+def tell(ws: Workspace, city: City, *, at: datetime | None = None) -> History:
+    """Who served production when; the chain of the audit is checked first."""
+    endpoint = ws.settings.endpoint("prod", city.name)
+    entries = records.audited(ws)
+    found = history.reigns(entries, endpoint)
+    if at is not None:
+        one = history.at(found, at)
+        found = [one] if one else []
+    digest = entries[-1]["digest"] if entries else None
+    return History(endpoint=endpoint, at=at, reigns=tuple(found), audit_digest=digest)
+
+
+def summary(told: History) -> str:
+    """A line a reign."""
+    if not told.reigns:
+        when = f"at {told.at:%F %H:%M}" if told.at else "yet"
+        return f"{told.endpoint}: nothing was in production {when}"
+    return "\n".join([f"{told.endpoint} (UTC)", *map(_line, told.reigns)])
+
+
+def stop_staging(ws: Workspace, city: City) -> Staging:
+    """Delete staging's endpoint; its config and archives stay, the next deploy makes it again."""
+    name = _idle(ws, city)
+    with execute.alone(ws):
+        endpoints.delete_endpoint(ws.clients, name, timeout_s=ws.settings.serving.timeout_s)
+        facts = {"city": city.name, "endpoint": name}
+        records.audit(ws, "staging", why="stopped until the next challenger", facts=facts)
+    return Staging(endpoint=name, running=False, instance_type=None)
+
+
+def resize_staging(ws: Workspace, city: City, *, instance_type: str) -> Staging:
+    """Move staging to another machine; the next deploy takes the one of the settings again."""
+    name = _idle(ws, city)
+    with execute.alone(ws):
+        state = endpoints.describe(ws.clients, name)
+        config = f"{name}-{stamp(ws.now)}-{instance_type}".replace(".", "-")
+        made = {variant.name: (variant.model, 1.0) for variant in state.variants[:1]}
+        endpoints.split_config(
+            ws.clients, config, like=state.config, variants=made, instance_type=instance_type
+        )
+        endpoints.restore_config(ws.clients, name, config)
+        timeout_s = ws.settings.serving.timeout_s
+        endpoints.wait_in_service(ws.clients, name, config=config, timeout_s=timeout_s)
+        facts = {"city": city.name, "endpoint": name, "instance_type": instance_type}
+        records.audit(ws, "staging", why=f"moved to {instance_type}", facts=facts)
+    return Staging(endpoint=name, running=True, instance_type=instance_type)
+
+
+def _idle(ws: Workspace, city: City) -> str:
+    """Staging's name, while no canary rests on the model it serves."""
+    name = ws.settings.endpoint("staging", city.name)
+    if promote.in_canary(ws, city):
+        raise Refused(f"{name} is needed: a canary of its version rests on production")
+    endpoints.describe(ws.clients, name)
+    return name
+
+
+def _line(reign: Reign) -> str:
+    until = f"{reign.until:%F %H:%M}" if reign.until else "now"
+    shares = [(version, share) for version, share in reign.shares.items() if share > 0]
+    served = ", ".join(f"v{v}" + ("" if s == 1 else f" {s:.0%}") for v, s in shares)
+    when = f"{reign.since:%F %H:%M} .. {until:<16}"
+    digest = reign.artefact_digest[:12]
+    return f"  {when}  {served:<16} {digest:<12}  {reign.kind} by {reign.who}: {reign.why}"

@@ -1,0 +1,442 @@
+"""Faults of a release: killed anywhere, silently undone, tampered with, raced; nothing lies after.
+
+A workspace with real versions on a real host; every test has a city, and so endpoints, of its own.
+"""
+
+import json
+import multiprocessing
+import random
+import signal
+import tarfile
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+import pytest
+
+from mlops_bikeshare.backends import Workspace, open_workspace
+from mlops_bikeshare.domain.city import City
+from mlops_bikeshare.domain.errors import EndpointError, ModelError, Refused
+from mlops_bikeshare.domain.reports import GateReport
+from mlops_bikeshare.domain.tables import MONITORING_AUDIT
+from mlops_bikeshare.domain.windows import Window
+from mlops_bikeshare.flows import (
+    deploy,
+    execute,
+    golden,
+    production,
+    promote,
+    records,
+    serve,
+    steps,
+    tracking,
+    watch,
+)
+from mlops_bikeshare.monitoring.metrics import point
+from mlops_bikeshare.registry import versions
+from mlops_bikeshare.registry.artefact import artefact_digest
+from mlops_bikeshare.registry.register import register
+from mlops_bikeshare.release import guard
+from mlops_bikeshare.serving import endpoints
+from mlops_bikeshare.serving.archive import unpack
+from mlops_bikeshare.settings import load
+from tests.e2e import killing
+from tests.e2e.versions import artifacts, rows
+
+ROOT = Path(__file__).resolve().parents[2]
+NOW = datetime(2021, 9, 2, tzinfo=UTC)
+CITIES = 200
+# How many points a command has is counted by the long test; the sample is of the first so many.
+SAMPLED = {"initial": 1, "deploy": 1, "promote": 2, "canary": 1, "rollback": 1}
+LEAST_POINTS = {"initial": 20, "deploy": 18, "promote": 36, "canary": 60, "rollback": 26}
+TAGS = {
+    f"test_{n}_{t}": "0.9"
+    for n in ("pr_auc", "f1", "onset_brier_skill")
+    for t in ("bikeout", "dockout")
+}
+
+
+class World:
+    """The workspace, its host, and cities that share two trained versions."""
+
+    def __init__(self, home: Path, ws: Workspace) -> None:
+        self.home, self.ws, self.used = home, ws, 0
+        first = ws.settings.city("c0")
+        with tracking.run(ws, first, "versions", {}):
+            made = [
+                register(
+                    artifacts(home / f"v{seed}", seed=seed), name="source", tags={}, probe=rows()
+                )
+                for seed in (1, 2)
+            ]
+        self.sources = [(self.client.get_model_version("source", v.version), v) for v in made]
+
+    @property
+    def client(self) -> Any:
+        from mlflow import MlflowClient
+
+        return MlflowClient()
+
+    def city(self) -> City:
+        """A city whose versions 1 and 2 are registered, 2 as challenger."""
+        self.used += 1
+        city = self.ws.settings.city(f"c{self.used}")
+        self.client.create_registered_model(city.registered_model)
+        for found, version in self.sources:
+            self.register(city, found.source, version.digest)
+        versions.move_alias(city.registered_model, "challenger", "2", expected=None)
+        return city
+
+    def register(self, city: City, source: str, digest: str) -> None:
+        tags = {**TAGS, versions.DIGEST_TAG: digest}
+        self.client.create_model_version(
+            city.registered_model, source, tags=tags, await_creation_for=0
+        )
+
+    def served(self) -> City:
+        """Version 1 in production."""
+        city = self.city()
+        deploy.deploy(self.ws, city, version="1", initial=True)
+        return city
+
+    def judged(self, *, staging: bool = False, version: str = "2") -> City:
+        """And version 2 passed the gate."""
+        city = self.served()
+        if staging:
+            deploy.deploy(self.ws, city, version=version)
+        self.passes(city, version)
+        return city
+
+    def passes(self, city: City, version: str, *, at: datetime | None = None) -> None:
+        found = versions.find(city.registered_model, version)
+        staging = self.ws.settings.endpoint("staging", city.name)
+        report = GateReport(
+            verdict="pass", city=city.name, endpoint=staging,
+            model_version=version, artefact_digest=found.digest, window=Window.before(NOW),
+            judged_at=at or self.ws.now, checks=(),
+        )  # fmt: skip
+        records.keep_gate(self.ws, report, table="", junit="")
+
+    def prod(self, city: City) -> endpoints.EndpointState:
+        return endpoints.describe(self.ws.clients, self.ws.settings.endpoint("prod", city.name))
+
+    def kinds(self, city: City) -> list[str]:
+        told = records.audited(self.ws)
+        return [e["kind"] for e in told if e["facts"].get("city") == city.name]
+
+    def state(self, city: City) -> tuple[str | None, dict[str, str]]:
+        """The version that production serves alone, and the aliases."""
+        prod = self.prod(city)
+        assert prod.status == "InService"
+        assert [v.name for v in prod.variants if v.weight > 0] == [prod.leading.name]
+        return prod.leading.version, steps.aliases(city)
+
+    def killed(self, city: City, command: str, kill_at: int) -> int | None:
+        """Run a command that is killed at a point; the number of points when it came to its end."""
+        counted = self.home / f"{city.name}-{command}-{kill_at}"
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(killing.PRELOADED)
+        child = context.Process(
+            target=killing.run, args=(self.home, city.name, command, kill_at, counted)
+        )
+        child.start()
+        child.join()
+        if counted.exists():
+            return int(counted.read_text())
+        assert child.exitcode == -signal.SIGKILL
+        return None
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    home = tmp_path_factory.mktemp("release")
+    text = (ROOT / "bikeshare.toml").read_text()
+    for number in range(CITIES):
+        text += f'\n[cities.c{number}]\ntimezone = "America/Toronto"\ncountry = "CA"\n'
+    (home / "bikeshare.toml").write_text(text)
+    settings = load(home, {"BIKESHARE_HOME": str(home)}, {"serving.port": 0})
+    ws = open_workspace(settings.with_workspace("release"), simulated=True)
+    ws.advance(NOW)
+    tracking.connect(ws)
+    with serve.hosting(ws):
+        yield World(home, ws)
+
+
+def prepared(world: World, command: str) -> City:
+    if command == "initial":
+        return world.city()
+    if command == "deploy":
+        return world.served()
+    city = world.judged(staging=command == "canary")
+    if command == "rollback":
+        promote.promote(world.ws, city)
+    return city
+
+
+def check_end(world: World, city: City, command: str) -> None:
+    """What a command leaves, however often it was interrupted: once, whole, and verified."""
+    kinds = world.kinds(city)
+    if command == "deploy":
+        staging = world.ws.settings.endpoint("staging", city.name)
+        assert endpoints.describe(world.ws.clients, staging).leading.version == "2"
+        assert kinds == ["deploy", "deploy"]
+        return
+    ends = {
+        "initial": ("1", {"champion": "1", "challenger": "2"}, ["deploy"]),
+        "promote": ("2", {"champion": "2", "previous_champion": "1"}, ["deploy", "promotion"]),
+        "canary": (
+            "2", {"champion": "2", "previous_champion": "1"}, ["deploy", "deploy", "promotion"],
+        ),
+        "rollback": (
+            "1", {"champion": "1", "challenger": "2"}, ["deploy", "promotion", "rollback"],
+        ),
+    }  # fmt: skip
+    version, aliases, decided = ends[command]
+    assert world.state(city) == (version, aliases)
+    assert [k for k in kinds if k in {"deploy", "promotion", "rollback"}] == decided
+    assert not any("failed" in kind for kind in kinds)
+    if command == "canary":
+        assert kinds.count("canary") == 3
+    if command in {"promote", "canary"}:
+        assert kinds.count("dashboard") == kinds.count("alarms") == 1
+    assert execute.unfinished(world.ws, world.prod(city).name) is None
+
+
+def kill_and_finish(world: World, command: str, kill_at: int) -> None:
+    city = prepared(world, command)
+    assert world.killed(city, command, kill_at) is None
+    killing.COMMANDS[command](world.ws, city)
+    check_end(world, city, command)
+
+
+@pytest.fixture
+def proven(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guard, "judge_hold", lambda *_, **__: guard.Held(decision="go", checks=()))
+
+
+@pytest.mark.usefixtures("proven")
+@pytest.mark.parametrize("command", SAMPLED)
+def test_killed_at_sampled_points_a_release_is_finished_by_the_next_call(
+    world: World, command: str
+) -> None:
+    sample = random.Random(f"kill {command}").sample(range(LEAST_POINTS[command]), SAMPLED[command])
+    for kill_at in sample:
+        kill_and_finish(world, command, kill_at)
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("proven")
+@pytest.mark.parametrize("command", SAMPLED)
+def test_killed_at_any_point_a_release_is_finished_by_the_next_call(
+    world: World, command: str
+) -> None:
+    points = world.killed(prepared(world, command), command, -1)
+    assert points is not None
+    assert points >= LEAST_POINTS[command]
+    for kill_at in range(points):
+        kill_and_finish(world, command, kill_at)
+
+
+def test_an_endpoint_that_silently_restores_the_old_config_stops_the_promotion(
+    world: World, tmp_path: Path
+) -> None:
+    city = world.served()
+    broken = versions.download(versions.find(city.registered_model, "2"), tmp_path)
+    booster = broken / "artifacts" / "bikeout.txt"
+    booster.write_text("no trees here")
+    world.register(city, str(broken), artefact_digest(broken))
+    versions.move_alias(city.registered_model, "challenger", "3", expected="2")
+    world.passes(city, "3")
+    before = world.state(city), world.prod(city).config
+
+    with pytest.raises(EndpointError, match=r"refused config .* and restored"):
+        promote.promote(world.ws, city)
+
+    assert (world.state(city), world.prod(city).config) == before
+    assert world.kinds(city) == ["deploy", "promotion failed"]
+
+
+@pytest.mark.usefixtures("proven")
+def test_a_tampered_archive_gets_no_traffic(world: World, tmp_path: Path) -> None:
+    city = world.judged(staging=True)
+    staging = world.ws.settings.endpoint("staging", city.name)
+    tamper(world, endpoints.describe(world.ws.clients, staging).leading.model_data_url, tmp_path)
+    before = world.state(city), world.prod(city).config
+
+    with pytest.raises(EndpointError, match="serves an archive with digest"):
+        promote.canary(world.ws, city)
+
+    assert (world.state(city), world.prod(city).config) == before
+    assert "canary" not in world.kinds(city)
+
+
+def tamper(world: World, url: str, folder: Path) -> None:
+    """Make a table of the archive another one, so that it loads and answers as before."""
+    bucket, key = urlparse(url).netloc, urlparse(url).path.removeprefix("/")
+    archive, files = folder / "model.tar.gz", folder / "files"
+    world.ws.clients.s3.download_file(bucket, key, str(archive))
+    files.mkdir()
+    unpack(archive, files)
+    (files / "artifacts" / "persistence.json").write_text(json.dumps({"bikeout": {}}))
+    with tarfile.open(archive, "w:gz") as tar:
+        tar.add(files, arcname=".")
+    world.ws.clients.s3.upload_file(str(archive), bucket, key)
+
+
+def test_answers_unlike_the_registrys_model_are_found(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    city = world.judged()
+    honest = golden._registered
+    monkeypatch.setattr(golden, "_registered", lambda folder, asked: honest(folder, asked) + 1e-8)
+
+    with pytest.raises(EndpointError, match="answers the golden batch unlike version 2"):
+        promote.promote(world.ws, city)
+
+    assert world.state(city)[0] == "1"
+
+
+def test_a_champion_alias_that_was_moved_by_hand_stops_a_promotion(world: World) -> None:
+    city = world.judged()
+    versions.move_alias(city.registered_model, "champion", "2", expected="1")
+    with pytest.raises(Refused, match="moved by hand"):
+        promote.promote(world.ws, city)
+    assert world.kinds(city) == ["deploy"]
+
+
+def test_an_alias_moved_while_a_promotion_runs_is_left_alone_and_the_endpoint_taken_back(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    city = world.judged()
+    honest = golden.verify
+
+    def verify(*args: Any, **kwargs: Any) -> None:
+        honest(*args, **kwargs)
+        versions.move_alias(city.registered_model, "previous_champion", "2", expected=None)
+
+    monkeypatch.setattr(golden, "verify", verify)
+    with pytest.raises(ModelError, match="was moved meanwhile"):
+        promote.promote(world.ws, city)
+
+    moved = {"champion": "1", "challenger": "2", "previous_champion": "2"}
+    assert world.state(city) == ("1", moved)
+
+
+def test_of_two_promotions_at_once_one_is_refused_and_changes_nothing(world: World) -> None:
+    city = world.judged()
+    with execute.alone(world.ws), pytest.raises(Refused, match="another promotion or rollback"):
+        promote.promote(world.ws, city)
+    assert world.kinds(city) == ["deploy"]
+    assert promote.promote(world.ws, city).to_version == "2"
+
+
+def test_a_verdict_of_the_future_is_refused(world: World) -> None:
+    city = world.served()
+    world.passes(city, "2", at=world.ws.now + timedelta(minutes=1))
+    with pytest.raises(Refused, match="it holds for 60 min"):
+        promote.promote(world.ws, city)
+    assert world.state(city)[0] == "1"
+
+
+def test_a_canary_comes_back_by_hand_to_the_config_from_before(world: World) -> None:
+    city = world.judged(staging=True)
+    config = world.prod(city).config
+
+    held = promote.canary(world.ws, city)
+
+    assert isinstance(held, promote.Holding)
+    assert held.shares == {"1": 0.9, "2": 0.1}
+    with pytest.raises(Refused, match="goes on with it"):
+        promote.promote(world.ws, city)
+    with pytest.raises(Refused, match="a canary of its version rests"):
+        production.stop_staging(world.ws, city)
+    back = promote.rollback(world.ws, city, reason="riders complain")
+    assert (back.from_version, back.to_version) == ("2", "1")
+    assert (world.state(city)[0], world.prod(city).config) == ("1", config)
+    told = production.tell(world.ws, city).reigns
+    assert [(r.kind, r.shares) for r in told] == [
+        ("deploy", {"1": 1.0}), ("canary", {"1": 0.9, "2": 0.1}), ("promotion failed", {"1": 1.0}),
+    ]  # fmt: skip
+    assert (world.ws.path / "incidents").is_dir()
+
+
+@pytest.mark.usefixtures("proven")
+def test_after_a_canary_the_way_back_is_by_weights_alone(world: World) -> None:
+    city = world.judged(staging=True)
+    assert isinstance(promote.canary(world.ws, city), promote.Moved)
+    config = world.prod(city).config
+
+    back = promote.rollback(world.ws, city, reason="test")
+
+    assert (back.to_version, back.endpoint_config) == ("1", config)
+    assert world.prod(city).weights == {"Baseline": 1.0, "Candidate": 0.0}
+    assert back.seconds < 10
+
+
+def test_any_earlier_version_comes_back_and_a_stranger_does_not(world: World) -> None:
+    city = world.judged()
+    promote.promote(world.ws, city)
+    promote.rollback(world.ws, city, reason="test")
+
+    again = promote.rollback(world.ws, city, reason="it was right after all", to="2")
+
+    assert (again.from_version, again.to_version) == ("1", "2")
+    assert world.state(city)[1]["champion"] == "2"
+    world.register(city, world.sources[0][0].source, world.sources[0][1].digest)
+    with pytest.raises(Refused, match="version 3 was never in production"):
+        promote.rollback(world.ws, city, reason="test", to="3")
+
+
+def test_a_server_error_in_production_rolls_it_back_and_leaves_a_folder(world: World) -> None:
+    city = world.judged()
+    done = promote.promote(world.ws, city)
+    assert watch.watch(world.ws, city).moved is None
+    world.ws.advance(world.ws.now + timedelta(minutes=10))
+    of = {"EndpointName": done.endpoint, "VariantName": "AllTraffic"}
+    world.ws.metrics.put([point("Invocation5XXErrors", 1, at=world.ws.now, dimensions=of)])
+
+    seen = watch.watch(world.ws, city)
+
+    assert seen.moved is not None
+    assert seen.moved.to_version == "1"
+    assert world.state(city) == ("1", {"champion": "1", "challenger": "2"})
+    (folder,) = (world.ws.path / "incidents").glob(f"rollback-{done.endpoint}-*")
+    assert {path.name for path in folder.iterdir()} == {
+        "incident.json", "gate.json", "timeline.json", "metrics.json", "metrics.png",
+        "predictions.parquet",
+    }  # fmt: skip
+    assert "Invocation5XXErrors" in json.loads((folder / "incident.json").read_text())["trigger"][0]
+    assert watch.watch(world.ws, city).moved is None
+
+
+def test_the_audit_is_a_table_too_and_tells_who_was_in_production_when(world: World) -> None:
+    city = world.judged()
+    before = world.ws.now
+    world.ws.advance(before + timedelta(minutes=10))
+    promote.promote(world.ws, city)
+
+    table = world.ws.lake.read(MONITORING_AUDIT, city=city.name)
+    told = [e for e in records.audited(world.ws) if e["facts"].get("city") == city.name]
+
+    assert sorted(table["digest"]) == sorted(e["digest"] for e in told)
+    assert set(table["kind"]) == {"deploy", "promotion", "dashboard", "alarms"}
+    for at, version in ((before, "1"), (world.ws.now, "2")):
+        (reign,) = production.tell(world.ws, city, at=at).reigns
+        assert reign.version == version
+    tags = versions.find(city.registered_model, "2").tags
+    assert tags["promotion_why"] == "gate passed"
+    assert tags["promotion_audit"] in set(table["digest"])
+    assert world.ws.sm_endpoint == world.ws.settings.endpoint("prod", city.name)
+
+
+def test_staging_is_stopped_or_moved_when_nothing_needs_it(world: World) -> None:
+    city = world.judged(staging=True)
+    resized = production.resize_staging(world.ws, city, instance_type="ml.t2.medium")
+    state = endpoints.describe(world.ws.clients, resized.endpoint)
+    config = world.ws.clients.sagemaker.describe_endpoint_config(EndpointConfigName=state.config)
+    assert config["ProductionVariants"][0]["InstanceType"] == "ml.t2.medium"
+    assert state.leading.version == "2"
+    production.stop_staging(world.ws, city)
+    assert endpoints.find(world.ws.clients, resized.endpoint) is None

@@ -1,0 +1,96 @@
+"""Alarms: CloudWatch's arithmetic of missing and breaching periods, and the catalogue itself."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from mlops_bikeshare.domain.errors import SettingsError
+from mlops_bikeshare.monitoring import alarms
+from mlops_bikeshare.monitoring.alarms import Alarm, Missing
+from mlops_bikeshare.monitoring.metrics import point
+from mlops_bikeshare.monitoring.sqlite import SqliteMetricStore
+from mlops_bikeshare.settings import GateSettings, GuardSettings
+
+ROOT = Path(__file__).resolve().parents[3]
+TEXT = (ROOT / "ops" / "alarms.toml").read_text()
+AT = datetime(2021, 9, 2, 8, 5, tzinfo=UTC)
+OF = {"EndpointName": "bikeshare-prod", "City": "boston"}
+SECTIONS = {"gate": GateSettings(), "guard": GuardSettings()}
+
+
+def setting(key: str) -> float:
+    section, _, name = key.partition(".")
+    return float(getattr(SECTIONS[section], name))
+
+
+def alarm(missing: Missing = "missing", *, periods: int = 3, breaching: int = 2) -> Alarm:
+    return Alarm(
+        name="low", stage="prod", metric="PR-AUC-24h", statistic="Minimum", period_s=600,
+        periods=periods, breaching=breaching, relation="<", threshold=0.7, missing=missing,
+        meaning="worse",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("missing", "values", "state"),
+    [
+        ("missing", [0.9, 0.9, 0.9], "OK"),
+        ("missing", [0.6, 0.9, 0.9], "OK"),
+        ("missing", [0.6, 0.9, 0.6], "ALARM"),
+        ("missing", [0.6, 0.6, 0.6, 0.9, 0.9, 0.9], "OK"),
+        ("missing", [None, None, None], "INSUFFICIENT_DATA"),
+        ("missing", [], "INSUFFICIENT_DATA"),
+        ("missing", [None, None, 0.6], "OK"),
+        ("missing", [0.6, None, 0.6], "ALARM"),
+        ("breaching", [None, None, 0.9], "ALARM"),
+        ("breaching", [None, 0.9, 0.9], "OK"),
+        ("breaching", [], "ALARM"),
+        ("notBreaching", [None, None, None], "OK"),
+        ("notBreaching", [0.6, None, 0.6], "ALARM"),
+    ],
+)
+def test_missing_periods_count_as_the_alarm_says(
+    missing: Missing, values: list[float | None], state: str
+) -> None:
+    assert alarms.state(alarm(missing), values) == state
+
+
+def test_a_period_that_is_not_over_does_not_count(tmp_path: Path) -> None:
+    store = SqliteMetricStore(tmp_path / "metrics.db")
+    times = [AT - timedelta(minutes=5 + 10 * i) for i in range(3)]
+    store.put([point("PR-AUC-24h", 0.9, at=at, dimensions=OF) for at in times])
+    store.put([point("PR-AUC-24h", 0.1, at=AT, dimensions=OF)])
+
+    seen = alarms.look(store, alarm(breaching=1), OF, at=AT)
+
+    assert (seen.state, seen.value) == ("OK", 0.9)
+
+
+def test_the_catalogue_speaks_of_metrics_that_exist_with_the_limits_of_the_gate() -> None:
+    found = {a.name: a for a in alarms.catalogue(TEXT, setting=setting)}
+    gate = GateSettings()
+    assert found["prod-pr-auc"].threshold == gate.pr_auc_24h
+    assert found["prod-f1"].threshold == gate.f1_24h
+    assert found["prod-psi"].threshold == gate.psi
+    assert found["prod-latency"].threshold == gate.latency_p95_ms * 1000
+    assert found["prod-errors"].threshold == gate.errors_5xx
+    assert all(a.stage == "prod" and a.meaning for a in found.values())
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('metric = "PSI"', 'metric = "PIS"', "PIS"),
+        ('stage = "prod"', 'stage = "live"', "expected one of staging, prod"),
+        ('relation = ">="', 'relation = "="', "relation"),
+        ("periods = 1", "periods = 0", "breaching is 1"),
+        ("breaching = 1", "breachng = 1", "missing ['breaching'], unknown ['breachng']"),
+        ('name = "prod-f1"', 'name = "prod-psi"', "names must differ"),
+        ("[[alarm]]", "[[alarms]]", "expected tables"),
+    ],
+)
+def test_a_mistake_in_the_catalogue_is_named(old: str, new: str, said: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        alarms.catalogue(TEXT.replace(old, new), setting=setting)
+    assert said in str(raised.value)
