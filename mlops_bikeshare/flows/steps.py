@@ -28,7 +28,7 @@ from mlops_bikeshare.flows.execute import Actions
 from mlops_bikeshare.registry import versions
 from mlops_bikeshare.registry.versions import ModelVersion
 from mlops_bikeshare.release import conditions, guard
-from mlops_bikeshare.release.plan import BASELINE, CANDIDATE, Params, Plan, Standing
+from mlops_bikeshare.release.plan import BASELINE, CANDIDATE, CHALLENGER, Params, Plan, Standing
 from mlops_bikeshare.serving import deploy as serving
 from mlops_bikeshare.serving import endpoints
 from mlops_bikeshare.serving.endpoints import EndpointState
@@ -167,6 +167,10 @@ class _Steps:
         """Move the aliases; one that stands for neither the old nor the new was moved by hand."""
         model, now = self.city.registered_model, aliases(self.city)
         for alias, version in target["aliases"].items():
+            # A training since the plan was made has a challenger of its own: that is no reason
+            # to take back what has proven itself. The other two say who serves, and stay strict.
+            if alias == CHALLENGER and now.get(alias) != target["before"][alias]:
+                continue
             if now.get(alias) != version:
                 versions.move_alias(model, alias, version, expected=target["before"][alias])
 

@@ -375,6 +375,23 @@ def test_after_a_canary_the_way_back_is_by_weights_alone(world: World) -> None:
     assert back.seconds < 10
 
 
+@pytest.mark.usefixtures("proven")
+def test_a_canary_lands_although_a_training_made_a_newer_challenger_meanwhile(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    city = world.judged(staging=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(guard, "judge_hold", lambda *_, **__: guard.Held(decision="hold", checks=()))
+        assert isinstance(promote.canary(world.ws, city), promote.Holding)
+    world.register(city, world.sources[0][0].source, world.sources[0][1].digest)
+    versions.move_alias(city.registered_model, "challenger", "3", expected="2")
+
+    assert isinstance(promote.canary(world.ws, city), promote.Moved)
+
+    aliases = {"champion": "2", "previous_champion": "1", "challenger": "3"}
+    assert world.state(city) == ("2", aliases)
+
+
 @pytest.mark.long
 def test_any_earlier_version_comes_back_and_a_stranger_does_not(world: World) -> None:
     city = world.judged()
