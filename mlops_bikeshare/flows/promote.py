@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
-from mlops_bikeshare.domain.errors import Refused
+from mlops_bikeshare.domain.errors import EndpointError, Refused
 from mlops_bikeshare.flows import execute, incident, planned, records, steps, tracking
 from mlops_bikeshare.flows.logged import Told, logged
 from mlops_bikeshare.release import plan as release
@@ -39,7 +39,7 @@ class Moved:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Holding:
-    """A canary that rests; `waits_for` says what is not proven yet."""
+    """A canary that rests; `waits_for` says what is not proven yet, empty `shares`: unknown."""
 
     endpoint: str
     version: str
@@ -196,10 +196,18 @@ def _moved(ws: Workspace, found: Plan, began: float) -> Moved:
 
 
 def _holding(ws: Workspace, found: Plan, waits: str) -> Holding:
-    state = endpoints.describe(ws.clients, found.target["endpoint"])
     return Holding(
-        endpoint=state.name,
+        endpoint=found.target["endpoint"],
         version=found.target["version"],
-        shares={variant.version or "?": variant.weight for variant in state.variants},
+        shares=_shares(ws, found.target["endpoint"]),
         waits_for=waits,
     )
+
+
+def _shares(ws: Workspace, endpoint: str) -> dict[str, float]:
+    """Who answers how much; nothing where the endpoint cannot be asked now."""
+    try:
+        state = endpoints.describe(ws.clients, endpoint)
+    except EndpointError:
+        return {}
+    return {variant.version or "?": variant.weight for variant in state.variants}

@@ -14,7 +14,7 @@ from typing import Any
 
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
-from mlops_bikeshare.domain.errors import EndpointError, Refused
+from mlops_bikeshare.domain.errors import EndpointError, LakeError, Refused
 from mlops_bikeshare.flows import (
     alarms,
     decision_runs,
@@ -125,7 +125,12 @@ class _Steps:
         """Wait until the share has proven itself; Refused when it has failed."""
         name, share = f"hold {target['share_pct']} %", target["share_pct"]
         since = execute.begun_at(self.ws, self.plan, name)
-        seen = vitals.of_canary(self.ws, self.city, target, since=since)
+        holds = f"version {target['version']} holds {share} % of {target['endpoint']}"
+        try:
+            seen = vitals.of_canary(self.ws, self.city, target, since=since)
+        except (LakeError, EndpointError) as error:
+            # What cannot be read now says nothing against the version: unknown is no failure.
+            return f"{holds}: its vitals cannot be read ({error})"
         held = guard.judge_hold(
             seen, self.ws.settings.guard, batches=target["batches"], share_pct=share
         )
@@ -137,7 +142,7 @@ class _Steps:
         if held.decision == "go":
             return None
         open_ = ", ".join(f"{c.name} ({c.detail or 'not yet'})" for c in held.open)
-        return f"version {target['version']} holds {share} % of {target['endpoint']}: {open_}"
+        return f"{holds}: {open_}"
 
     def restore_config(self, target: Params) -> None:
         """The endpoint's former config, with the weights that it had."""

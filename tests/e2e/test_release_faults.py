@@ -8,7 +8,7 @@ import multiprocessing
 import random
 import signal
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import pytest
 
 from mlops_bikeshare.backends import Workspace, open_workspace
 from mlops_bikeshare.domain.city import City
-from mlops_bikeshare.domain.errors import EndpointError, ModelError, Refused
+from mlops_bikeshare.domain.errors import EndpointError, LakeError, ModelError, Refused
 from mlops_bikeshare.domain.reports import GateReport
 from mlops_bikeshare.domain.tables import MONITORING_AUDIT
 from mlops_bikeshare.domain.windows import Window
@@ -32,6 +32,7 @@ from mlops_bikeshare.flows import (
     serve,
     steps,
     tracking,
+    vitals,
     watch,
 )
 from mlops_bikeshare.monitoring.metrics import point
@@ -360,6 +361,35 @@ def test_a_canary_comes_back_by_hand_to_the_config_from_before(world: World) -> 
         ("deploy", {"1": 1.0}), ("canary", {"1": 0.9, "2": 0.1}), ("promotion failed", {"1": 1.0}),
     ]  # fmt: skip
     assert (world.ws.path / "incidents").is_dir()
+
+
+def test_a_canary_whose_vitals_cannot_be_read_waits_where_it_is(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    city = world.judged(staging=True)
+    promote.canary(world.ws, city)
+    world.ws.advance(world.ws.now + timedelta(minutes=10))
+
+    def held(error: Exception, *broken: tuple[Any, str]) -> promote.Holding:
+        with monkeypatch.context() as patch:
+            for module, name in broken:
+                patch.setattr(module, name, _raising(error))
+            found = promote.canary(world.ws, city)
+        assert isinstance(found, promote.Holding)
+        assert str(error) in found.waits_for
+        return found
+
+    partly = LakeError("CloudWatch answered in part")
+    assert held(partly, (vitals, "of_canary")).shares == {"1": 0.9, "2": 0.1}
+    assert held(EndpointError("no endpoint host runs"), (endpoints, "describe")).shares == {}
+    assert not any("failed" in kind for kind in world.kinds(city))
+
+
+def _raising(error: Exception) -> Callable[..., Any]:
+    def fail(*_: Any, **__: Any) -> Any:
+        raise error
+
+    return fail
 
 
 @pytest.mark.usefixtures("proven")
