@@ -93,6 +93,8 @@ def rollback(
         tracking.connect(ws)
         began = time.perf_counter()
         going_on = _going_on(ws, city)
+        if going_on is not None:
+            _check_goes_on(going_on, to)
         if going_on is not None and going_on.kind == "promotion":
             return _taken_back(ws, city, going_on, reason, began)
         found = going_on or planned.rollback(ws, city, reason=reason, to=to, trigger=trigger)
@@ -160,6 +162,19 @@ def _going_on(ws: Workspace, city: City) -> Plan | None:
     endpoint = ws.settings.endpoint("prod", city.name)
     found = execute.unfinished(ws, endpoint)
     return None if found is None else execute.mend(ws, endpoint, steps.actions(ws, city, found))
+
+
+def _check_goes_on(found: Plan, to: str | None) -> None:
+    """Refused where a rollback would finish something else than what was asked for."""
+    version, endpoint = found.target["version"], found.target["endpoint"]
+    msg = f"a {found.kind} of version {version} on {endpoint} is not finished"
+    if found.kind == "deploy":
+        finish = f"`bikeshare deploy --alias {version} --initial`"
+        raise Refused(f"{msg}: there is nothing to go back to yet; finish it with {finish}")
+    back = version if found.kind == "rollback" else found.target["from_version"]
+    if to not in (None, back):
+        msg = f"{msg}, and version {to} was asked for"
+        raise Refused(f"{msg}; `bikeshare rollback` ends it with version {back}, then ask again")
 
 
 def _taken_back(ws: Workspace, city: City, found: Plan, reason: str, began: float) -> Moved:

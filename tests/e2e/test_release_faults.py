@@ -422,6 +422,21 @@ def test_a_canary_lands_although_a_training_made_a_newer_challenger_meanwhile(
     assert world.state(city) == ("2", aliases)
 
 
+def test_a_rollback_finishes_no_deploy_and_no_way_back_to_another_version(world: World) -> None:
+    fresh = world.city()
+    assert world.killed(fresh, "initial", 12) is None
+    with pytest.raises(Refused, match=r"deploy .* is not finished.* `bikeshare deploy --alias 1"):
+        promote.rollback(world.ws, fresh, reason="test")
+    assert "deploy" not in world.kinds(fresh)
+
+    city = prepared(world, "rollback")
+    assert world.killed(city, "rollback", 8) is None
+    with pytest.raises(Refused, match=r"version 2 was asked for; .* ends it with version 1"):
+        promote.rollback(world.ws, city, reason="test", to="2")
+    assert "rollback" not in world.kinds(city)
+    assert promote.rollback(world.ws, city, reason="test", to="1").to_version == "1"
+
+
 @pytest.mark.long
 def test_any_earlier_version_comes_back_and_a_stranger_does_not(world: World) -> None:
     city = world.judged()
