@@ -4,7 +4,8 @@ Input    a workspace, cities with their feeds, a `Pace` (whose clock it is, and 
 Output   per city what came in, what was lost and why.
 
 Every poll interval all feeds are read at once, `LEAD_S` before the interval ends, so that the
-slot that ends there knows them; every ten minutes a batch and its judgement (drift every hour);
+slot that ends there knows them; every ten minutes a batch, its judgement (drift every hour) and a
+look at production, which takes a canary further or rolls back (`watch`);
 every hour the station list; after midnight (UTC) the features and profiles of the day before.
 A job that fails is told and counted, and stops neither the others nor the loop. What was missed
 (a kill, a day without network) is not invented: it is a gap, and the loop goes on from now; polls
@@ -22,7 +23,9 @@ from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import BikeshareError, EndpointError, InputError
 from mlops_bikeshare.domain.windows import CADENCE_S, DAY_S, from_seconds, to_seconds
-from mlops_bikeshare.flows import features, infer, ingest, monitor
+from mlops_bikeshare.flows import features, infer, ingest, monitor, records, watch
+from mlops_bikeshare.release import history
+from mlops_bikeshare.settings import Stage
 from mlops_bikeshare.sources.feed import Feed, Reading
 
 log = logging.getLogger(__name__)
@@ -104,7 +107,8 @@ def _line(done: Lived) -> str:
     reasons = [f"{count} x {reason}" for reason, count in sorted(done.lost.items())]
     reasons += [f"{done.skipped} x skipped: the loop was late"] if done.skipped else []
     why = f" ({'; '.join(reasons)})" if reasons else ""
-    return f"{came}; {aside}; {lost} polls lost{why}"
+    failed = f"; {done.failed_jobs:,} jobs failed" if done.failed_jobs else ""
+    return f"{came}; {aside}; {lost} polls lost{why}{failed}"
 
 
 def _next_tick(now: datetime, poll_s: int) -> datetime:
@@ -155,21 +159,39 @@ def _jobs(
 
 
 def _batch(ws: Workspace, city: City, tick: datetime, lived: Lived) -> None:
-    """A batch and its judgement; a city without an endpoint is only being collected."""
+    """A batch, its judgement, and what production does about it; each fails for itself."""
+    _try(lived, "batch", lambda: _predict(ws, city, tick, lived))
+    if lived.only_collected:
+        return
+    _try(lived, "monitor", lambda: monitor.monitor(ws, city, at=tick))
+    _try(lived, "watch", lambda: _watch(ws, city))
+
+
+def _predict(ws: Workspace, city: City, tick: datetime, lived: Lived) -> None:
+    """A batch; a city that never had an endpoint is only being collected."""
     try:
         done = infer.infer(ws, city, at=tick)
     except EndpointError as error:
-        if not lived.only_collected:
-            log.info("%s is only collected: %s", city.name, error)
+        before, lived.only_collected = lived.only_collected, False
+        if _ever_served(ws, city, "staging") or _ever_served(ws, city, "prod"):
+            raise
         lived.only_collected = True
-        return
-    except BikeshareError as error:
-        lived.failed_jobs += 1
-        log.warning("batch of %s at %s: %s", city.name, tick, error)
+        if not before:
+            log.info("%s is only collected: %s", city.name, error)
         return
     lived.only_collected = False
     lived.batches += all(batch.failure is None for batch in done)
-    _try(lived, "monitor", lambda: monitor.monitor(ws, city, at=tick))
+
+
+def _watch(ws: Workspace, city: City) -> None:
+    """Alarms, a canary's next share, automatic rollbacks, once there is a production."""
+    if _ever_served(ws, city, "prod"):
+        watch.watch(ws, city)
+
+
+def _ever_served(ws: Workspace, city: City, stage: Stage) -> bool:
+    """Whether the audit knows of anything on the city's endpoint, be it there now or not."""
+    return bool(history.reigns(records.audited(ws), ws.settings.endpoint(stage, city.name)))
 
 
 def _information(ws: Workspace, city: City, feed: Feed, at: datetime, lived: Lived) -> None:

@@ -14,7 +14,7 @@ from mlops_bikeshare.backends import Workspace, open_workspace
 from mlops_bikeshare.domain.clock import SimulatedClock
 from mlops_bikeshare.domain.errors import InputError, SettingsError, SourceError
 from mlops_bikeshare.domain.tables import STATION_STATUS, STATION_STATUS_RAW
-from mlops_bikeshare.flows import live_feed
+from mlops_bikeshare.flows import live_feed, records
 from mlops_bikeshare.flows.live import LEAD_S, Lived, live, summary
 from mlops_bikeshare.flows.pace import Lockstep, Running
 from mlops_bikeshare.flows.replay_feed import Wish, replay_feed
@@ -169,6 +169,38 @@ def test_a_job_that_fails_unforeseen_is_counted_and_ends_nothing(
     assert done.failed_jobs == 2  # the station list, at the start and after an hour
     assert done.lost == {"station_status": 12}
     assert "in a way that nobody foresaw" in caplog.text
+
+
+def test_a_city_that_never_had_an_endpoint_is_only_collected(
+    open_ws: Callable[..., Workspace], recording: Recording
+) -> None:
+    ws = open_ws()
+    assert isinstance(ws.clock, SimulatedClock)
+
+    (done,) = lived(ws, {"boston": ReplayedCity(recording, ws.clock)}, hours=0.5)
+
+    assert (done.only_collected, done.failed_jobs, done.batches) == (True, 0, 0)
+    assert "jobs failed" not in summary([done])
+
+
+def test_a_served_city_whose_host_is_gone_is_judged_and_watched_and_every_failure_counts(
+    open_ws: Callable[..., Workspace], recording: Recording, caplog: pytest.LogCaptureFixture
+) -> None:
+    ws = open_ws()
+    assert isinstance(ws.clock, SimulatedClock)
+    facts = {"city": "boston", "endpoint": ws.settings.endpoint("prod", "boston"), "version": "1"}
+    records.audit(ws, "deploy", why="first champion", facts=facts)
+
+    (done,) = lived(ws, {"boston": ReplayedCity(recording, ws.clock)}, hours=0.5)
+
+    told = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+    gone = "no endpoint host runs"
+    assert sum(text.startswith(f"batch of boston: {gone}") for text in told) == 3
+    assert sum(text.startswith(f"watch of boston: {gone}") for text in told) == 3
+    # The judgement needs no host: it says that it could not ask one, and goes on.
+    assert sum("cannot be asked what they serve" in text for text in told) >= 3
+    assert (done.only_collected, done.failed_jobs, done.batches) == (False, 6, 0)
+    assert "6 jobs failed" in summary([done])
 
 
 @pytest.mark.parametrize("poll_s", [0, 30, 70, 600])
