@@ -59,8 +59,8 @@ def summary(told: History) -> str:
 
 def stop_staging(ws: Workspace, city: City) -> Staging:
     """Delete staging's endpoint; its config and archives stay, the next deploy makes it again."""
-    name = _idle(ws, city)
     with execute.alone(ws):
+        name = _idle(ws, city)
         endpoints.delete_endpoint(ws.clients, name, timeout_s=ws.settings.serving.timeout_s)
         facts = {"city": city.name, "endpoint": name}
         records.audit(ws, "staging", why="stopped until the next challenger", facts=facts)
@@ -69,8 +69,8 @@ def stop_staging(ws: Workspace, city: City) -> Staging:
 
 def resize_staging(ws: Workspace, city: City, *, instance_type: str) -> Staging:
     """Move staging to another machine; the next deploy takes the one of the settings again."""
-    name = _idle(ws, city)
     with execute.alone(ws):
+        name = _idle(ws, city)
         state = endpoints.describe(ws.clients, name)
         config = f"{name}-{stamp(ws.now)}-{instance_type}".replace(".", "-")
         made = {variant.name: (variant.model, 1.0) for variant in state.variants[:1]}
@@ -86,7 +86,7 @@ def resize_staging(ws: Workspace, city: City, *, instance_type: str) -> Staging:
 
 
 def _idle(ws: Workspace, city: City) -> str:
-    """Staging's name, while no canary rests on the model it serves."""
+    """Staging's name, while no canary rests on the model it serves; ask inside the lock."""
     name = ws.settings.endpoint("staging", city.name)
     if promote.in_canary(ws, city):
         raise Refused(f"{name} is needed: a canary of its version rests on production")

@@ -9,8 +9,10 @@ import random
 import signal
 import tarfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlparse
 
@@ -492,6 +494,23 @@ def test_the_audit_is_a_table_too_and_tells_who_was_in_production_when(world: Wo
     assert tags["promotion_why"] == "gate passed"
     assert tags["promotion_audit"] in set(table["digest"])
     assert world.ws.sm_endpoint == world.ws.settings.endpoint("prod", city.name)
+
+
+def test_whether_staging_is_needed_is_asked_inside_the_lock(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    city = world.judged(staging=True)
+    alone = execute.alone
+
+    @contextmanager
+    def waited(ws: Workspace) -> Iterator[None]:
+        promote.canary(ws, city)  # who had the lock before began a canary
+        with alone(ws):
+            yield
+
+    monkeypatch.setattr(production, "execute", SimpleNamespace(alone=waited))
+    with pytest.raises(Refused, match="a canary of its version rests"):
+        production.stop_staging(world.ws, city)
 
 
 @pytest.mark.long
