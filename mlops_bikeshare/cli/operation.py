@@ -171,12 +171,16 @@ def rollback(
 
 
 def watch(city: CityName = None, json_: AsJson = False) -> None:
-    """After a batch: take a canary further, roll back on a trigger, say which alarms fire."""
+    """After a batch: take a canary further, roll back on a trigger, say which alarms fire.
+
+    Exit 1 when a trigger found nothing to roll back to.
+    """
     from mlops_bikeshare.flows import watch as flow
 
     ws, where = opened(city)
     seen = flow.watch(ws, where)
     screen.show(seen, flow.summary(seen), as_json=json_)
+    raise typer.Exit(1 if seen.stuck else 0)
 
 
 def history(

@@ -21,7 +21,7 @@ from typing import Protocol
 
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
-from mlops_bikeshare.domain.errors import BikeshareError, EndpointError, InputError
+from mlops_bikeshare.domain.errors import BikeshareError, EndpointError, InputError, Refused
 from mlops_bikeshare.domain.windows import CADENCE_S, DAY_S, from_seconds, to_seconds
 from mlops_bikeshare.flows import features, infer, ingest, monitor, records, watch
 from mlops_bikeshare.release import history
@@ -186,7 +186,9 @@ def _predict(ws: Workspace, city: City, tick: datetime, lived: Lived) -> None:
 def _watch(ws: Workspace, city: City) -> None:
     """Alarms, a canary's next share, automatic rollbacks, once there is a production."""
     if _ever_served(ws, city, "prod"):
-        watch.watch(ws, city)
+        seen = watch.watch(ws, city)
+        if seen.stuck:
+            raise Refused(seen.stuck)
 
 
 def _ever_served(ws: Workspace, city: City, stage: Stage) -> bool:

@@ -101,6 +101,20 @@ def rollback(
         return _rolled_back(ws, city, found, began)
 
 
+def finish_rollback(ws: Workspace, city: City) -> Moved | None:
+    """Finish a rollback that was killed; None when there is none, or it was half taken back."""
+    found = execute.unfinished(ws, ws.settings.endpoint("prod", city.name))
+    if found is None or found.kind != "rollback":
+        return None
+    with execute.alone(ws):
+        tracking.connect(ws)
+        began = time.perf_counter()
+        going_on = _going_on(ws, city)
+        if going_on is None or going_on.kind != "rollback":
+            return None
+        return _rolled_back(ws, city, going_on, began)
+
+
 def summary(ws: Workspace, found: Moved | Holding) -> str:
     """What was done, and what a promotion found after it: dashboard, alarms, staging."""
     if isinstance(found, Holding):

@@ -1,21 +1,27 @@
-"""Watch production: take a canary further, or roll back on a trigger; say which alarms fire.
+"""Watch production: say which alarms fire; take a canary further, or roll back on a trigger.
 
-Meant to run after every batch. What is missing triggers nothing, it is an alarm.
+Meant to run after every batch. What is missing triggers nothing, it is an alarm. Alarms are looked
+at before anything moves, and logged at once: what is done about them may fail. A rollback that was
+killed is finished before anything else is decided.
 
-Output   Watched. Raises   Refused when a canary failed (it was taken back), or when a trigger finds
-nothing to roll back to.
+Output   Watched; `stuck` says why a trigger was not followed, as when nothing was there before.
+Raises   Refused when a canary failed (it was taken back).
 """
 
+import logging
 from dataclasses import dataclass
 from datetime import datetime
 
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
+from mlops_bikeshare.domain.errors import Refused
 from mlops_bikeshare.flows import alarms, promote, records, vitals
 from mlops_bikeshare.flows.logged import Told, logged
 from mlops_bikeshare.flows.promote import Holding, Moved
 from mlops_bikeshare.monitoring.alarms import Seen
 from mlops_bikeshare.release import guard, history
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +33,7 @@ class Watched:
     triggers: tuple[str, ...]
     canary: Holding | None
     moved: Moved | None
+    stuck: str | None = None
 
 
 def _told(seen: Watched) -> Told:
@@ -38,24 +45,23 @@ def _told(seen: Watched) -> Told:
 @logged("watch", _told)
 def watch(ws: Workspace, city: City) -> Watched:
     """Look once, and act."""
+    seen = tuple(alarms.look(ws, city, stage="prod"))
+    if alarms.firing(seen):
+        log.warning("%s: %s", city.name, alarms.summary(seen))
     holding: Holding | None = None
-    moved: Moved | None = None
     triggers: tuple[str, ...] = ()
-    if promote.in_canary(ws, city):
+    stuck: str | None = None
+    moved = promote.finish_rollback(ws, city)
+    if moved is None and promote.in_canary(ws, city):
         found = promote.canary(ws, city)
         holding = found if isinstance(found, Holding) else None
         moved = found if isinstance(found, Moved) else None
-    else:
+    elif moved is None:
         triggers = _triggers(ws, city)
         if triggers:
-            why = f"automatic: {'; '.join(triggers)}"
-            moved = promote.rollback(ws, city, reason=why, trigger=triggers)
+            moved, stuck = _rolled_back(ws, city, triggers)
     return Watched(
-        at=ws.now,
-        alarms=tuple(alarms.look(ws, city, stage="prod")),
-        triggers=triggers,
-        canary=holding,
-        moved=moved,
+        at=ws.now, alarms=seen, triggers=triggers, canary=holding, moved=moved, stuck=stuck
     )
 
 
@@ -63,6 +69,7 @@ def summary(seen: Watched) -> str:
     """What a person wants to know."""
     lines = [f"{seen.at:%F %H:%M} UTC: {alarms.summary(seen.alarms)}"]
     lines += [f"trigger: {text}" for text in seen.triggers]
+    lines += [f"not rolled back: {seen.stuck}"] if seen.stuck else []
     if seen.canary:
         lines.append(seen.canary.waits_for)
     if seen.moved:
@@ -79,3 +86,15 @@ def _triggers(ws: Workspace, city: City) -> tuple[str, ...]:
         return ()
     seen = vitals.of_production(ws, city, since=reigns[-1].since)
     return tuple(guard.said([check]) for check in guard.triggered(seen, ws.settings.guard))
+
+
+def _rolled_back(
+    ws: Workspace, city: City, triggers: tuple[str, ...]
+) -> tuple[Moved | None, str | None]:
+    """Production back where it was, or why it stays."""
+    why = f"automatic: {'; '.join(triggers)}"
+    try:
+        return promote.rollback(ws, city, reason=why, trigger=triggers), None
+    except Refused as error:
+        log.error("%s: %s; not rolled back: %s", city.name, "; ".join(triggers), error)
+        return None, str(error)

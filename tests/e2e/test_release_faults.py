@@ -459,8 +459,7 @@ def test_a_server_error_in_production_rolls_it_back_and_leaves_a_folder(world: W
     done = promote.promote(world.ws, city)
     assert watch.watch(world.ws, city).moved is None
     world.ws.advance(world.ws.now + timedelta(minutes=10))
-    of = {"EndpointName": done.endpoint, "VariantName": "AllTraffic"}
-    world.ws.metrics.put([point("Invocation5XXErrors", 1, at=world.ws.now, dimensions=of)])
+    failing(world, city)
 
     seen = watch.watch(world.ws, city)
 
@@ -473,6 +472,40 @@ def test_a_server_error_in_production_rolls_it_back_and_leaves_a_folder(world: W
         "predictions.parquet",
     }  # fmt: skip
     assert "Invocation5XXErrors" in json.loads((folder / "incident.json").read_text())["trigger"][0]
+    assert watch.watch(world.ws, city).moved is None
+
+
+def test_a_trigger_with_nothing_to_roll_back_to_is_told_beside_the_alarms(world: World) -> None:
+    city = world.served()
+    world.ws.advance(world.ws.now + timedelta(minutes=10))
+    failing(world, city)
+
+    seen = watch.watch(world.ws, city)
+
+    assert seen.moved is None
+    assert "no earlier version to go back to" in str(seen.stuck)
+    assert seen.alarms
+    assert "not rolled back" in watch.summary(seen)
+    assert world.kinds(city) == ["deploy"]
+
+
+def failing(world: World, city: City) -> None:
+    state = world.prod(city)
+    of = {"EndpointName": state.name, "VariantName": state.leading.name}
+    world.ws.metrics.put([point("Invocation5XXErrors", 1, at=world.ws.now, dimensions=of)])
+
+
+def test_a_rollback_that_was_killed_is_finished_by_watch_without_a_trigger(world: World) -> None:
+    city = prepared(world, "rollback")
+    assert world.killed(city, "rollback", 8) is None
+    world.ws.advance(world.ws.now + timedelta(minutes=10))
+
+    seen = watch.watch(world.ws, city)
+
+    assert seen.triggers == ()
+    assert seen.moved is not None
+    assert seen.moved.to_version == "1"
+    check_end(world, city, "rollback")
     assert watch.watch(world.ws, city).moved is None
 
 
