@@ -191,15 +191,16 @@ _add(
 )
 _add(hosting.stop, "bikeshare stop", "bikeshare --workspace demo stop")
 
-_SPLIT = "bikeshare endpoint split --candidate challenger --weight 0.1"
+_SPLIT = "bikeshare endpoint split --endpoint trial --candidate challenger --weight 0.1"
+_MERGE = "bikeshare endpoint merge --endpoint trial"
 _endpoint = typer.Typer(
     help="Share an endpoint's traffic between two versions.",
-    epilog=examples(_SPLIT, "bikeshare endpoint merge"),
+    epilog=examples(_SPLIT, _MERGE),
     no_args_is_help=True,
     rich_markup_mode=None,
 )
 _endpoint.command("split", epilog=examples(_SPLIT, f"{_SPLIT[:-3]}0.5"))(hosting.split)
-_endpoint.command("merge", epilog=examples("bikeshare endpoint merge"))(hosting.merge)
+_endpoint.command("merge", epilog=examples(_MERGE))(hosting.merge)
 app.add_typer(_endpoint, name="endpoint")
 
 

@@ -40,11 +40,14 @@ def stop() -> None:
 def split(
     candidate: Annotated[str, typer.Option(help="Alias or version, served by staging.")],
     weight: Annotated[float, typer.Option(help="Its share of the traffic, 0 to 1.")],
+    endpoint: Annotated[str, typer.Option(help="One that is no city's production.")],
     city: CityName = None,
-    endpoint: Annotated[str | None, typer.Option(help="Default: the city's production.")] = None,
     json_: AsJson = False,
 ) -> None:
-    """Give a version a share of an endpoint's traffic; again, to change the share."""
+    """Give a version a share of an endpoint's traffic; again, to change the share.
+
+    Production is shared out by `promote --canary`.
+    """
     from mlops_bikeshare.flows import split as flow
 
     ws, where = opened(city)
@@ -53,8 +56,8 @@ def split(
 
 
 def merge(
+    endpoint: Annotated[str, typer.Option(help="The one that was split.")],
     city: CityName = None,
-    endpoint: Annotated[str | None, typer.Option(help="Default: the city's production.")] = None,
     json_: AsJson = False,
 ) -> None:
     """End a split: all traffic goes back to what was served before it."""

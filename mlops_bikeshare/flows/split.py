@@ -1,8 +1,10 @@
-"""Split: a share of an endpoint's traffic for another version, and back.
+"""Split: a share of an endpoint's traffic for another version, and back; never on production.
 
-Input    a version that staging serves already, so that it was verified there; its share.
+Input    an endpoint beside production; a version that staging serves already, so that it was
+         verified there; its share.
 Output   Split: which version has which share, under which EndpointConfig. Audited.
-Raises   Refused: on production, for a larger share than now without a fresh pass of the gate;
+Raises   Refused: the endpoint is a city's production, whose traffic moves by `promote --canary`
+         alone (gated, probed, held, told by `history`); or another release is under way.
          InputError for a share outside 0..1; EndpointError, as the endpoint says.
 """
 
@@ -12,11 +14,10 @@ from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import EndpointError, InputError, Refused
 from mlops_bikeshare.domain.windows import stamp
-from mlops_bikeshare.flows import records, tracking
+from mlops_bikeshare.flows import execute, records, tracking
 from mlops_bikeshare.flows.logged import Told, logged
 from mlops_bikeshare.registry import versions
 from mlops_bikeshare.registry.versions import ModelVersion
-from mlops_bikeshare.release import conditions
 from mlops_bikeshare.serving import endpoints
 from mlops_bikeshare.serving import split as serving
 from mlops_bikeshare.serving.endpoints import EndpointState
@@ -37,47 +38,56 @@ def _told(done: Split) -> Told:
 
 
 @logged("endpoint split", _told)
-def split(
-    ws: Workspace, city: City, *, candidate: str, share: float, endpoint: str | None = None
-) -> Split:
-    """Give `share` of the traffic of an endpoint (default: production) to a version."""
+def split(ws: Workspace, city: City, *, candidate: str, share: float, endpoint: str) -> Split:
+    """Give `share` of the traffic of an endpoint to a version."""
     if not 0 <= share <= 1:
         raise InputError(f"--weight: expected a share from 0 to 1, got {share}")
-    tracking.connect(ws)
-    version = versions.find(city.registered_model, candidate)
-    name = endpoint or ws.settings.endpoint("prod", city.name)
-    state = endpoints.describe(ws.clients, name)
-    now = _share(state, version)
-    if name == ws.settings.endpoint("prod", city.name) and share > (now or 0.0):
-        staging = ws.settings.endpoint("staging", city.name)
-        report = records.newest_gate(ws, staging)
-        conditions.check_fresh(report, version.digest, ws.now, ws.settings.gate)
-    if now is None:
-        serving.split(
-            ws.clients,
-            name,
-            model=_model(ws, city, version),
-            share=share,
-            config=f"{name}-split-{version.version}-{stamp(ws.now)}",
-            timeout_s=ws.settings.serving.timeout_s,
-        )
-    else:
-        endpoints.set_weights(ws.clients, name, {BASELINE: 1 - share, CANDIDATE: share})
-    return _done(ws, "split", name, why=f"version {version.version} answers {share:.0%}")
+    _check_endpoint(ws, city, endpoint)
+    with execute.alone(ws):
+        tracking.connect(ws)
+        version = versions.find(city.registered_model, candidate)
+        _share_out(ws, city, endpoint, version, share)
+        return _done(ws, "split", endpoint, why=f"version {version.version} answers {share:.0%}")
 
 
 @logged("endpoint merge", _told)
-def merge(ws: Workspace, city: City, *, endpoint: str | None = None) -> Split:
+def merge(ws: Workspace, city: City, *, endpoint: str) -> Split:
     """Give all traffic back to what was served before the split."""
-    name = endpoint or ws.settings.endpoint("prod", city.name)
-    serving.merge(ws.clients, name, timeout_s=ws.settings.serving.timeout_s)
-    return _done(ws, "merge", name, why="the split ends")
+    _check_endpoint(ws, city, endpoint)
+    with execute.alone(ws):
+        serving.merge(ws.clients, endpoint, timeout_s=ws.settings.serving.timeout_s)
+        return _done(ws, "merge", endpoint, why="the split ends")
 
 
 def summary(done: Split) -> str:
     """One line for a person."""
     shares = ", ".join(f"version {v} {share:.0%}" for v, share in done.shares.items())
     return f"{done.endpoint}: {shares}, {done.endpoint_config}"
+
+
+def _check_endpoint(ws: Workspace, city: City, endpoint: str) -> None:
+    """Production's traffic is moved by release plans, which know how to take it back."""
+    for name in {city.name, *ws.settings.cities}:
+        if endpoint == ws.settings.endpoint("prod", name):
+            msg = f"{endpoint} is production of {name}: it is shared out by `bikeshare promote"
+            raise Refused(f"{msg} --canary` and comes back by `bikeshare rollback`")
+
+
+def _share_out(
+    ws: Workspace, city: City, endpoint: str, version: ModelVersion, share: float
+) -> None:
+    state = endpoints.describe(ws.clients, endpoint)
+    if _is_candidate(state, version):
+        endpoints.set_weights(ws.clients, endpoint, {BASELINE: 1 - share, CANDIDATE: share})
+        return
+    serving.split(
+        ws.clients,
+        endpoint,
+        model=_model(ws, city, version),
+        share=share,
+        config=f"{endpoint}-split-{version.version}-{stamp(ws.now)}",
+        timeout_s=ws.settings.serving.timeout_s,
+    )
 
 
 def _done(ws: Workspace, kind: str, endpoint: str, *, why: str) -> Split:
@@ -94,13 +104,9 @@ def _done(ws: Workspace, kind: str, endpoint: str, *, why: str) -> Split:
     return done
 
 
-def _share(state: EndpointState, version: ModelVersion) -> float | None:
-    """The share that the version has as the candidate of a split; None when it is no candidate."""
-    total = sum(variant.weight for variant in state.variants)
-    for variant in state.variants:
-        if (variant.name, variant.digest) == (CANDIDATE, version.digest):
-            return variant.weight / total if total else 0.0
-    return None
+def _is_candidate(state: EndpointState, version: ModelVersion) -> bool:
+    """Whether the version is the candidate of a split already."""
+    return any((v.name, v.digest) == (CANDIDATE, version.digest) for v in state.variants)
 
 
 def _model(ws: Workspace, city: City, version: ModelVersion) -> str:

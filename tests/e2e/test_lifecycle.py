@@ -15,6 +15,8 @@ from mlops_bikeshare.domain.errors import EndpointError, Refused
 from mlops_bikeshare.domain.tables import INFERENCE, MONITORING_QUALITY
 from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.flows import (
+    deploy,
+    execute,
     gate,
     infer,
     production,
@@ -242,21 +244,38 @@ def test_a_batch_that_is_there_is_not_asked_for_again(hosted: Workspace, city: C
     assert heartbeats(hosted) == before == 144
 
 
-def test_production_is_split_for_a_gated_version_and_merged_again(
+def test_an_endpoint_beside_production_is_split_and_merged_again(
     hosted: Workspace, city: City
 ) -> None:
-    before = endpoints.describe(hosted.clients, "bikeshare-prod")
+    before = deploy.deploy(hosted, city, version="champion", endpoint="trial")
 
-    done = split.split(hosted, city, candidate="challenger", share=0.25)
+    done = split.split(hosted, city, candidate="challenger", share=0.25, endpoint="trial")
     assert done.shares == {"1": 0.75, "2": 0.25}
-    wider = split.split(hosted, city, candidate="challenger", share=0.5)
+    wider = split.split(hosted, city, candidate="challenger", share=0.5, endpoint="trial")
     assert (wider.shares, wider.endpoint_config) == ({"1": 0.5, "2": 0.5}, done.endpoint_config)
-    merged = split.merge(hosted, city)
+    with execute.alone(hosted), pytest.raises(Refused, match="another promotion or rollback"):
+        split.merge(hosted, city, endpoint="trial")
+    merged = split.merge(hosted, city, endpoint="trial")
 
-    assert (merged.shares, merged.endpoint_config) == ({"1": 1.0}, before.config)
+    assert (merged.shares, merged.endpoint_config) == ({"1": 1.0}, before.endpoint_config)
     assert [e["kind"] for e in records.audited(hosted)][-3:] == ["split", "split", "merge"]
-    with pytest.raises(Refused, match=r"not on staging|the gate judged"):
-        split.split(hosted, city, candidate="champion", share=0.1)
+    with pytest.raises(Refused, match="not on staging"):
+        split.split(hosted, city, candidate="champion", share=0.1, endpoint="trial")
+
+
+def test_production_is_not_split_behind_the_back_of_its_releases(
+    hosted: Workspace, city: City
+) -> None:
+    told = len(records.audited(hosted))
+    state = endpoints.describe(hosted.clients, "bikeshare-prod")
+
+    with pytest.raises(Refused, match="`bikeshare promote --canary`"):
+        split.split(hosted, city, candidate="challenger", share=0.1, endpoint="bikeshare-prod")
+    with pytest.raises(Refused, match="is production of demo"):
+        split.merge(hosted, city, endpoint="bikeshare-prod")
+
+    assert endpoints.describe(hosted.clients, "bikeshare-prod") == state
+    assert len(records.audited(hosted)) == told
 
 
 def test_a_restarted_host_serves_the_same_versions(hosted: Workspace, city: City) -> None:
