@@ -50,9 +50,15 @@ def _skill_line(told: Mapping[str, Any]) -> str:
 
 
 def _gain_line(difference: Mapping[str, Any], word: str) -> str:
-    gain = difference["onset_pr_auc"]
-    return f"  onset PR-AUC over {word} {_figure(gain['value'])} {_between(gain['interval'])}"
+    onset, brier = difference["onset_pr_auc"], difference["brier"]
+    return (
+        f"  over {word}: onset PR-AUC {_figure(onset['value'])} {_between(onset['interval'])},"
+        f" Brier {_figure(brier['value'])} {_between(brier['interval'], digits=4)}"
+    )
 
 
-def _between(interval: Sequence[float] | None) -> str:
-    return "[no interval]" if interval is None else f"[{interval[0]:.3f}, {interval[1]:.3f}]"
+def _between(interval: Sequence[float] | None, *, digits: int = 3) -> str:
+    if interval is None:
+        return "[no interval]"
+    low, high = interval
+    return f"[{low:.{digits}f}, {high:.{digits}f}]"

@@ -4,6 +4,9 @@ Input    `Lesson` per city: a TrainingTable whose features mean the same everywh
          own Split; cities may lie years apart, so each is cut by its own calendar.
 Output   `Pooled`: trees, calibration (on the cities' own later days) and persistence by count.
 Raises   InputError where the cities differ in columns, repeat, or cannot be learned from.
+Method   how many trees is decided by cities, not days: each city in turn says when trees of the
+         others stop getting better at it, and the model has the mean of those numbers. On a later
+         day of the same cities trees go on to pay that a new city has no use for.
 """
 
 from collections.abc import Mapping, Sequence
@@ -72,6 +75,22 @@ class _Slice:
         """The horizon that each row teaches."""
         return self.rows.matrix[:, -1].astype(np.int16)
 
+    def only(self, city: int) -> Rows:
+        """The rows of one city."""
+        return self._chosen(self._city == city)
+
+    def without(self, city: int) -> Rows:
+        """The rows of the others."""
+        return self._chosen(self._city != city)
+
+    @property
+    def _city(self) -> NDArray[np.intp]:
+        return np.repeat(np.arange(len(self.samples)), [len(s.rows) for s in self.samples])
+
+    def _chosen(self, rows: NDArray[np.bool_]) -> Rows:
+        labels = {t: label[rows] for t, label in self.rows.labels.items()}
+        return Rows(matrix=self.rows.matrix[rows], labels=labels)
+
 
 def share_of(plan: Plan, *, cities: int) -> Plan:
     """The plan of one city among `cities`: an equal part of every number of rows."""
@@ -92,15 +111,14 @@ def train_pooled(lessons: Sequence[Lesson], *, plan: Plan) -> Pooled:
     fit = _slice(lessons, "fit", most=mine.max_rows, plan=plan)
     stop = _slice(lessons, "early_stop", most=mine.max_stop_rows, plan=plan)
     last = _slice(lessons, "calibrate", most=mine.max_calibrate_rows, plan=plan)
-    names = (*lessons[0].table.names, HORIZON_FEATURE)
-    boosters = fit_targets(fit.rows, stop.rows, names=names, params=plan.params)
+    boosters = _grown(lessons, fit, stop, plan=plan)
     calibrations = {
         target: _calibration(target, booster, last, plan=plan)
         for target, booster in boosters.items()
     }
     persistence = {t: _persistence(lessons, (fit, stop, last), t) for t in boosters}
     return Pooled(
-        names=names,
+        names=_names(lessons),
         boosters=boosters,
         calibrations=calibrations,
         persistence=persistence,
@@ -125,6 +143,27 @@ def _check(lessons: Sequence[Lesson]) -> None:
         if tuple(lesson.table.names) != tuple(lessons[0].table.names):
             msg = f"{lesson.city} has other features than {cities[0]}; build both anew"
             raise InputError(msg)
+
+
+def _names(lessons: Sequence[Lesson]) -> tuple[str, ...]:
+    return (*lessons[0].table.names, HORIZON_FEATURE)
+
+
+def _grown(
+    lessons: Sequence[Lesson], fit: _Slice, stop: _Slice, *, plan: Plan
+) -> dict[str, FittedBooster]:
+    """Trees of all cities, as many as are of use to a city that taught none of them."""
+    names, params = _names(lessons), plan.params
+    if len(lessons) == 1:
+        return fit_targets(fit.rows, stop.rows, names=names, params=params)
+    held = [
+        fit_targets(fit.without(i), stop.only(i), names=names, params=params)
+        for i in range(len(lessons))
+    ]
+    trees = {t: round(np.mean([b[t].best_iteration for b in held])) for t in held[0]}
+    enough = replace(params, rounds=max(trees.values()))
+    grown = fit_targets(fit.rows, stop.rows, names=names, params=enough)
+    return {target: booster.cut(trees[target]) for target, booster in grown.items()}
 
 
 def _slice(lessons: Sequence[Lesson], name: str, *, most: int, plan: Plan) -> _Slice:
