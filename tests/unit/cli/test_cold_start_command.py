@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from mlops_bikeshare.cli import main
 from mlops_bikeshare.sources.simulator import simulate
 
 if TYPE_CHECKING:
@@ -38,14 +39,19 @@ def test_a_cold_start_is_written_and_shown_as_json(bikeshare: Bikeshare, home: P
         (("--train-on", "somewhere:"), "expected DIR:CITY"),
         (("--train-on", "somewhere:nowhere"), "'nowhere' is not configured (known: boston"),
         (("--train-on", "x:taipei", "--report", "none/out.json"), "does not exist; make it"),
-        (("--train-on", "x:taipei"), "paris/station_status.parquet"),
+        (("--train-on", "x:taipei"), "no recording at absent"),
     ],
 )
 def test_what_cannot_be_learned_from_is_one_line_and_exit_2(
-    bikeshare: Bikeshare, home: Path, flags: tuple[str, ...], words: str
+    home: Path,
+    flags: tuple[str, ...],
+    words: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    (home / "paris").mkdir()
-    done = bikeshare("cold-start", "--recording", "paris", "--city", "paris", *flags)
-    assert done.returncode == 2
-    assert words in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+    monkeypatch.chdir(home)
+    monkeypatch.setenv("BIKESHARE_HOME", str(home))
+    assert main(["cold-start", "--recording", "absent", "--city", "paris", *flags]) == 2
+    said = capsys.readouterr().err
+    assert words in said
+    assert len(said.splitlines()) == 1
