@@ -41,7 +41,6 @@ class Lesson:
 class Pooled:
     """A model of no city in particular; `rows` counts what each city taught its trees."""
 
-    names: tuple[str, ...]
     boosters: Mapping[str, FittedBooster]
     calibrations: Mapping[str, Calibration]
     persistence: Mapping[str, Persistence]
@@ -118,7 +117,6 @@ def train_pooled(lessons: Sequence[Lesson], *, plan: Plan) -> Pooled:
     }
     persistence = {t: _persistence(lessons, (fit, stop, last), t) for t in boosters}
     return Pooled(
-        names=_names(lessons),
         boosters=boosters,
         calibrations=calibrations,
         persistence=persistence,
@@ -145,15 +143,11 @@ def _check(lessons: Sequence[Lesson]) -> None:
             raise InputError(msg)
 
 
-def _names(lessons: Sequence[Lesson]) -> tuple[str, ...]:
-    return (*lessons[0].table.names, HORIZON_FEATURE)
-
-
 def _grown(
     lessons: Sequence[Lesson], fit: _Slice, stop: _Slice, *, plan: Plan
 ) -> dict[str, FittedBooster]:
     """Trees of all cities, as many as are of use to a city that taught none of them."""
-    names, params = _names(lessons), plan.params
+    names, params = (*lessons[0].table.names, HORIZON_FEATURE), plan.params
     if len(lessons) == 1:
         return fit_targets(fit.rows, stop.rows, names=names, params=params)
     held = [
