@@ -20,15 +20,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlops_bikeshare.domain.errors import InputError
-from mlops_bikeshare.domain.targets import HORIZONS_MIN, OUT_AT_OR_BELOW, PROMISE_MIN, TARGETS
+from mlops_bikeshare.domain.targets import OUT_AT_OR_BELOW, PROMISE_MIN, TARGETS
 from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.evaluation.persistence import Persistence
 from mlops_bikeshare.features.profiles import ProfileState
 from mlops_bikeshare.features.scale_free import RATIO_NAMES, scale_free
 from mlops_bikeshare.flows import recorded_days
+from mlops_bikeshare.flows.backtest import check_asked
 from mlops_bikeshare.flows.backtest_rows import check_slices, table_of
 from mlops_bikeshare.flows.progress import Track, silent
-from mlops_bikeshare.flows.recorded_days import RecordedCity
+from mlops_bikeshare.flows.recorded_days import DayRows, RecordedCity
 from mlops_bikeshare.training import backtest as figures
 from mlops_bikeshare.training.backtest import Judged, check_rows
 from mlops_bikeshare.training.candidate import needed
@@ -60,9 +61,8 @@ def cold_start(
     track: Track = silent,
 ) -> dict[str, Any]:
     """Learn from `others`, judge on the first `days` of `new`."""
-    if horizon_min not in HORIZONS_MIN:
-        known = ", ".join(map(str, HORIZONS_MIN))
-        raise InputError(f"--horizon {horizon_min}: expected one of {known} minutes")
+    for where in (new, *others):
+        check_asked(where, horizon_min=horizon_min)
     _check_unseen(new, others)
     splits = [first_split(other, learn_days) for other in others]
     judged = _first_days(new, days)
@@ -140,22 +140,37 @@ def answers_of(
         ratios = scale_free(day.features.values)
         for target, found in parts.items():
             y = outcomes.labels(target, at_s=day.dt, station=day.station, horizon_min=horizon_min)
-            known = np.isfinite(y) & (day.counts[target] >= 0)
-            counts = day.counts[target][known]
-            ahead = np.full(len(counts), horizon_min, dtype=np.int16)
-            model = pooled.predict(target, ratios[known], ahead, threads=threads)
-            now = pooled.persistence[target].predict(counts, horizon_min=horizon_min)
-            said = Judged(
-                horizon_min=ahead,
-                dt=day.dt[known],
-                station=day.station[known],
-                already_out=counts <= OUT_AT_OR_BELOW,
-                y=y[known],
-                model=model.astype(np.float32),
-                persistence=now.astype(np.float32),
-            )
-            found.append((said, counts))
+            said = _said(pooled, target, day, ratios, y, horizon_min=horizon_min, threads=threads)
+            found.append(said)
     return {target: _with_own(target, found, horizon_min) for target, found in parts.items()}
+
+
+def _said(
+    pooled: Pooled,
+    target: str,
+    day: DayRows,
+    ratios: NDArray[np.float32],
+    y: NDArray[np.float32],
+    *,
+    horizon_min: int,
+    threads: int,
+) -> tuple[Judged, NDArray[np.int16]]:
+    """The rows of a day that can be judged, and the count of each."""
+    known = np.isfinite(y) & (day.counts[target] >= 0)
+    counts = day.counts[target][known]
+    ahead = np.full(len(counts), horizon_min, dtype=np.int16)
+    model = pooled.predict(target, ratios[known], ahead, threads=threads)
+    now = pooled.persistence[target].predict(counts, horizon_min=horizon_min)
+    judged = Judged(
+        horizon_min=ahead,
+        dt=day.dt[known],
+        station=day.station[known],
+        already_out=counts <= OUT_AT_OR_BELOW,
+        y=y[known],
+        model=model.astype(np.float32),
+        persistence=now.astype(np.float32),
+    )
+    return judged, counts
 
 
 def _with_own(

@@ -139,6 +139,12 @@ def _no_work(items: Any, *, label: str, total: int) -> Any:  # noqa: ARG001 - as
     raise AssertionError(f"{label}: {total} days were read before the check")
 
 
+def test_a_cadence_that_there_is_not_is_refused(folders: dict[str, Path]) -> None:
+    odd = [RecordedCity(open_recording(folders[name]), city(name), 7) for name in ("new", "east")]
+    with pytest.raises(InputError, match="--cadence 7: expected one of 5, 10"):
+        cold_start(odd[0], odd[1:], plan=PLAN, learn_days=5, track=_no_work)
+
+
 @pytest.mark.parametrize(
     ("taught_by", "words"),
     [
