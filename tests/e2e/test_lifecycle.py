@@ -199,6 +199,9 @@ def test_a_day_through_a_canary_shows_which_version_answered_what(
         moved.extend([seen] if seen.moved else [])
 
     with serve.hosting(ws):
+        with pytest.raises(Refused, match="was taken back"):
+            promote.canary(ws, city)
+        assert gate.gate(ws, city).verdict == "pass"
         assert isinstance(promote.canary(ws, city), promote.Holding)
         feed = open_recording(ws.path / "recording")
         replay.replay(ws, city, feed, window, after_batch=watched)
