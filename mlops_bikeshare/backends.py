@@ -21,6 +21,7 @@ from mlops_bikeshare.settings import Settings
 if TYPE_CHECKING:
     from mlops_bikeshare.lake.lake import Lake
     from mlops_bikeshare.lake.query import Query
+    from mlops_bikeshare.lake.store import Store
     from mlops_bikeshare.monitoring.metrics import MetricStore
     from mlops_bikeshare.serving.session import Clients
 
@@ -43,9 +44,19 @@ class Workspace:
     def lake(self) -> "Lake":
         """The tables."""
         from mlops_bikeshare.lake.lake import Lake
+
+        return Lake(self._store())
+
+    def _store(self) -> "Store":
+        if self.settings.profile == "aws":
+            from mlops_bikeshare.lake import s3
+
+            where = self.settings.lake.bucket
+            asked = s3.client(self.settings.region)
+            return s3.S3Store(asked, bucket=where, folder=self.settings.workspace)
         from mlops_bikeshare.lake.local import LocalStore
 
-        return Lake(LocalStore(self.path / "lake"))
+        return LocalStore(self.path / "lake")
 
     @cached_property
     def query(self) -> "Query":
@@ -110,20 +121,26 @@ class Workspace:
 
 
 def require_built(settings: Settings) -> None:
-    """SettingsError for a profile whose adapters are not there."""
+    """SettingsError for a profile that lacks what endpoints and models need."""
     if settings.profile != "local":
-        msg = "profile aws: the AWS adapters of the lake are not built yet"
+        msg = "profile aws: not built yet, but for `compact` and `catalog`"
         raise SettingsError(f'{msg}; use profile = "local"')
 
 
 def open_workspace(
-    settings: Settings, *, simulated: bool | None = None, owner: str | None = None
+    settings: Settings,
+    *,
+    simulated: bool | None = None,
+    owner: str | None = None,
+    lake_only: bool = False,
 ) -> Workspace:
     """Open or create the workspace; `simulated` None takes the kind it has (new ones: real).
 
-    `owner`: the city that a new workspace belongs to, its default city from then on.
+    `owner`: the city that a new workspace belongs to, its default city from then on. `lake_only`:
+    nothing will be asked of endpoints and models.
     """
-    require_built(settings)
+    if not lake_only:
+        require_built(settings)
     state = _read_state(settings.var)
     kind = state.get("clock")
     if kind is None:
