@@ -104,6 +104,7 @@ _add(
     "bikeshare ingest --recording ../recordings/boston --city boston",
     "bikeshare ingest --recording ../recordings/boston --window 2021-06-01..2021-07-01",
 )
+_add(data.compact, "bikeshare compact", "bikeshare --workspace demo compact --city demo")
 _add(data.features, "bikeshare features", "bikeshare features --window 2021-06-01..2021-07-01")
 _add(
     data.train,

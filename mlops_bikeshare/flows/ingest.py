@@ -156,8 +156,8 @@ def catch_up(ws: Workspace, city: City, *, hours: int = 48) -> int:
 
 
 def _names(ws: Workspace, city: City, table: Table, window: Window) -> set[str]:
-    keys = [key for day in window.days() for key in ws.lake.keys(table, city=city.name, day=day)]
-    return {key.rpartition("/")[2].removesuffix(".parquet") for key in keys}
+    days = window.days()
+    return {name for day in days for name in ws.lake.names(table, city=city.name, day=day)}
 
 
 def poll_information(ws: Workspace, city: City, feed: Feed, at: datetime) -> int:
