@@ -19,6 +19,7 @@ from mlops_bikeshare.domain.windows import parse_time
 from mlops_bikeshare.settings import Settings
 
 if TYPE_CHECKING:
+    from mlops_bikeshare.lake.glue import GlueCatalog
     from mlops_bikeshare.lake.lake import Lake
     from mlops_bikeshare.lake.query import Query
     from mlops_bikeshare.lake.store import Store
@@ -61,9 +62,35 @@ class Workspace:
     @cached_property
     def query(self) -> "Query":
         """SQL over the tables."""
+        if self.settings.profile == "aws":
+            from mlops_bikeshare.lake import athena
+
+            lake = self.settings.lake
+            connection = athena.connect(
+                self.settings.region,
+                database=lake.database,
+                workgroup=lake.workgroup,
+                results=f"{self.lake_address}/athena_results/",
+            )
+            return athena.AthenaQuery(connection)
         from mlops_bikeshare.lake.duckdb import DuckDbQuery
 
         return DuckDbQuery(self.path / "lake")
+
+    @property
+    def lake_address(self) -> str:
+        """Where the lake lies on S3."""
+        return f"s3://{self.settings.lake.bucket}/{self.settings.workspace}"
+
+    @cached_property
+    def catalog(self) -> "GlueCatalog":
+        """The catalogue of Athena; SettingsError locally, where none is needed."""
+        if self.settings.profile != "aws":
+            msg = "profile local: DuckDB reads the lake without a catalogue"
+            raise SettingsError(f"{msg}; for Glue and Athena use --profile aws")
+        from mlops_bikeshare.lake import glue
+
+        return glue.GlueCatalog(glue.client(self.settings.region), self.settings.lake.database)
 
     @cached_property
     def metrics(self) -> "MetricStore":

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import httpx
 import pytest
 
 _BUSY = b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
@@ -50,6 +51,8 @@ def aws_on_the_wire() -> Iterator[Wire]:
     wire.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
+    # moto keeps its state in the process, not in the server
+    httpx.post(f"{wire.url}/moto-api/reset", trust_env=False).raise_for_status()
     try:
         yield wire
     finally:

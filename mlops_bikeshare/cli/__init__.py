@@ -192,6 +192,16 @@ _add(
 )
 _add(hosting.stop, "bikeshare stop", "bikeshare --workspace demo stop")
 
+_APPLY = "bikeshare --profile aws catalog apply"
+_catalog = typer.Typer(
+    help="The lake's tables and views in Glue and Athena.",
+    epilog=examples(_APPLY),
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+_catalog.command("apply", epilog=examples(_APPLY, f"{_APPLY} --json"))(data.catalog_apply)
+app.add_typer(_catalog, name="catalog")
+
 _SPLIT = "bikeshare endpoint split --candidate challenger --weight 0.1"
 _endpoint = typer.Typer(
     help="Share an endpoint's traffic between two versions.",

@@ -80,6 +80,15 @@ def compact(
     screen.show(done, flow.summary(done), as_json=json_)
 
 
+def catalog_apply(json_: AsJson = False) -> None:
+    """Create or update the database, tables and views of Glue and Athena over the lake on S3."""
+    from mlops_bikeshare.flows import catalog as flow
+
+    ws, _ = opened(None, lake_only=True)
+    done = flow.apply(ws)
+    screen.show(done, flow.summary(done), as_json=json_)
+
+
 def features(
     city: CityName = None,
     window_: Annotated[
