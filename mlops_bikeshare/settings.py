@@ -214,15 +214,21 @@ class GateSettings:
 class GuardSettings:
     """What production must keep: a canary that breaks it is taken back, a version rolled back."""
 
-    errors_5xx: Annotated[int, "most server errors since the last move"] = 0
+    errors_5xx: Annotated[int, "most server errors since the last move", Between(0)] = 0
     latency_p95_ms: Annotated[
-        float, "most of every hour's 95th percentile of latency, milliseconds"
+        float, "most of every hour's 95th percentile of latency, milliseconds", Between(0)
     ] = 300.0
-    success_rate: Annotated[float, "least share of rows answered, of every batch"] = 1.0
-    pr_auc_24h: Annotated[float, "least PR-AUC at 30 min, the worse target"] = 0.70
-    f1_24h: Annotated[float, "least F1 at 30 min, the worse target"] = 0.55
-    hold_batches: Annotated[int, "batches that a canary holds at 10 %, 50 % and 100 % each"] = 6
-    min_samples: Annotated[int, "least labelled rows before a canary's quality is judged"] = 2000
+    success_rate: Annotated[
+        float, "least share of rows answered, of every batch", Between(0, 1)
+    ] = 1.0
+    pr_auc_24h: Annotated[float, "least PR-AUC at 30 min, the worse target", Between(0, 1)] = 0.70
+    f1_24h: Annotated[float, "least F1 at 30 min, the worse target", Between(0, 1)] = 0.55
+    hold_batches: Annotated[
+        int, "batches that a canary holds at 10 %, 50 % and 100 % each", Between(1)
+    ] = 6
+    min_samples: Annotated[
+        int, "least labelled rows before a canary's quality is judged", Between(1)
+    ] = 2000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,7 +34,7 @@ from mlops_bikeshare.features.track import Values
 Scope = Literal["station", "city", "calendar"]
 Compute = Callable[[Block], npt.NDArray[Any]]
 
-VERSION = 2
+VERSION = 3
 LAGS_MIN = (5, 10, 15, 20, 30, 45, 60)
 WINDOWS_MIN = (30, 60, 120)
 _SLOT_MIN = SLOT_S // 60

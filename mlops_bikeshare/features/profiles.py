@@ -102,8 +102,14 @@ class ProfileState:
         return means.astype(np.float32)[of_time]
 
     def network(self, measure: str, *, calendar: Calendar) -> Values:
-        """Mean over all stations at each time: float64 (times,), NaN where nothing is known."""
+        """Mean over all stations at each time: float64 (times,), NaN where nothing is known.
+
+        Before the first weekend its half-hours are taken for like those of other days: a day of
+        missing values would look like drift for weeks.
+        """
         i, cells = MEASURES.index(measure), _cells(calendar)
+        unseen = self._network[1][i][cells] == 0
+        cells = np.where(unseen, (cells + HALF_HOURS) % CELLS, cells)
         sums, counts = (total[i][cells] for total in self._network)
         return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
 

@@ -181,6 +181,7 @@ def _seen(ws: Workspace, city: City, endpoint: str, version: str, window: Window
         features=features,
         decision_times=features["dt"].nunique(),
         predictions={t.name: said[t.probability].dropna().to_numpy() for t in TARGETS},
+        predicted_times=said["dt"].nunique(),
         stations=listed[listed["station_id"].isin(features["station_id"].unique())],
     )
 

@@ -44,7 +44,8 @@ def write(ws: Workspace, city: City, plan: Plan) -> Path:
     draft = folder.with_name(f".{folder.name}")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
-    window = Window(ws.now - timedelta(hours=24), ws.now + timedelta(seconds=1))
+    since = Window(ws.now - timedelta(hours=24), ws.now + timedelta(seconds=1))
+    window = since.widened(step_s=STEP_S)
     _decisions(ws, city, plan, window, draft)
     _metrics(ws, plan.target["endpoint"], window, draft)
     said = ws.lake.read(

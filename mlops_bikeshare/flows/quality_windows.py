@@ -2,8 +2,8 @@
 
 A window ends at each decision time and looks back 24 h. Windows are judged in order, oldest first,
 with the labels that had matured at their end, so that catching up gives what being on time would
-have given. A window that was judged before is judged again, as a new revision, when the labels of
-the rows it holds are others now.
+have given. Every hour those judged before are looked at again: where the labels of the rows they
+hold are others now, they are judged again, as a new revision.
 
 Metrics are posted before the table is written: killed between them, the next run finds no window
 in the table, judges it again, and the store knows that its points were posted. A revision changes
@@ -30,6 +30,8 @@ from mlops_bikeshare.flows.features import station_list
 from mlops_bikeshare.monitoring import quality
 
 FULL = 0.9
+# To look back costs as much as to judge; a label that comes late is no hurry.
+REVISE_EVERY_S = 3600
 STEP = timedelta(seconds=CADENCE_S)
 # CloudWatch takes nothing older; what comes later than that is in the table alone.
 POSTABLE = timedelta(days=13)
@@ -56,7 +58,9 @@ def judge_owed(
     new = list(_owed(ws, city, end))
     again = max(timedelta(0), timedelta(hours=ws.settings.monitoring.revise_h))
     oldest = since or (new[0] if new else end) - again
-    ends = sorted({*new, *_judged_ends(ws, city, oldest, end)})
+    on_the_hour = any(at.timestamp() % REVISE_EVERY_S == 0 for at in (*new, end))
+    late = _judged_ends(ws, city, oldest, end) if since or on_the_hour else set()
+    ends = sorted({*new, *late})
     found: list[QualityReport] = []
     for _, part in groupby(ends, key=lambda at: at.date()):
         found += _judge(ws, city, list(part), hours=hours)

@@ -10,7 +10,7 @@ from typing import Any
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.reports import TargetQuality
-from mlops_bikeshare.domain.windows import CADENCE_S, DAY_S, Window
+from mlops_bikeshare.domain.windows import CADENCE_S, DAY_S, Window, floor_time
 from mlops_bikeshare.flows import judged
 from mlops_bikeshare.flows.features import station_list
 from mlops_bikeshare.monitoring import quality
@@ -42,7 +42,12 @@ def of_canary(ws: Workspace, city: City, target: Mapping[str, Any], *, since: da
     return Vitals(
         since=since,
         now=ws.now,
-        variants=[_health(ws, endpoint, v, window) for v in state.variants if v.weight > 0],
+        # The hour in which the step began counts whole: the variants are the same at every share.
+        variants=[
+            _health(ws, endpoint, v, window, hours=window.widened(step_s=HOUR_S))
+            for v in state.variants
+            if v.weight > 0
+        ],
         batches=round(sum(beats.values())),
         success_rate=min(rates.values(), default=None),
         sampled=_sampled(ws, city, endpoint, target["version"], window),
@@ -63,7 +68,8 @@ def of_production(ws: Workspace, city: City, *, since: datetime) -> Vitals:
         if value is not None and ws.now - value[0] <= fresh
     }
     serving = [v for v in state.variants if v.weight > 0]
-    variants = [_health(ws, endpoint, v, window) for v in serving] if window else []
+    hours = _hours_after(ws, since)
+    variants = [_health(ws, endpoint, v, window, hours=hours) for v in serving] if window else []
     return Vitals(since=since, now=ws.now, variants=variants, latest=latest)
 
 
@@ -72,11 +78,27 @@ def _since(ws: Workspace, since: datetime) -> Window | None:
     return Window(since + TICK, ws.now + TICK) if ws.now > since else None
 
 
+def _hours_after(ws: Workspace, since: datetime) -> Window | None:
+    """The last two hours that began after a move: one hour may not speak of two versions."""
+    reach = max(since, ws.now - timedelta(hours=2))
+    start = floor_time(reach, step_s=HOUR_S)
+    start += timedelta(0) if start == reach else timedelta(hours=1)
+    now = ws.now + TICK
+    return Window(start, now).widened(step_s=HOUR_S) if start < now else None
+
+
 def _health(
-    ws: Workspace, endpoint: str, variant: EndpointVariant, window: Window
+    ws: Workspace,
+    endpoint: str,
+    variant: EndpointVariant,
+    window: Window,
+    *,
+    hours: Window | None,
 ) -> VariantHealth:
     of = {"EndpointName": endpoint, "VariantName": variant.name}
-    latency = _values(ws, ENDPOINT, "ModelLatency", of, window, statistic="p95", period_s=HOUR_S)
+    latency: dict[datetime, float] = {}
+    if hours is not None:
+        latency = _values(ws, ENDPOINT, "ModelLatency", of, hours, statistic="p95", period_s=HOUR_S)
     errors = _values(
         ws, ENDPOINT, "Invocation5XXErrors", of, window, statistic="Sum", period_s=HOUR_S
     )

@@ -62,11 +62,12 @@ class Shift:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Seen:
-    """What the window held: features, how many of its decision times, answers, stations."""
+    """What the window held: features and answers, each at how many decision times; stations."""
 
     features: "pd.DataFrame"
     decision_times: int
     predictions: Mapping[str, Array]
+    predicted_times: int
     stations: "pd.DataFrame | None" = None
 
 
@@ -83,7 +84,7 @@ def judge(
     """Compare what was seen with the reference."""
     _check(seen.features, reference)
     why = _too_little(seen, window, rules)
-    psi, outside, predictions = ({}, {}, {}) if why else _compare(seen, reference, rules)
+    psi, outside, predictions = ({}, {}, {}) if why else _compare(seen, reference, window, rules)
     drifting = [value > rules.warn for value in psi.values()]
     largest = max([*psi.values(), *predictions.values()], default=None)
     return DriftReport(
@@ -177,7 +178,7 @@ def _too_little(seen: Seen, window: Window, rules: DriftRules) -> str:
 
 
 def _compare(
-    seen: Seen, reference: Mapping[str, Any], rules: DriftRules
+    seen: Seen, reference: Mapping[str, Any], window: Window, rules: DriftRules
 ) -> tuple[dict[str, float], dict[str, float], dict[str, float]]:
     psi = {
         name: PsiReference.from_json(document).psi(seen.features[name].to_numpy())
@@ -189,7 +190,9 @@ def _compare(
         if bounds is not None
     }
     outside = {name: share for name, share in shares.items() if share is not None}
-    known = reference.get("predictions", {})
+    # The small hours alone are unlike any whole day.
+    covered = seen.predicted_times >= rules.min_cover * window.duration.total_seconds() / CADENCE_S
+    known = reference.get("predictions", {}) if covered else {}
     answers = {
         target: PsiReference.from_json(known[target]).psi(values)
         for target, values in seen.predictions.items()

@@ -105,7 +105,7 @@ def psi(bed: Bed) -> Iterator[Row]:
         rows = bed.ws.lake.read(OFFLINE, city=bed.city.name, window=window, columns=names)
         judge = partial(
             drift.judge,
-            drift.Seen(features=rows, decision_times=6 * hours, predictions={}),
+            drift.Seen(features=rows, decision_times=6 * hours, predictions={}, predicted_times=0),
             reference,
             endpoint="bikeshare-prod",
             city=bed.city.name,

@@ -25,6 +25,7 @@ from mlops_bikeshare.flows import serve, steps
 from mlops_bikeshare.flows.features import OFFLINE
 from mlops_bikeshare.registry import versions
 from mlops_bikeshare.serving import launch
+from mlops_bikeshare.serving.host.workers import ONE_THREAD
 from tests.bench.bed import Bed
 from tests.bench.measure import BenchError, Row, tree_kb
 
@@ -97,10 +98,12 @@ def _mlflow(folder: Path) -> Iterator[Served]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     options = ["-m", str(folder), "--env-manager", "local", "-p", str(port), "-w", "1"]
+    # it starts `uvicorn` by name
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     began = time.perf_counter()
     process = subprocess.Popen(
         [sys.executable, "-m", "mlflow", "models", "serve", "-h", "127.0.0.1", *options],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+        env={**os.environ, **ONE_THREAD, "PATH": path},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

@@ -36,6 +36,7 @@ def judged(
     frame: pd.DataFrame,
     *,
     decision_times: int = 144,
+    predicted_times: int = 144,
     predictions: dict[str, np.ndarray[Any, Any]] | None = None,
     stations: pd.DataFrame | None = None,
     known: dict[str, Any] | None = None,
@@ -45,6 +46,7 @@ def judged(
         features=frame.assign(rain_mm=np.nan),
         decision_times=decision_times,
         predictions=predictions or {},
+        predicted_times=predicted_times,
         stations=stations,
     )
     return drift.judge(
@@ -129,6 +131,16 @@ def test_answers_that_move_are_drift_though_no_feature_moves() -> None:
     assert judged(features(), predictions=few, known={"predictions": then}).predictions == {}
 
 
+def test_answers_of_a_few_hours_are_not_held_against_whole_days() -> None:
+    rng = np.random.default_rng(5)
+    then = {"bikeout": PsiReference.fit(rng.random(5000)).to_json()}
+    said = {"bikeout": rng.random(3000) / 2}
+
+    night = judged(features(), predictions=said, predicted_times=12, known={"predictions": then})
+
+    assert (night.predictions, night.level) == ({}, "ok")
+
+
 def test_stations_that_appear_vanish_or_move_are_named() -> None:
     then = {"1": [45.0, -73.0], "2": [45.1, -73.0], "3": [45.2, -73.0], "4": None}
     now = pd.DataFrame(
@@ -158,7 +170,7 @@ def test_a_version_without_its_stations_says_nothing_of_them() -> None:
 
 
 def test_a_shift_shows_where_the_values_went() -> None:
-    seen = Seen(features=features(shift=1), decision_times=144, predictions={})
+    seen = Seen(features=features(shift=1), decision_times=144, predictions={}, predicted_times=144)
     (shift,) = drift.shifts(seen, reference(), ["bikes"])
     assert sum(shift.then) == pytest.approx(1)
     assert sum(shift.now) == pytest.approx(1)
