@@ -29,6 +29,7 @@ from mlops_bikeshare.lake.quarantine import FOLDER as DOCUMENTS
 TABLES: tuple[Table, ...] = (
     tables.STATION_INFORMATION_RAW,
     tables.STATION_STATUS_RAW,
+    tables.WEATHER_HOURLY_RAW,
     tables.QUARANTINED_ROWS,
     tables.STATION_INFORMATION,
     tables.STATION_STATUS,

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 QUERYABLE: tuple[Table, ...] = (
     tables.STATION_INFORMATION_RAW,
     tables.STATION_STATUS_RAW,
+    tables.WEATHER_HOURLY_RAW,
     tables.STATION_STATUS,
     tables.STATION_INFORMATION,
     tables.QUARANTINED_ROWS,
