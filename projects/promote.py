@@ -5,4 +5,4 @@ import sys
 from projects import run
 
 if __name__ == "__main__":
-    run("promote", sys.argv[1:])
+    run("promote", sys.argv[1:], switches=["--canary"])

@@ -18,6 +18,7 @@ from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import ModelError, Refused
 from mlops_bikeshare.domain.targets import TARGETS
 from mlops_bikeshare.features.definition import FEATURE_NAMES
+from mlops_bikeshare.features.definition import feature_digest as feature_definition
 from mlops_bikeshare.flows import execute, records, steps, tracking
 from mlops_bikeshare.flows.logged import Told, logged
 from mlops_bikeshare.registry import versions
@@ -127,9 +128,11 @@ def _of_others(ws: Workspace, city: City) -> dict[str, str]:
 
 def _check_features(version: ModelVersion) -> None:
     """A version of other features would refuse every batch: say so before it is deployed."""
-    known = version.tags.get(versions.FEATURES_TAG)
-    if known not in (None, feature_digest(FEATURE_NAMES)):
-        msg = f"{version.uri} was trained on other features ({known[:12]}) than this code makes"
+    names, formulas = (version.tags.get(t) for t in (versions.FEATURES_TAG, "feature_definition"))
+    same = names in {None, feature_digest(FEATURE_NAMES)}
+    if not (same and formulas in {None, feature_definition()}):
+        other = (names if not same else formulas) or ""
+        msg = f"{version.uri} was trained on other features ({other[:12]}) than this code makes"
         raise ModelError(f"{msg}; train a new version, or check out the code of its tag `git`")
 
 

@@ -165,6 +165,7 @@ def _version(
         except EndpointError as error:
             log.warning("the endpoints cannot be asked what they serve: %s", error)
     rows = judged.predictions(ws, city, endpoint, window)
+    rows = rows[rows["source"] == "model"]  # a stand-in has no version
     return str(rows["model_version"].iloc[rows["dt"].argmax()]) if len(rows) else None
 
 

@@ -110,7 +110,7 @@ def _row(
     ws: Workspace, city: City, station_id: str, dt: datetime
 ) -> tuple[str | None, dict[str, float]]:
     """The station's name and its features as known at dt."""
-    stations = station_list(ws, city)
+    stations = station_list(ws, city, day=dt.date())
     listed = stations[stations["station_id"] == station_id]
     if listed.empty:
         some = ", ".join(stations["station_id"].iloc[:5])

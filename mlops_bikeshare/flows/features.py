@@ -20,7 +20,7 @@ from mlops_bikeshare.domain.tables import (
     features_table,
 )
 from mlops_bikeshare.domain.windows import Window
-from mlops_bikeshare.features.definition import FEATURE_NAMES
+from mlops_bikeshare.features.definition import FEATURE_NAMES, feature_digest
 from mlops_bikeshare.features.grid import LOOKBACK
 from mlops_bikeshare.features.offline import day_grid, day_rows
 from mlops_bikeshare.features.profiles import ProfileState
@@ -62,6 +62,7 @@ def build(
     InputError when a day before them would be left out of what later days know.
     """
     days = _whole_days(ws, city, window)
+    _check_definition(ws, city)
     lists = _station_lists(ws, city)
     state = profiles_for(ws, city, days[0])
     rows = written = 0
@@ -126,6 +127,20 @@ def _whole_days(ws: Workspace, city: City, window: Window | None) -> list[date]:
         msg = f"no whole day of {city.name} in {window or 'the lake'}{span}"
         raise InputError(f"{msg}; run `bikeshare ingest --city {city.name}` first")
     return days
+
+
+def _check_definition(ws: Workspace, city: City) -> None:
+    """Days of one city are built by one definition: a training must not mix two."""
+    folder, now = f"features/definition/city={city.name}", f"{feature_digest()}.txt"
+    known = [key.rpartition("/")[2] for key in ws.lake.store.keys(folder)]
+    if known != [now] and ws.lake.days(PROFILES, city=city.name):
+        msg = f"the features of {city.name} in the lake were built by another definition"
+        raise InputError(
+            f"{msg} ({(known or ['unknown'])[0][:12]}) than this code's ({now[:12]});"
+            f" delete features/*/city={city.name} in the lake, then `bikeshare features` builds all"
+        )
+    if known != [now]:
+        ws.lake.store.create(f"{folder}/{now}", b"")
 
 
 def _check_order(ws: Workspace, city: City, days: list[date], window: Window | None) -> None:

@@ -12,6 +12,7 @@ from datetime import datetime
 
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
+from mlops_bikeshare.domain.errors import Refused
 from mlops_bikeshare.domain.reports import GateReport
 from mlops_bikeshare.flows import decision_runs, gate_evidence, records, tracking
 from mlops_bikeshare.flows.logged import Told, logged
@@ -39,7 +40,11 @@ def gate(
     hours: int | None = None,
     initial: bool = False,
 ) -> GateReport:
-    """Judge an endpoint; the verdict is kept whatever it is."""
+    """Judge an endpoint; the verdict is kept whatever it is.
+
+    Refused: `initial`, which leaves out the champion, where there is one.
+    """
+    _check_initial(ws, city, initial=initial)
     name = endpoint or ws.settings.endpoint("staging", city.name)
     known = waivers.waivers_in(records.audited(ws))
     seen = evidence(ws, city, name, hours=hours)
@@ -48,6 +53,14 @@ def gate(
     records.audit(ws, "gate", why=f"verdict {report.verdict}", facts=records.facts(report))
     decision_runs.log_gate(ws, city, report, text=summary(report))
     return report
+
+
+def _check_initial(ws: Workspace, city: City, *, initial: bool) -> None:
+    tracking.connect(ws)
+    champion = versions.find_if_any(city.registered_model, versions.CHAMPION)
+    if initial and champion is not None:
+        msg = f"--initial leaves out the champion, but version {champion.version} is {city.name}'s"
+        raise Refused(f"{msg}; leave --initial out")
 
 
 def evidence(ws: Workspace, city: City, endpoint: str, *, hours: int | None = None) -> GateEvidence:

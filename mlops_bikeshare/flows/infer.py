@@ -71,6 +71,7 @@ def infer(ws: Workspace, city: City, *, at: datetime | None = None) -> list[Batc
     if not live:
         msg = f"{city.name} has no endpoint yet: none of {', '.join(_names(ws, city))} exists"
         raise EndpointError(f"{msg}; run `bikeshare deploy --city {city.name}` first")
+    _refuse_the_future(dt, now)
     todo = [state for state in live if not _there(ws, city, state.name, dt)]
     done = [_kept(city, state.name, dt) for state in live if state not in todo]
     if not todo:
@@ -104,6 +105,12 @@ def summary(batch: Batch) -> str:
     what += f" ({batch.fallback:,} of them fallback)" if batch.fallback else ""
     failed = f"; failed: {batch.failure}" if batch.failure else ""
     return f"{batch.endpoint} {batch.dt:%F %H:%M}: {what} in {batch.seconds:.2f} s{failed}"
+
+
+def _refuse_the_future(dt: datetime, now: datetime) -> None:
+    if dt > now:
+        msg = f"{dt:%F %H:%M} UTC is still to come: the batch of now is that of"
+        raise InputError(f"{msg} {floor_time(now):%H:%M}; what is known then is not known yet")
 
 
 def _refuse_the_past(dt: datetime, now: datetime) -> None:

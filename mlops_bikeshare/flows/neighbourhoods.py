@@ -3,7 +3,7 @@
 Input    a station list (lat, lon, capacity and perhaps region_id, null where unknown) in the order
          that `station` indexes, station: int (rows,), dt: int64 seconds (rows,), a city.
 Output   dimension to str (rows,). A neighbourhood is the region where the list has one, else a grid
-         cell of about 1 km, named by its south-west corner; "no position" where neither is known.
+         cell of 1 km, named by its middle; "no position" where neither is known.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlops_bikeshare.domain.city import City
+from mlops_bikeshare.evaluation.neighbourhoods import cells
 from mlops_bikeshare.features.calendar import Calendar
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 NO_POSITION, UNKNOWN = "no position", "unknown"
-KM_PER_DEGREE = 111.195
+CELL_KM = 1.0
 _CAPACITY_EDGES = (15, 20, 30)
 _CAPACITIES = np.array(["up to 15", "16 to 20", "21 to 30", "over 30", UNKNOWN])
 
@@ -38,11 +39,11 @@ def names_of(stations: "pd.DataFrame", station: Array, dt: Array, city: City) ->
 
 def neighbourhoods(stations: "pd.DataFrame") -> Array:
     """The region, or else the grid cell, of every station."""
-    cells = _cells(stations)
+    grid = _cells(stations)
     if "region_id" not in stations:
-        return cells
+        return grid
     region = stations["region_id"]
-    return np.where(region.notna(), "region " + region.astype(str), cells)
+    return np.where(region.notna(), "region " + region.astype(str), grid)
 
 
 def capacities(stations: "pd.DataFrame") -> Array:
@@ -54,12 +55,5 @@ def capacities(stations: "pd.DataFrame") -> Array:
 
 def _cells(stations: "pd.DataFrame") -> Array:
     lat, lon = (stations[n].to_numpy(dtype=np.float64, na_value=np.nan) for n in ("lat", "lon"))
-    known = np.isfinite(lat) & np.isfinite(lon)
-    cells = np.full(len(stations), NO_POSITION, dtype="<U32")
-    if not known.any():
-        return cells
-    high = 1 / KM_PER_DEGREE
-    wide = high / max(0.01, np.cos(np.radians(np.median(lat[known]))))
-    south, west = np.floor(lat[known] / high) * high, np.floor(lon[known] / wide) * wide
-    cells[known] = [f"{a:.3f}, {b:.3f}" for a, b in zip(south, west, strict=True)]
-    return cells
+    cell, names = cells(lat, lon, km=CELL_KM)
+    return np.array([*names, NO_POSITION])[cell]

@@ -138,7 +138,7 @@ def _window(
     inside = rows.between(known)
     if inside.empty:
         return
-    newest = inside["model_version"].iloc[-1]
+    newest = _newest_version(inside)
     expected = len(list(known.steps()))
     for version, part in inside.groupby("model_version"):
         revision, counts = before.get((str(version), window.end), (0, ()))
@@ -156,6 +156,13 @@ def _window(
         )
         full = version == newest and part["dt"].nunique() >= FULL * expected
         yield report, full and known.duration >= window.duration * FULL
+
+
+def _newest_version(rows: pd.DataFrame) -> str | None:
+    """The version that answered most of the newest batch; stand-ins are no version's."""
+    answered = rows[rows["source"] == "model"]
+    last = answered[answered["dt"] == answered["dt"].max()]["model_version"]
+    return None if last.empty else str(last.value_counts().index[0])
 
 
 def _keep(ws: Workspace, city: City, report: QualityReport, *, plain: bool) -> None:

@@ -79,11 +79,13 @@ class _Steps:
     plan: Plan
 
     def check_gate(self, target: Params) -> None:
-        """A fresh pass of this very artefact."""
+        """A fresh pass of this very artefact, against the champion of today."""
         staging = self.ws.settings.endpoint("staging", self.city.name)
         report = records.newest_gate(self.ws, staging)
-        rules = self.ws.settings.gate
-        conditions.check_fresh(report, self._version(target).digest, self.ws.now, rules)
+        digest = self._version(target).digest
+        passed = conditions.check_fresh(report, digest, self.ws.now, self.ws.settings.gate)
+        conditions.check_compared(passed, aliases(self.city).get(versions.CHAMPION))
+        conditions.check_not_taken_back(records.audited(self.ws), passed, target["endpoint"])
 
     def deploy(self, target: Params) -> None:
         """Blue/green to a config of its own; one that this plan made before counts."""

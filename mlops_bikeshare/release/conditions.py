@@ -4,13 +4,16 @@ Input    the gate's report, times of the workspace's clock, versions by name.
 Raises   Refused with the reason and what to do.
 """
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from mlops_bikeshare.domain.errors import Refused
-from mlops_bikeshare.domain.reports import GateReport
+from mlops_bikeshare.domain.reports import GateReport, to_json
 from mlops_bikeshare.settings import GateSettings
 
 SKEW = timedelta(minutes=1)
+TAKEN_BACK = ("rollback", "promotion failed", "rollback failed")
 
 
 def check_fresh(
@@ -33,6 +36,42 @@ def check_fresh(
         msg = f"the pass of {report.judged_at:%F %H:%M} is {age} old at {now:%F %H:%M}"
         raise Refused(f"{msg}; it holds for {rules.fresh_min} min. {again.capitalize()}")
     return report
+
+
+def check_compared(report: GateReport, champion: str | None) -> None:
+    """Refused when a pass did not compare with the version that is the champion today."""
+    again = "run `bikeshare gate` again"
+    if champion is None:
+        return
+    if report.initial:
+        msg = f"the pass is of a first deploy (--initial), but version {champion} is the champion"
+        raise Refused(f"{msg}; {again}, without --initial")
+    compared = report.pinned.get("champion_version")
+    if compared != champion:
+        msg = f"the pass compared with champion {compared or 'unknown'}, which is now {champion}"
+        raise Refused(f"{msg}; {again}")
+
+
+def check_not_taken_back(
+    entries: Sequence[Mapping[str, Any]], report: GateReport, endpoint: str
+) -> None:
+    """Refused when production was taken back after the pass; the order of the audit decides."""
+    judged = [i for i, e in enumerate(entries) if e["kind"] == "gate" and _is_of(e, report)]
+    backs = [
+        i
+        for i, e in enumerate(entries)
+        if e["kind"] in TAKEN_BACK and e["facts"].get("endpoint") == endpoint
+    ]
+    if backs and backs[-1] > max(judged, default=-1):
+        back = entries[backs[-1]]
+        msg = f"{endpoint} was taken back ({back['kind']}, {back['at']}) after that pass"
+        raise Refused(f"{msg}; run `bikeshare gate` again")
+
+
+def _is_of(entry: Mapping[str, Any], report: GateReport) -> bool:
+    facts = entry["facts"]
+    told = facts.get("artefact_digest"), facts.get("judged_at")
+    return told == (report.artefact_digest, to_json(report.judged_at))
 
 
 def check_clock(now: datetime, last: datetime | None) -> None:

@@ -112,19 +112,23 @@ class World:
     def passes(self, city: City, version: str, *, at: datetime | None = None) -> None:
         found = versions.find(city.registered_model, version)
         staging = self.ws.settings.endpoint("staging", city.name)
+        champion = versions.find_if_any(city.registered_model, versions.CHAMPION)
         report = GateReport(
             verdict="pass", city=city.name, endpoint=staging,
             model_version=version, artefact_digest=found.digest, window=Window.before(NOW),
             judged_at=at or self.ws.now, checks=(),
+            pinned={"champion_version": champion.version} if champion else {},
         )  # fmt: skip
         records.keep_gate(self.ws, report, table="", junit="")
+        records.audit(self.ws, "gate", why="verdict pass", facts=records.facts(report))
 
     def prod(self, city: City) -> endpoints.EndpointState:
         return endpoints.describe(self.ws.clients, self.ws.settings.endpoint("prod", city.name))
 
     def kinds(self, city: City) -> list[str]:
         told = records.audited(self.ws)
-        return [e["kind"] for e in told if e["facts"].get("city") == city.name]
+        mine = [e["kind"] for e in told if e["facts"].get("city") == city.name]
+        return [kind for kind in mine if kind != "gate"]
 
     def state(self, city: City) -> tuple[str | None, dict[str, str]]:
         """The version that production serves alone, and the aliases."""
@@ -422,7 +426,7 @@ def test_the_audit_is_a_table_too_and_tells_who_was_in_production_when(world: Wo
     told = [e for e in records.audited(world.ws) if e["facts"].get("city") == city.name]
 
     assert sorted(table["digest"]) == sorted(e["digest"] for e in told)
-    assert set(table["kind"]) == {"deploy", "promotion", "dashboard", "alarms"}
+    assert set(table["kind"]) == {"deploy", "gate", "promotion", "dashboard", "alarms"}
     for at, version in ((before, "1"), (world.ws.now, "2")):
         (reign,) = production.tell(world.ws, city, at=at).reigns
         assert reign.version == version
