@@ -11,7 +11,7 @@ city := $(if $(CITY),--city $(CITY),)
 
 .PHONY: endpoint screenshots help setup lock demo test test-all check bench serve stop clean \
 	ingest features train deploy replay infer monitor gate promote rollback watch history staging \
-	status doctor explain tune dashboard mlflow-ui docs docs-simulator backtest verify-features \
+	status doctor explain tune dashboard mlflow-ui docs docs-simulator backtest cold-start verify-features \
 	replay-feed try live import-recording compact catalog
 
 help: ## this list
@@ -123,6 +123,9 @@ train: setup ## train, evaluate and register a challenger
 
 backtest: setup ## train and test on a recording, against the baselines: make backtest ARGS="--recording DIR ..."
 	@$(BIN)/bikeshare backtest $(city) $(ARGS)
+
+cold-start: setup ## judge a model of other cities on a new one: ARGS="--recording DIR --train-on DIR:CITY"
+	@$(BIN)/bikeshare cold-start $(city) $(ARGS)
 
 verify-features: setup ## prove on a recording or the lake that features know no future
 	@$(BIN)/bikeshare verify-features $(city) $(ARGS)

@@ -189,6 +189,11 @@ class GateSettings:
         Between(0, 1),
     ] = 0.002
     min_samples: Annotated[int, "least labelled rows for a verdict", Between(1)] = 2000
+    slice_delta: Annotated[
+        float,
+        "how much worse than the champion a neighbourhood may surely be, Brier score",
+        Between(0, 1),
+    ] = 0.0002
     persistence_delta: Annotated[
         float,
         "how much worse than persistence the Brier score may be, upper end of its interval",

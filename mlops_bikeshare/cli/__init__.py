@@ -125,6 +125,12 @@ _add(
     "    --test 2021-09-01..2021-10-01 --report var/backtest.json",
 )
 _add(
+    proving.cold_start,
+    "bikeshare cold-start --recording ../recordings/paris --city paris \\",
+    "    --train-on ../recordings/boston:boston --train-on ../recordings/taipei:taipei",
+    name="cold-start",
+)
+_add(
     proving.verify_features,
     "bikeshare verify-features --recording ../recordings/boston --city boston",
     "bikeshare verify-features --recording ../mine --city lyon \\",

@@ -1,4 +1,4 @@
-"""Commands that prove: backtest and verify-features, for any recording, configured or not."""
+"""Commands that prove: backtest, cold-start, verify-features; a city need not be configured."""
 
 import os
 from pathlib import Path
@@ -51,8 +51,7 @@ def backtest(
         Window.parse(calibrate, key="--calibrate"),
         Window.parse(test, key="--test"),
     )
-    if report is not None and not report.absolute().parent.is_dir():
-        raise InputError(f"--report {report}: the folder {report.parent} does not exist; make it")
+    _check_report(report)
     done = flow.backtest(
         open_recording(recording),
         where,
@@ -66,6 +65,65 @@ def backtest(
     if report is not None:
         backtest_report.write(done, report)
     screen.show(done, backtest_report.table(done), as_json=json_)
+
+
+def cold_start(
+    recording: Folder,
+    city: CityName,
+    train_on: Annotated[
+        list[str], typer.Option(help="DIR:CITY of a configured city to learn from; repeat.")
+    ],
+    timezone: Zone = None,
+    country: Country = None,
+    days: Annotated[int, typer.Option(min=1, help="First days of the city to judge.")] = 2,
+    learn_days: Annotated[int, typer.Option(help="First days of the others to learn from.")] = 10,
+    horizon: Annotated[int, typer.Option(help="Minutes ahead that the report is about.")] = 30,
+    cadence: Annotated[int, typer.Option(help="Minutes between decision times.")] = 10,
+    threads: Annotated[int | None, typer.Option(min=1, help="Of LightGBM.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Write the figures as JSON.")] = None,
+    json_: AsJson = False,
+) -> None:
+    """Judge a model of other cities on the first days of a city that it never saw."""
+    from mlops_bikeshare.flows import backtest_report, cold_start_report
+    from mlops_bikeshare.flows import cold_start as flow
+    from mlops_bikeshare.flows.recorded_days import RecordedCity
+    from mlops_bikeshare.flows.train import plan_of
+    from mlops_bikeshare.sources.recorded import open_recording
+
+    settings = _settings(threads)
+    where = city_of(settings, city, timezone=timezone, country=country)
+    named = [_recorded(text, settings) for text in train_on]
+    _check_report(report)
+    done = flow.cold_start(
+        RecordedCity(open_recording(recording), where, cadence),
+        [RecordedCity(open_recording(folder), other, cadence) for folder, other in named],
+        plan=plan_of(settings.training),
+        days=days,
+        learn_days=learn_days,
+        horizon_min=horizon,
+        track=screen.track(),
+    )
+    if report is not None:
+        backtest_report.write(done, report)
+    screen.show(done, cold_start_report.table(done), as_json=json_)
+
+
+def _recorded(text: str, settings: "Settings") -> "tuple[Path, City]":
+    """The folder and the configured city of DIR:CITY."""
+    folder, colon, name = text.rpartition(":")
+    if not (folder and colon and name):
+        raise InputError(f"--train-on {text!r}: expected DIR:CITY, such as ../mine:paris")
+    if name not in settings.cities:
+        known = ", ".join(settings.cities) or "none"
+        msg = f"--train-on {text!r}: city {name!r} is not configured (known: {known})"
+        raise InputError(f"{msg}; add [cities.{name}] to bikeshare.toml")
+    return Path(folder), settings.cities[name]
+
+
+def _check_report(path: Path | None) -> None:
+    """InputError before any work when a report could not be written after it."""
+    if path is not None and not path.absolute().parent.is_dir():
+        raise InputError(f"--report {path}: the folder {path.parent} does not exist; make it")
 
 
 def verify_features(

@@ -8,6 +8,11 @@ def figure(value: float | None, *, digits: int = 3) -> str:
     return "unknown" if value is None else f"{value:.{digits}f}"
 
 
+def plain(value: float) -> str:
+    """A number with four digits that matter, never in powers of ten."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"  # noqa: PLR2004 - four digits
+
+
 def masked(text: str) -> str:
     """Without the name and password that an address may carry: all up to its last `@` goes.
 

@@ -74,14 +74,19 @@ def _back(window: Window, by: timedelta) -> Window:
     return Window(window.start - by, window.end - by)
 
 
-def _check(where: RecordedCity, splits: Sequence[Split], *, horizon_min: int) -> None:
-    """What can be known to be wrong before any work."""
+def check_asked(where: RecordedCity, *, horizon_min: int) -> None:
+    """InputError for a horizon or a cadence that there is not."""
     if horizon_min not in HORIZONS_MIN:
         known = ", ".join(map(str, HORIZONS_MIN))
         raise InputError(f"--horizon {horizon_min}: expected one of {known} minutes")
     if where.cadence_min not in CADENCES_MIN:
         known = ", ".join(map(str, CADENCES_MIN))
         raise InputError(f"--cadence {where.cadence_min}: expected one of {known} minutes")
+
+
+def _check(where: RecordedCity, splits: Sequence[Split], *, horizon_min: int) -> None:
+    """What can be known to be wrong before any work."""
+    check_asked(where, horizon_min=horizon_min)
     for split in splits:
         where.check("train", split.train)
         where.check("calibrate", split.calibrate)

@@ -62,13 +62,13 @@ def learn(where: RecordedCity, split: Split, plan: Plan, track: Track) -> Learne
         msg = f"train={split.train}: no station's bikes are known at any decision time"
         raise InputError(f"{msg} of {where.city.name}; choose a range in which stations reported")
     past = Split(split.train, split.calibrate, gap_s=split.gap_s)
-    _check_slices(past, surveyed)
+    check_slices(past, surveyed)
     stations = list(surveyed.outcomes.stations)
     wanted = needed(stations, surveyed.station, surveyed.dt, split=past, plan=plan)
     features, profiles = recorded_days.chosen_features(
         where, surveyed, wanted, learn=learn, track=track
     )
-    training = _table(surveyed, wanted, features)
+    training = table_of(surveyed, wanted, features)
     built = time.perf_counter()
     candidate = train_candidate(training, past, plan=plan, city_wide=CITY_WIDE)
     cells = Cells(surveyed.outcomes, where.city)
@@ -85,7 +85,7 @@ def learn(where: RecordedCity, split: Split, plan: Plan, track: Track) -> Learne
     )
 
 
-def _check_slices(past: Split, surveyed: Survey) -> None:
+def check_slices(past: Split, surveyed: Survey) -> None:
     """InputError naming the slice in which nothing can be learned."""
     masks = past.masks(surveyed.dt)
     for name, window, mask in (
@@ -126,9 +126,10 @@ def answers_of(
     return {target: Answers.joined(some) for target, some in parts.items()}
 
 
-def _table(
+def table_of(
     surveyed: Survey, wanted: NDArray[np.bool_], features: NDArray[np.float32]
 ) -> TrainingTable:
+    """The wanted rows of a survey, labelled by its outcomes."""
     station, dt, outcomes = surveyed.station[wanted], surveyed.dt[wanted], surveyed.outcomes
 
     def labels(

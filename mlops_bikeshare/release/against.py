@@ -86,10 +86,10 @@ def _worst(evidence: GateEvidence, rules: GateSettings, target: str) -> GateChec
         thin = f" ({found.thin} cells have fewer)" if found else ""
         why = f"no cell of {rules.slice_km:g} km has {rules.slice_samples} compared rows{thin}"
         flips = "more labelled rows, or larger cells (gate.slice_km)"
-        return unknown(name, "<=", 0.0, why, flips=flips, next_at=at)
+        return unknown(name, "<=", rules.slice_delta, why, flips=flips, next_at=at)
     detail = (
         f"Brier difference {found.difference:+.5f} [{found.low:+.5f}, {found.high:+.5f}] around"
         f" {found.cell}, {found.rows} rows; {found.cells} cells, {found.thin} more are too thin"
     )
     flips = f"a version that is no worse around {found.cell}"
-    return decide(name, found.low, "<=", 0.0, detail, flips=flips, next_at=at)
+    return decide(name, found.low, "<=", rules.slice_delta, detail, flips=flips, next_at=at)

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 from mlops_bikeshare.domain.reports import GateCheck, Relation
 from mlops_bikeshare.domain.windows import CADENCE_S, floor_time
+from mlops_bikeshare.domain.wording import plain
 from mlops_bikeshare.release.evidence import GateEvidence, VariantHealth
 from mlops_bikeshare.release.lines import decide, left_behind, next_tick, unknown
 from mlops_bikeshare.settings import GateSettings
@@ -56,7 +57,7 @@ def _latest(
         return _not_said(evidence, name, relation, threshold, why)
     age = evidence.judged_at - reading.at
     allowed = timedelta(seconds=max(rules.stale_min * 60, 2 * reading.cadence_s))
-    seen = f"{reading.value:.4g} of {reading.at:%F %H:%M}"
+    seen = f"{plain(reading.value)} of {reading.at:%F %H:%M}"
     if not timedelta(0) <= age <= allowed:
         why = f"{seen} is stale: expected at most {allowed} before {evidence.judged_at:%F %H:%M}"
         return _not_said(evidence, name, relation, threshold, why)

@@ -10,7 +10,7 @@ A row without a label, or without a count now, is left out for every method alik
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,8 +95,8 @@ class Slice:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answers:
-    """What each method said of one target's judged rows, and what happened."""
+class Judged:
+    """What model and persistence said of one target's judged rows, and what happened."""
 
     horizon_min: NDArray[np.int16]
     dt: NDArray[np.int64]
@@ -105,18 +105,24 @@ class Answers:
     y: NDArray[np.float32]
     model: NDArray[np.float32]
     persistence: NDArray[np.float32]
-    climatology: NDArray[np.float32]
-    blend: NDArray[np.float32]
 
     @classmethod
-    def joined(cls, parts: Sequence["Answers"]) -> "Answers":
+    def joined(cls, parts: Sequence[Self]) -> Self:
         """Parts, one after the other."""
         names = [f.name for f in fields(cls)]
         return cls(**{n: np.concatenate([getattr(p, n) for p in parts]) for n in names})
 
-    def only(self, chosen: NDArray[np.bool_]) -> "Answers":
+    def only(self, chosen: NDArray[np.bool_]) -> Self:
         """The chosen rows."""
-        return Answers(**{f.name: getattr(self, f.name)[chosen] for f in fields(self)})
+        return type(self)(**{f.name: getattr(self, f.name)[chosen] for f in fields(self)})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answers(Judged):
+    """The same with the other baselines of a backtest."""
+
+    climatology: NDArray[np.float32]
+    blend: NDArray[np.float32]
 
 
 def answer(
@@ -143,12 +149,16 @@ def thresholds_at(
 
 
 def report(
-    answers: Answers, thresholds: Mapping[str, float | None], *, seed: int
+    answers: Judged,
+    thresholds: Mapping[str, float | None],
+    *,
+    seed: int,
+    baselines: Sequence[str] = BASELINES,
 ) -> dict[str, Any]:
     """Scores of every method with 95 % intervals, and the model's paired differences."""
     block, kind = blocks(answers.dt)
     weights = draws(int(block.max()) + 1, seed=seed) if kind else None
-    methods = {m: _scored(answers, m, thresholds.get(m)) for m in METHODS}
+    methods = {m: _scored(answers, m, thresholds.get(m)) for m in (MODEL, *baselines)}
     first = methods[MODEL]
     result: dict[str, Any] = {
         "rows": first["rows"],
@@ -159,12 +169,14 @@ def report(
         "brier_skill": skill(first["brier"], methods[PERSISTENCE]["brier"]),
         "interval_blocks": kind,
     }
-    spread = {m: _spread(answers, m, thresholds.get(m), block, weights) for m in METHODS}
+    spread = {
+        m: _spread(answers, m, thresholds.get(m), block, weights) for m in (MODEL, *baselines)
+    }
     result["interval"] = {"brier_skill": _skill_interval(spread)}
     for method, scored in methods.items():
         between = {s: interval(v) for s, v in spread[method].items()}
         result[method] = {**_shown(scored), "interval": to_json(between)}
-    result["difference"] = {m: _difference(methods, spread, m) for m in BASELINES}
+    result["difference"] = {m: _difference(methods, spread, m) for m in baselines}
     return result
 
 
@@ -177,7 +189,7 @@ def scores(answers: Answers, thresholds: Mapping[str, float | None]) -> dict[str
     return {**head, **{m: _shown(scored) for m, scored in methods.items()}}
 
 
-def check_rows(target: str, answers: Answers, *, what: str) -> None:
+def check_rows(target: str, answers: Judged, *, what: str) -> None:
     """InputError when a target has nothing to be judged by."""
     if not len(answers.y):
         msg = f"{target}: no row of {what} has a label and a count; give a longer range, or one"
@@ -223,7 +235,7 @@ def _answers(
     )
 
 
-def _scored(answers: Answers, method: str, threshold: float | None) -> dict[str, Any]:
+def _scored(answers: Judged, method: str, threshold: float | None) -> dict[str, Any]:
     p = getattr(answers, method)
     found: dict[str, Any] = to_json(
         score(answers.y, p, already_out=answers.already_out, threshold=threshold)
@@ -236,7 +248,7 @@ def _shown(scored: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _spread(
-    answers: Answers, method: str, threshold: float | None, block: Array, weights: Array | None
+    answers: Judged, method: str, threshold: float | None, block: Array, weights: Array | None
 ) -> dict[str, NDArray[np.float64]]:
     if weights is None:
         return {name: np.full(1, np.nan) for name in SCORES}

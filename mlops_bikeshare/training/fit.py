@@ -14,7 +14,7 @@ the labels are exchanged. A row whose label is unknown for one target weighs not
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -73,6 +73,19 @@ class FittedBooster:
         booster = lgb.Booster(model_str=self.text)
         answers = [booster.predict(matrix, num_threads=threads) for matrix in matrices]
         return np.concatenate([np.empty(0), *answers])
+
+    def cut(self, trees: int) -> "FittedBooster":
+        """The first `trees` of these, or all where there are fewer."""
+        import lightgbm as lgb
+
+        booster, kept = lgb.Booster(model_str=self.text), min(trees, self.best_iteration)
+        gain = booster.feature_importance("gain", iteration=kept)
+        return replace(
+            self,
+            text=booster.model_to_string(num_iteration=kept),
+            best_iteration=kept,
+            importance=dict(zip(booster.feature_name(), gain.tolist(), strict=True)),
+        )
 
 
 def fit_targets(

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -50,7 +52,7 @@ def test_a_better_model_is_better_beyond_its_interval() -> None:
 
 def test_the_same_method_twice_differs_by_nothing() -> None:
     same = answers()
-    twins = Answers(**{f: getattr(same, f) for f in Answers.__slots__} | {"blend": same.model})
+    twins = replace(same, blend=same.model)
     told = report(twins, dict.fromkeys(METHODS, 0.5), seed=1)["difference"]["blend"]
     for name, difference in told.items():
         assert difference == {"value": 0, "interval": [0, 0]}, name

@@ -41,6 +41,16 @@ def with_labels(given: Rows, **labels: NDArray[np.float32]) -> Rows:
     return Rows(matrix=given.matrix, labels={**given.labels, **labels})
 
 
+def test_a_cut_booster_answers_by_its_first_trees_alone() -> None:
+    whole, unseen = fit()["bikeout"], rows(seed=3).matrix
+    cut = whole.cut(3)
+    first = lgb.Booster(model_str=whole.text).predict(unseen, num_iteration=3, num_threads=1)
+    np.testing.assert_array_equal(cut.predict(unseen, threads=1), first)
+    assert cut.best_iteration == 3
+    assert sum(cut.importance.values()) < sum(whole.importance.values())
+    assert whole.cut(10**6).best_iteration == whole.best_iteration
+
+
 def test_each_target_learns_its_own_labels() -> None:
     fitted, unseen = fit(), rows(seed=3)
     for target, booster in fitted.items():
