@@ -12,7 +12,7 @@ city := $(if $(CITY),--city $(CITY),)
 .PHONY: endpoint screenshots help setup lock demo test test-all check bench serve stop clean \
 	ingest features train deploy replay infer monitor gate promote rollback watch history staging \
 	status doctor explain tune dashboard mlflow-ui docs docs-simulator backtest cold-start verify-features \
-	replay-feed try live import-recording
+	replay-feed try live import-recording compact catalog
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -108,6 +108,12 @@ import-recording: setup ## read a history of your own: make import-recording CIT
 
 replay-feed: setup ## serve a recording as a live feed: make replay-feed ARGS="--recording DIR --speed 60"
 	@$(BIN)/bikeshare replay-feed $(city) $(ARGS)
+
+compact: setup ## merge the objects of each table and day that is over into one
+	@$(BIN)/bikeshare compact $(city) $(ARGS)
+
+catalog: setup ## create or update Glue's tables and Athena's views: make catalog ARGS=--json
+	@$(BIN)/bikeshare --profile aws catalog apply $(ARGS)
 
 features: setup ## build the features of the days in the lake
 	@$(BIN)/bikeshare features $(city) $(ARGS)

@@ -19,8 +19,10 @@ from mlops_bikeshare.domain.windows import parse_time
 from mlops_bikeshare.settings import Settings
 
 if TYPE_CHECKING:
+    from mlops_bikeshare.lake.glue import GlueCatalog
     from mlops_bikeshare.lake.lake import Lake
     from mlops_bikeshare.lake.query import Query
+    from mlops_bikeshare.lake.store import Store
     from mlops_bikeshare.monitoring.metrics import MetricStore
     from mlops_bikeshare.serving.session import Clients
 
@@ -43,16 +45,52 @@ class Workspace:
     def lake(self) -> "Lake":
         """The tables."""
         from mlops_bikeshare.lake.lake import Lake
+
+        return Lake(self._store())
+
+    def _store(self) -> "Store":
+        if self.settings.profile == "aws":
+            from mlops_bikeshare.lake import s3
+
+            where = self.settings.lake.bucket
+            asked = s3.client(self.settings.region)
+            return s3.S3Store(asked, bucket=where, folder=self.settings.workspace)
         from mlops_bikeshare.lake.local import LocalStore
 
-        return Lake(LocalStore(self.path / "lake"))
+        return LocalStore(self.path / "lake")
 
     @cached_property
     def query(self) -> "Query":
         """SQL over the tables."""
+        if self.settings.profile == "aws":
+            from mlops_bikeshare.lake import athena
+
+            lake = self.settings.lake
+            connection = athena.connect(
+                self.settings.region,
+                database=lake.database,
+                workgroup=lake.workgroup,
+                results=f"{self.lake_address}/athena_results/",
+            )
+            return athena.AthenaQuery(connection)
         from mlops_bikeshare.lake.duckdb import DuckDbQuery
 
         return DuckDbQuery(self.path / "lake")
+
+    @property
+    def lake_address(self) -> str:
+        """Where the lake lies on S3."""
+        return f"s3://{self.settings.lake.bucket}/{self.settings.workspace}"
+
+    @cached_property
+    def catalog(self) -> "GlueCatalog":
+        """The catalogue of Athena; SettingsError locally, where none is needed."""
+        if self.settings.profile != "aws":
+            msg = "profile local: DuckDB reads the lake without a catalogue"
+            raise SettingsError(f"{msg}; for Glue and Athena use --profile aws")
+        from mlops_bikeshare.lake import glue
+
+        return glue.GlueCatalog(glue.client(self.settings.region), self.settings.lake.database)
 
     @cached_property
     def metrics(self) -> "MetricStore":
@@ -110,20 +148,26 @@ class Workspace:
 
 
 def require_built(settings: Settings) -> None:
-    """SettingsError for a profile whose adapters are not there."""
+    """SettingsError for a profile that lacks what endpoints and models need."""
     if settings.profile != "local":
-        msg = "profile aws: the AWS adapters of the lake are not built yet"
+        msg = "profile aws: not built yet, but for `compact` and `catalog`"
         raise SettingsError(f'{msg}; use profile = "local"')
 
 
 def open_workspace(
-    settings: Settings, *, simulated: bool | None = None, owner: str | None = None
+    settings: Settings,
+    *,
+    simulated: bool | None = None,
+    owner: str | None = None,
+    lake_only: bool = False,
 ) -> Workspace:
     """Open or create the workspace; `simulated` None takes the kind it has (new ones: real).
 
-    `owner`: the city that a new workspace belongs to, its default city from then on.
+    `owner`: the city that a new workspace belongs to, its default city from then on. `lake_only`:
+    nothing will be asked of endpoints and models.
     """
-    require_built(settings)
+    if not lake_only:
+        require_built(settings)
     state = _read_state(settings.var)
     kind = state.get("clock")
     if kind is None:

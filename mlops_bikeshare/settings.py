@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from mlops_bikeshare.domain.bounds import NAME, Between, convert
+from mlops_bikeshare.domain.bounds import NAME, Between, Spelt, convert
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import SettingsError
 
@@ -52,6 +52,26 @@ class ServingSettings:
         "machine of the endpoints; the local host has its own",
     ] = "ml.m5.large"
     timeout_s: Annotated[int, "longest wait for an endpoint, seconds", Between(1)] = 300
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LakeSettings:
+    """Where the lake lies on AWS, and how long it keeps what."""
+
+    bucket: Annotated[str, "bucket of the lake; keys begin with the workspace"] = "bikeshare-lake"
+    database: Annotated[str, "database of Glue and Athena"] = "mlops_bikeshare"
+    workgroup: Annotated[str, "workgroup of Athena"] = "primary"
+    first_date: Annotated[
+        str,
+        "UTC date before which Athena looks for nothing",
+        Spelt(r"\d{4}-\d\d-\d\d", "like 2021-01-31"),
+    ] = "2021-01-01"
+    keep_raw_days: Annotated[
+        int | None,
+        "days of polls as read, of online features and of quarantine that `compact` leaves; "
+        "unset: all",
+        Between(2),
+    ] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,7 +243,7 @@ class Settings:
     root: Path
     profile: Annotated[
         Profile,
-        "local: this machine only; aws: S3, SageMaker, CloudWatch (not built yet)",
+        "local: this machine only; aws: S3, SageMaker, CloudWatch (so far the lake alone)",
     ] = "local"
     workspace: Annotated[str, "state lives in var/NAME", NAME] = "main"
     default_city: Annotated[
@@ -240,6 +260,7 @@ class Settings:
         "endpoint that the dashboard shows; unset: what the last promotion chose, else staging",
     ] = None
     serving: ServingSettings = ServingSettings()
+    lake: LakeSettings = LakeSettings()
     ingest: IngestSettings = IngestSettings()
     training: TrainingSettings = TrainingSettings()
     retrain: RetrainSettings = RetrainSettings()

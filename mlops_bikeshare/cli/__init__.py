@@ -104,6 +104,7 @@ _add(
     "bikeshare ingest --recording ../recordings/boston --city boston",
     "bikeshare ingest --recording ../recordings/boston --window 2021-06-01..2021-07-01",
 )
+_add(data.compact, "bikeshare compact", "bikeshare --workspace demo compact --city demo")
 _add(data.features, "bikeshare features", "bikeshare features --window 2021-06-01..2021-07-01")
 _add(
     data.train,
@@ -196,6 +197,16 @@ _add(
     name="replay-feed",
 )
 _add(hosting.stop, "bikeshare stop", "bikeshare --workspace demo stop")
+
+_APPLY = "bikeshare --profile aws catalog apply"
+_catalog = typer.Typer(
+    help="The lake's tables and views in Glue and Athena.",
+    epilog=examples(_APPLY),
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+_catalog.command("apply", epilog=examples(_APPLY, f"{_APPLY} --json"))(data.catalog_apply)
+app.add_typer(_catalog, name="catalog")
 
 _SPLIT = "bikeshare endpoint split --endpoint trial --candidate challenger --weight 0.1"
 _MERGE = "bikeshare endpoint merge --endpoint trial"

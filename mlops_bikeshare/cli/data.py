@@ -61,6 +61,34 @@ def ingest(
     )
 
 
+def compact(
+    city: CityName = None,
+    window_: Annotated[
+        str | None, typer.Option("--window", help="START..END, UTC, end exclusive.")
+    ] = None,
+    json_: AsJson = False,
+) -> None:
+    """Merge the objects of each table and day that is over into one.
+
+    Removes polls, online features and quarantine older than lake.keep_raw_days, if that is set.
+    """
+    from mlops_bikeshare.flows import compact as flow
+
+    part = window(window_, "--window")
+    ws, where = opened(city, lake_only=True)
+    done = flow.compact(ws, where, window=part, track=screen.track())
+    screen.show(done, flow.summary(done), as_json=json_)
+
+
+def catalog_apply(json_: AsJson = False) -> None:
+    """Create or update the database, tables and views of Glue and Athena over the lake on S3."""
+    from mlops_bikeshare.flows import catalog as flow
+
+    ws, _ = opened(None, lake_only=True)
+    done = flow.apply(ws)
+    screen.show(done, flow.summary(done), as_json=json_)
+
+
 def features(
     city: CityName = None,
     window_: Annotated[

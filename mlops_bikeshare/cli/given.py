@@ -34,7 +34,11 @@ def settings(flags: Mapping[str, Any] | None = None) -> "Settings":
 
 
 def opened(
-    city: str | None, flags: Mapping[str, Any] | None = None, *, simulated: bool | None = None
+    city: str | None,
+    flags: Mapping[str, Any] | None = None,
+    *,
+    simulated: bool | None = None,
+    lake_only: bool = False,
 ) -> "tuple[Workspace, City]":
     """The workspace and the city to work on; an unknown city leaves no workspace behind."""
     from mlops_bikeshare.backends import open_workspace
@@ -42,7 +46,7 @@ def opened(
     found = settings(flags)
     if city is not None:
         found.city(city)
-    ws = open_workspace(found, simulated=simulated)
+    ws = open_workspace(found, simulated=simulated, lake_only=lake_only)
     return ws, ws.settings.city(city)
 
 

@@ -24,6 +24,7 @@ GLUE_TYPES: dict[Kind, str] = {
 TABLES: tuple[Table, ...] = (
     tables.STATION_INFORMATION_RAW,
     tables.STATION_STATUS_RAW,
+    tables.WEATHER_HOURLY_RAW,
     tables.QUARANTINED_ROWS,
     tables.STATION_INFORMATION,
     tables.STATION_STATUS,

@@ -70,6 +70,10 @@ def _share(name: str, doc: str, *, nullable: bool = True) -> Column:
     return Column(name, "float64", doc, "1", nullable=nullable, low=0, high=1)
 
 
+def _weather(name: str, doc: str, unit: str, low: float, high: float) -> Column:
+    return Column(name, "float64", doc, unit, nullable=True, low=low, high=high)
+
+
 _STATUS = (
     _count("num_bikes_available", "bikes that can be rented"),
     _count("num_bikes_disabled", "bikes at the station that cannot be rented", nullable=True),
@@ -124,6 +128,22 @@ STATION_INFORMATION = Table(
         _count("capacity", "docks in total", nullable=True),
         Column("capacity_inferred", "bool", "capacity is from bikes and docks, not from the feed"),
         _time("valid_from", "when we first read these facts"),
+    ),
+)
+WEATHER_HOURLY_RAW = Table(
+    "weather_hourly_raw",
+    "raw/weather_hourly_raw",
+    "fetched_at",
+    ("hour", "fetched_at"),
+    "The weather of a city by the hour, as known at fetched_at; an unknown hour has no row.",
+    (
+        _time("hour", "start of the hour"),
+        _weather("temperature_c", "air temperature", "degrees Celsius", -90, 60),
+        _weather("precipitation_mm", "rain and melted snow of the hour", "mm", 0, 500),
+        _weather("wind_km_h", "mean wind speed", "km/h", 0, 500),
+        _weather("humidity_pct", "relative humidity", "%", 0, 100),
+        Column("origin", "string", "who says so: `recording`"),
+        _time("fetched_at", "when it was known"),
     ),
 )
 QUARANTINED_ROWS = Table(

@@ -27,6 +27,7 @@ from mlops_bikeshare.domain.tables import (
     STATION_INFORMATION_RAW,
     STATION_STATUS,
     STATION_STATUS_RAW,
+    WEATHER_HOURLY_RAW,
     Table,
 )
 from mlops_bikeshare.domain.windows import SLOT_S, Window, floor_time, stamp
@@ -38,6 +39,7 @@ from mlops_bikeshare.lake.stations import capacities, changed
 from mlops_bikeshare.monitoring.heartbeat import feed_points
 from mlops_bikeshare.sources.feed import Feed, Reading
 from mlops_bikeshare.sources.recorded import Recording, open_recording, poll_times
+from mlops_bikeshare.sources.recorded_weather import recorded_weather
 
 if TYPE_CHECKING:
     from datetime import date
@@ -79,6 +81,7 @@ def import_recording(
     recording = open_recording(folder)
     span = _common(recording, window)
     poll_information(ws, city, recording, span.start)
+    _import_weather(ws, city, folder, span)
     days = span.days()
     written = rows = 0
     for day in track(days, label=f"ingest {city.name}", total=len(days)):
@@ -156,8 +159,8 @@ def catch_up(ws: Workspace, city: City, *, hours: int = 48) -> int:
 
 
 def _names(ws: Workspace, city: City, table: Table, window: Window) -> set[str]:
-    keys = [key for day in window.days() for key in ws.lake.keys(table, city=city.name, day=day)]
-    return {key.rpartition("/")[2].removesuffix(".parquet") for key in keys}
+    days = window.days()
+    return {name for day in days for name in ws.lake.names(table, city=city.name, day=day)}
 
 
 def poll_information(ws: Workspace, city: City, feed: Feed, at: datetime) -> int:
@@ -235,6 +238,18 @@ def _not_there(ws: Workspace, city: City, part: Window) -> "NDArray[np.int64]":
     wanted = poll_times(part)
     seen = ws.lake.read(STATION_STATUS, city=city.name, window=part, columns=["slot"])["slot"]
     return wanted[~np.isin(wanted, seen.to_numpy(dtype="datetime64[s]").astype(np.int64))]
+
+
+def _import_weather(ws: Workspace, city: City, folder: Path, span: Window) -> None:
+    """The hours of a recording's own weather that became known in `span`, each once."""
+    weather = recorded_weather(folder)
+    if weather is None:
+        return
+    times = weather["fetched_at"]
+    seen = ws.lake.read(WEATHER_HOURLY_RAW, city=city.name, window=span, columns=["fetched_at"])
+    new = (times >= span.start) & (times < span.end) & ~times.isin(seen["fetched_at"])
+    name = f"import-{stamp(span.start)}-{stamp(span.end)}"
+    ws.lake.write(WEATHER_HOURLY_RAW, weather[new], city=city.name, name=name)
 
 
 def _import_day(ws: Workspace, city: City, recording: Recording, day: "date", span: Window) -> int:

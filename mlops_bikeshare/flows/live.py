@@ -6,7 +6,8 @@ Output   per city what came in, what was lost and why.
 Every poll interval all feeds are read at once, `LEAD_S` before the interval ends, so that the
 slot that ends there knows them; every ten minutes a batch, its judgement (drift every hour) and a
 look at production, which takes a canary further or rolls back (`watch`);
-every hour the station list; after midnight (UTC) the features and profiles of the day before.
+every hour the station list; after midnight (UTC) the features and profiles of the day before, and
+the objects of the days that are over become one (a batch has gone out by then).
 A job that fails is told and counted, and stops neither the others nor the loop. What was missed
 (a kill, a day without network) is not invented: it is a gap, and the loop goes on from now; polls
 that were stored but not curated are caught up with at the start.
@@ -23,7 +24,7 @@ from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import BikeshareError, EndpointError, InputError, Refused
 from mlops_bikeshare.domain.windows import CADENCE_S, DAY_S, from_seconds, to_seconds
-from mlops_bikeshare.flows import features, infer, ingest, monitor, records, watch
+from mlops_bikeshare.flows import compact, features, infer, ingest, monitor, records, watch
 from mlops_bikeshare.release import history
 from mlops_bikeshare.settings import Stage
 from mlops_bikeshare.sources.feed import Feed, Reading
@@ -155,7 +156,13 @@ def _jobs(
         if at % DAY_S == _AFTER_MIDNIGHT_S:
             _try(lived, "features", lambda city=city: features.build(ws, city))  # type: ignore[misc]
         _batch(ws, city, tick, lived)
+        if at % DAY_S == _AFTER_MIDNIGHT_S:
+            _try(lived, "compact", lambda city=city: _compact(ws, city))  # type: ignore[misc]
     return True
+
+
+def _compact(ws: Workspace, city: City) -> None:
+    compact.compact(ws, city, window=compact.recent(ws))
 
 
 def _batch(ws: Workspace, city: City, tick: datetime, lived: Lived) -> None:

@@ -7,7 +7,6 @@ highest revision; the first one is what was posted as metrics.
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pandas as pd
 
@@ -52,10 +51,10 @@ def kept(ws: Workspace, city: City, window: Window) -> list[Kept]:
     """What is there of the windows that end in `window`."""
     there = set(ws.lake.days(MONITORING_QUALITY, city=city.name))
     names = [
-        Path(key).stem
+        name
         for day in window.days()
         if day in there
-        for key in ws.lake.keys(MONITORING_QUALITY, city=city.name, day=day)
+        for name in ws.lake.names(MONITORING_QUALITY, city=city.name, day=day)
     ]
     found = [_kept(match) for match in map(_NAME.match, names) if match]
     return [item for item in found if item.end in window]

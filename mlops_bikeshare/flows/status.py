@@ -168,8 +168,8 @@ def _batches(ws: Workspace, city: City) -> tuple[Newest, ...]:
     """The newest batch of each endpoint, from the names of the objects of the last two days."""
     newest: dict[str, datetime] = {}
     for day in ws.lake.days(INFERENCE, city=city.name)[-2:]:
-        for key in ws.lake.keys(INFERENCE, city=city.name, day=day):
-            endpoint, _, stamp = Path(key).stem.rpartition("_")
+        for name in ws.lake.names(INFERENCE, city=city.name, day=day):
+            endpoint, _, stamp = name.rpartition("_")
             newest[endpoint] = datetime.strptime(stamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
     return tuple(_newest(ws, name, at) for name, at in sorted(newest.items()))
 

@@ -1,7 +1,8 @@
 """SQL over local Parquet by DuckDB, which is given the tables and views under Athena's names.
 
-A table without objects is there all the same, empty and typed. Statements are translated from
-Athena's dialect by sqlglot. Times come back aware, in UTC. Raises LakeError.
+A table without objects is there all the same, empty and typed. What was merged is read once (see
+`partition`); objects that are merged between the look and the read are looked at again. Statements
+are translated from Athena's dialect by sqlglot. Times come back aware, in UTC. Raises LakeError.
 """
 
 from pathlib import Path
@@ -10,7 +11,10 @@ from typing import TYPE_CHECKING
 from mlops_bikeshare.domain import tables
 from mlops_bikeshare.domain.errors import LakeError
 from mlops_bikeshare.domain.tables import Table
+from mlops_bikeshare.lake.lake import Lake
+from mlops_bikeshare.lake.local import LocalStore
 from mlops_bikeshare.lake.query import VIEWS, view_sql
+from mlops_bikeshare.lake.store import ObjectGoneError
 
 if TYPE_CHECKING:
     import duckdb
@@ -19,6 +23,7 @@ if TYPE_CHECKING:
 QUERYABLE: tuple[Table, ...] = (
     tables.STATION_INFORMATION_RAW,
     tables.STATION_STATUS_RAW,
+    tables.WEATHER_HOURLY_RAW,
     tables.STATION_STATUS,
     tables.STATION_INFORMATION,
     tables.QUARANTINED_ROWS,
@@ -34,20 +39,29 @@ class DuckDbQuery:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._lake = Lake(LocalStore(root))
 
     def run(self, sql: str) -> "pd.DataFrame":
         """The rows; LakeError if the statement fails."""
         import duckdb
         import sqlglot
 
+        try:
+            statement = sqlglot.transpile(sql, read="athena", write="duckdb")[0]
+            return self._lake.looked(lambda: self._rows(statement))
+        except (duckdb.Error, sqlglot.errors.SqlglotError, ObjectGoneError) as error:
+            raise LakeError(f"query failed: {error}; the statement was: {sql}") from error
+
+    def _rows(self, statement: str) -> "pd.DataFrame":
+        import duckdb
+
         with duckdb.connect(":memory:") as connection:
             connection.execute("SET TimeZone = 'UTC'")
+            self._catalogue(connection)
             try:
-                self._catalogue(connection)
-                statement = sqlglot.transpile(sql, read="athena", write="duckdb")[0]
                 rows: pd.DataFrame = connection.sql(statement).to_arrow_table().to_pandas()
-            except (duckdb.Error, sqlglot.errors.SqlglotError) as error:
-                raise LakeError(f"query failed: {error}; the statement was: {sql}") from error
+            except duckdb.IOException as error:
+                raise ObjectGoneError(str(error)) from error
         return rows
 
     def _catalogue(self, connection: "duckdb.DuckDBPyConnection") -> None:
@@ -60,12 +74,13 @@ class DuckDbQuery:
             connection.execute(f"CREATE VIEW {name} AS {select}")
 
     def _table_sql(self, table: Table) -> str:
-        folder = self.root / table.location
-        if any(folder.glob("city=*/date=*/*.parquet")):
-            files = str(folder / "city=*" / "date=*" / "*.parquet").replace("'", "''")
+        files = [str(self.root / key).replace("'", "''") for key in self._lake.all_keys(table)]
+        if files:
+            listed = ", ".join(f"'{file}'" for file in files)
             types = "{'city': VARCHAR, 'date': DATE}"
-            source = f"read_parquet('{files}', hive_partitioning = true, hive_types = {types})"
-            return f"CREATE VIEW {table.name} AS SELECT * FROM {source}"
+            source = f"read_parquet([{listed}], hive_partitioning = true, hive_types = {types})"
+            columns = ", ".join([*table.names, "city", "date"])
+            return f"CREATE VIEW {table.name} AS SELECT {columns} FROM {source}"
         columns = ", ".join(f"{c.name} {_TYPES[c.kind]}" for c in table.columns)
         return f"CREATE TABLE {table.name} ({columns}, city VARCHAR, date DATE)"
 

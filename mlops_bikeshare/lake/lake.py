@@ -1,25 +1,44 @@
 """Tables in a store: write a frame once, read a window of time back.
 
 Objects lie at `<location>/city=<city>/date=<UTC date>/<name>.parquet`. A frame is validated once
-where it enters. Objects never change, so a bounded number of decoded ones is kept in memory:
-reading the last hours every ten minutes costs only what is new.
+where it enters. The objects of a day may have been merged (`compaction`): their rows are read once
+all the same, and their names are remembered. Objects never change, so a bounded number of decoded
+ones is kept in memory: reading the last hours every ten minutes costs only what is new.
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING
+from functools import partial
+from itertools import groupby
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
 
 from mlops_bikeshare.domain.tables import Table, arrow_schema
 from mlops_bikeshare.domain.windows import Window
-from mlops_bikeshare.lake.parquet import decode, encode, validate
-from mlops_bikeshare.lake.store import Store
+from mlops_bikeshare.lake.parquet import PART, decode, encode, held_by, validate
+from mlops_bikeshare.lake.partition import SUFFIX, check_part, is_merged, merges, name_of, visible
+from mlops_bikeshare.lake.store import ObjectGoneError, Store
 
 if TYPE_CHECKING:
     import pandas as pd
 
+T = TypeVar("T")
 # Values, not rows: a feature row is six times as wide as a status row. Two to eight bytes each.
 CACHED_VALUES = 50_000_000
+# A partition is merged once a day; to be overtaken twice while reading takes a bad disk.
+_LOOKS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """Which part of an object is read."""
+
+    columns: list[str]
+    where: tuple[str, object] | None
+    name_prefix: str
 
 
 class Lake:
@@ -29,24 +48,43 @@ class Lake:
         self.store = store
         self._cache: OrderedDict[tuple[str, ...], pd.DataFrame] = OrderedDict()
         self._room = cached_values
+        self._merged: dict[str, list[str]] = {}
 
     def write(self, table: Table, frame: "pd.DataFrame", *, city: str, name: str) -> list[str]:
         """Create one object per UTC date; the keys created (an existing one is left alone)."""
         ordered = validate(table, frame)
         created = []
         for day, rows in _by_day(ordered, table.partition_by):
-            key = f"{_folder(table, city, day)}/{name}.parquet"
+            key = key_of(table, city, day, check_part(name))
             if self.store.create(key, encode(table, rows)):
                 created.append(key)
         return created
 
     def has(self, table: Table, *, city: str, day: date, name: str) -> bool:
-        """Whether an object was created."""
-        return f"{_folder(table, city, day)}/{name}.parquet" in self.keys(table, city=city, day=day)
+        """Whether an object was created, merged since or not."""
+        return name in self.names(table, city=city, day=day)
+
+    def names(self, table: Table, *, city: str, day: date) -> list[str]:
+        """The names under which a partition was written, sorted, those merged since included."""
+        return self.looked(lambda: self._names(table, city, day))
 
     def keys(self, table: Table, *, city: str, day: date) -> list[str]:
-        """Keys of one partition, sorted."""
-        return self.store.keys(_folder(table, city, day))
+        """Keys of the objects that hold the rows of one partition, sorted."""
+        return self.looked(lambda: self._keys(table, city, day))
+
+    def all_keys(self, table: Table) -> list[str]:
+        """The same of all cities and dates, parts before merged objects."""
+        found = self.looked(lambda: self._all_keys(table))
+        return sorted(found, key=lambda key: (is_merged(name_of(key)), key))
+
+    def looked(self, look: Callable[[], T]) -> T:
+        """What a look gives; another look when objects were merged during the one before."""
+        for _ in range(_LOOKS - 1):
+            try:
+                return look()
+            except ObjectGoneError:
+                continue
+        return look()
 
     def days(self, table: Table, *, city: str) -> list[date]:
         """The dates that hold objects, sorted."""
@@ -70,15 +108,15 @@ class Lake:
         import pandas as pd
 
         wanted = list(columns or table.names)
+        asked = _Asked(wanted, where, name_prefix)
         days = self.days(table, city=city)
         if window:
             touched = set(window.days())
             days = [day for day in days if day in touched]
         frames = [
-            self._object(table, key, wanted, where)
+            rows
             for day in days
-            for key in self.keys(table, city=city, day=day)
-            if key.rpartition("/")[2].startswith(name_prefix)
+            for rows in self.looked(partial(self._partition, table, city, day, asked))
         ]
         if not frames:
             return _empty(table, wanted)
@@ -98,6 +136,53 @@ class Lake:
         )
         newest: datetime = rows[table.partition_by].max().to_pydatetime()
         return newest.astimezone(UTC)
+
+    def _partition(self, table: Table, city: str, day: date, asked: _Asked) -> "list[pd.DataFrame]":
+        return [
+            self._rows(table, key, asked)
+            for key in self._keys(table, city, day)
+            if is_merged(name_of(key)) or name_of(key).startswith(asked.name_prefix)
+        ]
+
+    def _rows(self, table: Table, key: str, asked: _Asked) -> "pd.DataFrame":
+        if not (asked.name_prefix and is_merged(name_of(key))):
+            return self._object(table, key, asked.columns, asked.where)
+        rows = self._object(table, key, [*asked.columns, PART], asked.where)
+        wanted = [part.startswith(asked.name_prefix) for part in self._held_by(key)]
+        of_parts: pd.DataFrame = rows[np.array(wanted, dtype=bool)[rows[PART].to_numpy()]]
+        return of_parts.drop(columns=PART)
+
+    def _names(self, table: Table, city: str, day: date) -> list[str]:
+        names = self._listed(table, city, day)
+        held = self._held(folder_of(table, city, day), names).values()
+        parts = {name for name in names if not is_merged(name)}
+        return sorted(parts.union(*held))
+
+    def _keys(self, table: Table, city: str, day: date) -> list[str]:
+        return self._seen(folder_of(table, city, day), self._listed(table, city, day))
+
+    def _all_keys(self, table: Table) -> list[str]:
+        keys = self.store.keys(table.location)
+        folders = groupby(keys, key=lambda key: key.rpartition("/")[0])
+        return [
+            key for folder, inside in folders for key in self._seen(folder, [*map(name_of, inside)])
+        ]
+
+    def _seen(self, folder: str, names: list[str]) -> list[str]:
+        if len(names) > 1:  # one alone cannot be twice
+            names = visible(names, self._held(folder, names))
+        return [f"{folder}/{name}{SUFFIX}" for name in names]
+
+    def _listed(self, table: Table, city: str, day: date) -> list[str]:
+        return [name_of(key) for key in self.store.keys(folder_of(table, city, day))]
+
+    def _held(self, folder: str, names: list[str]) -> dict[str, list[str]]:
+        return {name: self._held_by(f"{folder}/{name}{SUFFIX}") for name in merges(names)}
+
+    def _held_by(self, key: str) -> list[str]:
+        if key not in self._merged:
+            self._merged[key] = held_by(self.store.read(key))
+        return self._merged[key]
 
     def _object(
         self, table: Table, key: str, columns: list[str], where: tuple[str, object] | None
@@ -130,8 +215,14 @@ def _by_day(frame: "pd.DataFrame", column: str) -> "list[tuple[date, pd.DataFram
     return list(frame.groupby(frame[column].dt.date, sort=True))
 
 
-def _folder(table: Table, city: str, day: date) -> str:
+def folder_of(table: Table, city: str, day: date) -> str:
+    """The folder of a partition."""
     return f"{table.location}/city={city}/date={day.isoformat()}"
+
+
+def key_of(table: Table, city: str, day: date, name: str) -> str:
+    """The key of an object."""
+    return f"{folder_of(table, city, day)}/{name}{SUFFIX}"
 
 
 def _empty(table: Table, columns: list[str]) -> "pd.DataFrame":

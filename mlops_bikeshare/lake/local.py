@@ -1,7 +1,8 @@
 """The store on local files: a temporary file, flushed, then linked to its final name.
 
 The link fails if the name exists, so two writers cannot both create a key, and a reader never
-sees half an object. LakeError names the file and what to do when the disk refuses.
+sees half an object. Reading a folder is no snapshot: it is read until two looks agree. LakeError
+names the file and what to do when the disk refuses.
 """
 
 import os
@@ -9,6 +10,7 @@ import secrets
 from pathlib import Path
 
 from mlops_bikeshare.domain.errors import LakeError
+from mlops_bikeshare.lake.store import ObjectGoneError, check_key
 
 
 class LocalStore:
@@ -34,15 +36,25 @@ class LocalStore:
         return True
 
     def read(self, key: str) -> bytes:
-        """The object's bytes; LakeError if there is none."""
+        """The object's bytes; ObjectGoneError if there is none."""
         path = self._path(key)
         try:
             return path.read_bytes()
+        except FileNotFoundError:
+            raise ObjectGoneError(
+                f"there is no {path}; it may have been merged or removed"
+            ) from None
         except OSError as error:
             raise LakeError(f"cannot read {path}: {error.strerror}") from error
 
     def keys(self, prefix: str) -> list[str]:
         """All keys below the folder `prefix`, sorted."""
+        before, found = None, self._look(prefix)
+        while found != before:
+            before, found = found, self._look(prefix)
+        return found
+
+    def _look(self, prefix: str) -> list[str]:
         found: list[str] = []
         for folder, _, names in os.walk(self._path(prefix)):
             parent = Path(folder).relative_to(self.root).as_posix()
@@ -52,17 +64,21 @@ class LocalStore:
     def folders(self, prefix: str) -> list[str]:
         """Names of the folders directly below the folder `prefix`, sorted."""
         path = self._path(prefix)
-        return sorted(p.name for p in path.iterdir() if p.is_dir()) if path.is_dir() else []
+        inside = path.iterdir() if path.is_dir() else ()
+        return sorted(child.name for child in inside if child.is_dir() and _holds_any(child))
 
     def delete(self, key: str) -> None:
         """Remove an object; nothing happens if there is none."""
         self._path(key).unlink(missing_ok=True)
 
     def _path(self, key: str) -> Path:
-        path = self.root / key
-        if ".." in Path(key).parts or Path(key).is_absolute():
-            raise LakeError(f"key {key!r} leaves the lake; keys are relative, without '..'")
-        return path
+        return self.root / check_key(key)
+
+
+def _holds_any(folder: Path) -> bool:
+    """Whether a folder holds objects, as deep as they may be: empty folders are none."""
+    walk = os.walk(folder)
+    return any(not name.startswith(".") for _, _, names in walk for name in names)
 
 
 def _write_through(path: Path, body: bytes) -> None:

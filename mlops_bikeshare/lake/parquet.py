@@ -3,15 +3,17 @@
 Rows of stations are sorted by station and then time, others by time: within a station counts and
 report times change little, so that DELTA_BINARY_PACKED finds small steps (a day of Boston's polls:
 160 kB; sorted by time 515 kB; snappy defaults 394 kB). Ids are dictionary-encoded, all is zstd.
-`encode` raises TableError with the offending rows; `decode` trusts what `encode` wrote.
+`encode` raises TableError with the offending rows; `decode` trusts what `encode` wrote. `merge`
+makes one object of many, which says what it holds.
 """
 
 import io
+import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from mlops_bikeshare.domain.contract import conforms
-from mlops_bikeshare.domain.errors import TableError
+from mlops_bikeshare.domain.errors import LakeError, TableError
 from mlops_bikeshare.domain.tables import (
     STATION,
     Table,
@@ -24,7 +26,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-_PACKED = {"int16", "int32", "int64", "timestamp"}
+PART = "part"
+_HELD = b"bikeshare.held"
 
 
 def validate(table: Table, frame: "pd.DataFrame") -> "pd.DataFrame":
@@ -52,24 +55,85 @@ def _explain(table: Table, ordered: "pd.DataFrame") -> None:
 def encode(table: Table, frame: "pd.DataFrame") -> bytes:
     """Parquet bytes of a validated frame."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
-    by_station = table.key[0] == STATION.name
-    order = [STATION.name, table.partition_by] if by_station else [table.partition_by]
     schema = arrow_schema(table)
     try:
         columns = [_column(frame[field.name], field.type) for field in schema]
-        rows = pa.Table.from_arrays(columns, schema=schema)
-        rows = rows.sort_by([(name, "ascending") for name in order])
+        rows = _sorted(table, pa.Table.from_arrays(columns, schema=schema))
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise TableError(f"table {table.name}: {error}") from None
+    return _written(rows)
+
+
+def merge(table: Table, parts: "Sequence[tuple[str, bytes]]", held: Sequence[str]) -> bytes:
+    """One object with the rows of all `parts` (name, body), which it names as held.
+
+    A part that is a merged object itself keeps the names of its own parts. The column `PART` says
+    which of the held names each row came from.
+    """
+    import pyarrow as pa
+
+    place = {name: i for i, name in enumerate(held)}
+    whole = pa.concat_tables(
+        [_placed(name, body, place) for name, body in parts], promote_options="default"
+    )
+    rows = _sorted(table, whole)
+    if rows.num_rows != sum(_rows(body) for _, body in parts):
+        raise LakeError(f"merging {table.name}: rows went missing; nothing was written")
+    return _written(rows.replace_schema_metadata({_HELD: json.dumps(list(held))}))
+
+
+def held_by(body: bytes) -> list[str]:
+    """The names that a merged object stands for; none for a part."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    told = pq.read_schema(pa.BufferReader(body)).metadata or {}
+    names: list[str] = json.loads(told.get(_HELD, b"[]"))
+    return names
+
+
+def _placed(name: str, body: bytes, place: dict[str, int]) -> "pa.Table":
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = pq.read_table(pa.BufferReader(body)).replace_schema_metadata(None)
+    before = held_by(body)
+    if not before:
+        return rows.append_column(PART, pa.array(np.full(len(rows), place[name], dtype=np.int32)))
+    moved = np.array([place[part] for part in before], dtype=np.int32)
+    where = rows.column_names.index(PART)
+    return rows.set_column(where, PART, pa.array(moved[rows[PART].to_numpy()]))
+
+
+def _rows(body: bytes) -> int:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    count: int = pq.read_metadata(pa.BufferReader(body)).num_rows
+    return count
+
+
+def _sorted(table: Table, rows: "pa.Table") -> "pa.Table":
+    by_station = table.key[0] == STATION.name
+    order = [STATION.name, table.partition_by] if by_station else [table.partition_by]
+    return rows.sort_by([(name, "ascending") for name in order])
+
+
+def _written(rows: "pa.Table") -> bytes:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    kinds = {field.name: field.type for field in rows.schema}
+    whole = [n for n, k in kinds.items() if pa.types.is_integer(k) or pa.types.is_timestamp(k)]
     sink = io.BytesIO()
     pq.write_table(
         rows,
         sink,
         compression="zstd",
-        use_dictionary=[c.name for c in table.columns if c.kind == "string"],
-        column_encoding={c.name: "DELTA_BINARY_PACKED" for c in table.columns if c.kind in _PACKED},
+        use_dictionary=[n for n, kind in kinds.items() if pa.types.is_string(kind)],
+        column_encoding=dict.fromkeys(whole, "DELTA_BINARY_PACKED"),
     )
     return sink.getvalue()
 

@@ -1,10 +1,18 @@
 """An object store as the lake needs it: objects are created once and never changed.
 
-Keys are relative, with forward slashes. Adapters: `local` (files); every adapter passes
-tests/contract/test_store.py.
+Keys are relative, with forward slashes. Adapters: `local` (files), `s3`; every adapter passes
+tests/contract/test_store.py. Raises ObjectGoneError for an object that is not there, LakeError
+for everything else that goes wrong.
 """
 
+from pathlib import PurePosixPath
 from typing import Protocol
+
+from mlops_bikeshare.domain.errors import LakeError
+
+
+class ObjectGoneError(LakeError):
+    """There is no such object, or no longer."""
 
 
 class Store(Protocol):
@@ -15,11 +23,15 @@ class Store(Protocol):
         ...
 
     def read(self, key: str) -> bytes:
-        """The object's bytes; LakeError if there is none."""
+        """The object's bytes; ObjectGoneError if there is none."""
         ...
 
     def keys(self, prefix: str) -> list[str]:
-        """All keys below the folder `prefix`, sorted."""
+        """All keys below the folder `prefix`, sorted.
+
+        A listing that misses a deleted key has every later-sorting key that was created before
+        that deletion: who moves rows to a later key leaves no moment at which a listing has none.
+        """
         ...
 
     def folders(self, prefix: str) -> list[str]:
@@ -29,3 +41,11 @@ class Store(Protocol):
     def delete(self, key: str) -> None:
         """Remove an object; nothing happens if there is none."""
         ...
+
+
+def check_key(key: str) -> str:
+    """The key; LakeError if it leads out of the lake."""
+    path = PurePosixPath(key)
+    if ".." in path.parts or path.is_absolute():
+        raise LakeError(f"key {key!r} leaves the lake; keys are relative, without '..'")
+    return key

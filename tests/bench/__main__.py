@@ -41,6 +41,7 @@ BENCHES: dict[str, Run] = {
     "sources.simulate": sources.simulated,
     "sources.poll": sources.polled,
     "lake.parquet": lake.parquet,
+    "lake.compacted": lake.compaction,
     "features.offline": features.offline,
     "features.offline_write": features.offline_write,
     "features.online": features.online,

@@ -1,4 +1,4 @@
-SELECT
+SELECT DISTINCT
   i.city, i.endpoint, i.station_id, i.dt, i.horizon_min,
   CAST(i.p_bikeout AS DOUBLE) AS p_bikeout,
   CAST(i.p_dockout AS DOUBLE) AS p_dockout

@@ -1,4 +1,4 @@
-SELECT q.*
+SELECT DISTINCT q.*
 FROM monitoring_quality AS q
 INNER JOIN (
   SELECT city, MAX(window_end) AS newest_end

@@ -65,6 +65,13 @@ def test_the_profile_that_is_not_built_says_so_and_stops(
     assert "not built yet" in one_line(bikeshare("--profile", "aws", command))
 
 
+def test_the_local_profile_is_told_that_it_needs_no_catalogue(bikeshare: Bikeshare) -> None:
+    said = one_line(bikeshare("catalog", "apply"))
+
+    assert "DuckDB reads the lake without a catalogue" in said
+    assert "--profile aws" in said
+
+
 def test_a_missing_recording_is_named_with_what_it_should_hold(
     bikeshare: Bikeshare, home: Path
 ) -> None:
