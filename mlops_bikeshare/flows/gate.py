@@ -44,7 +44,8 @@ def gate(
 
     Refused: `initial`, which leaves out the champion, where there is one.
     """
-    _check_initial(ws, city, initial=initial)
+    if initial:
+        _check_no_champion(ws, city)
     name = endpoint or ws.settings.endpoint("staging", city.name)
     known = waivers.waivers_in(records.audited(ws))
     seen = evidence(ws, city, name, hours=hours)
@@ -55,10 +56,10 @@ def gate(
     return report
 
 
-def _check_initial(ws: Workspace, city: City, *, initial: bool) -> None:
+def _check_no_champion(ws: Workspace, city: City) -> None:
     tracking.connect(ws)
     champion = versions.find_if_any(city.registered_model, versions.CHAMPION)
-    if initial and champion is not None:
+    if champion is not None:
         msg = f"--initial leaves out the champion, but version {champion.version} is {city.name}'s"
         raise Refused(f"{msg}; leave --initial out")
 
