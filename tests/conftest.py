@@ -6,6 +6,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+# Files go to workers one by one: begun last, one of these would keep a single worker busy for long.
+LONGEST = ("test_lifecycle", "test_boston", "test_release_faults", "test_mlflow_ui")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whole lifecycles first."""
+    first = {name: rank for rank, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: first.get(item.path.stem, len(LONGEST)))
 
 
 @pytest.fixture(scope="session")

@@ -30,7 +30,7 @@ DAY = date(2021, 7, 3)
 START = Window.day(DAY).start - LOOKBACK - timedelta(hours=2)
 SLOTS = (24 + 6) * 12
 # Version of the definition and checksum of a seeded day: change a formula, change the version.
-PINNED = (2, 2287359371)
+PINNED = (3, 3836747701)
 Polls = Callable[..., pd.DataFrame]
 
 
