@@ -87,6 +87,13 @@ _STATUS = (
     _time("fetched_at", "when we read the feed"),
 )
 
+_PLACE = (
+    Column("name", "string", "name shown to riders", "", _GBFS, nullable=True),
+    Column("lat", "float64", "latitude", "degrees", _GBFS, nullable=True, low=-90, high=90),
+    Column("lon", "float64", "longitude", "degrees", _GBFS, nullable=True, low=-180, high=180),
+    _count("capacity", "docks in total", nullable=True),
+)
+
 STATION_INFORMATION_RAW = Table(
     "station_information_raw",
     "raw/station_information_raw",
@@ -95,10 +102,7 @@ STATION_INFORMATION_RAW = Table(
     "Every station list that was not like the one before, as read.",
     (
         STATION,
-        Column("name", "string", "name shown to riders", "", _GBFS, nullable=True),
-        Column("lat", "float64", "latitude", "degrees", _GBFS, nullable=True, low=-90, high=90),
-        Column("lon", "float64", "longitude", "degrees", _GBFS, nullable=True, low=-180, high=180),
-        _count("capacity", "docks in total", nullable=True),
+        *_PLACE,
         _time("fetched_at", "when we read the feed"),
     ),
 )
@@ -122,10 +126,7 @@ STATION_INFORMATION = Table(
     "Versions of each station: a row holds from valid_from until the station's next row.",
     (
         STATION,
-        Column("name", "string", "name shown to riders", "", _GBFS, nullable=True),
-        Column("lat", "float64", "latitude", "degrees", _GBFS, nullable=True, low=-90, high=90),
-        Column("lon", "float64", "longitude", "degrees", _GBFS, nullable=True, low=-180, high=180),
-        _count("capacity", "docks in total", nullable=True),
+        *_PLACE,
         Column("capacity_inferred", "bool", "capacity is from bikes and docks, not from the feed"),
         _time("valid_from", "when we first read these facts"),
     ),

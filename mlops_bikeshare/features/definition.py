@@ -249,5 +249,7 @@ FEATURES: tuple[Feature, ...] = (
     ),
 )
 FEATURE_NAMES: tuple[str, ...] = tuple(feature.name for feature in FEATURES)
+# The feature that holds the count which a target watches now.
+COUNT_FEATURES = {"num_bikes_available": "bikes", "num_docks_available": "docks"}
 STATION_FEATURES: tuple[str, ...] = tuple(f.name for f in FEATURES if f.scope == "station")
 CITY_FEATURES: tuple[str, ...] = tuple(f.name for f in FEATURES if f.scope != "station")

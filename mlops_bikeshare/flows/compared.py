@@ -79,7 +79,7 @@ def compared(ws: Workspace, city: City, window: Window) -> list[Served]:
 def _newest(ws: Workspace, city: City, endpoint: str, window: Window) -> pd.DataFrame:
     """What the version that the endpoint served last said, at all horizons."""
     rows = judged.predictions(ws, city, endpoint, window, horizon_min=None)
-    rows = rows[rows["source"] == "model"]
+    rows = judged.answered(rows)
     if rows.empty:
         return rows
     newest = rows["model_version"].iloc[rows["dt"].argmax()]

@@ -164,8 +164,7 @@ def _version(
             return state.variants[0].version if state else None
         except EndpointError as error:
             log.warning("the endpoints cannot be asked what they serve: %s", error)
-    rows = judged.predictions(ws, city, endpoint, window)
-    rows = rows[rows["source"] == "model"]  # a stand-in has no version
+    rows = judged.answered(judged.predictions(ws, city, endpoint, window))
     return str(rows["model_version"].iloc[rows["dt"].argmax()]) if len(rows) else None
 
 
@@ -175,8 +174,7 @@ def _seen(ws: Workspace, city: City, endpoint: str, version: str, window: Window
     offline = ws.lake.read(OFFLINE, city=city.name, window=window)
     rest = offline[~offline["dt"].isin(online["dt"].unique())]
     features = pd.concat([rest, online], ignore_index=True) if len(rest) else online
-    said = judged.predictions(ws, city, endpoint, window)
-    said = said[(said["model_version"] == version) & (said["source"] == "model")]
+    said = judged.answered(judged.predictions(ws, city, endpoint, window), version)
     listed = station_list(ws, city)
     return Seen(
         features=features,

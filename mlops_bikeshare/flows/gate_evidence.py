@@ -192,8 +192,7 @@ def coverage(
     asked = ws.lake.read(ONLINE, city=city.name, window=window, columns=key)
     if asked.empty:
         return None
-    said = judged.predictions(ws, city, endpoint, window)
-    said = said[(said["model_version"] == version) & (said["source"] == "model")]
+    said = judged.answered(judged.predictions(ws, city, endpoint, window), version)
     answered = said.dropna(subset=[target.probability for target in TARGETS])[key]
     both = asked.merge(answered, on=key, how="left", indicator=True)
     gaps = both.loc[both["_merge"] != "both", "dt"]

@@ -65,7 +65,7 @@ def compared(ws: Workspace, city: City, endpoint: str, version: str, window: Win
 
 def _said(ws: Workspace, city: City, endpoint: str, version: str, window: Window) -> pd.DataFrame:
     rows = judged.predictions(ws, city, endpoint, window)
-    mine = rows[(rows["model_version"] == version) & (rows["source"] == "model")]
+    mine = judged.answered(rows, version)
     return mine[[*_KEY, *(target.probability for target in TARGETS)]]
 
 

@@ -68,6 +68,12 @@ def predictions(
     )
 
 
+def answered(rows: pd.DataFrame, version: str | None = None) -> pd.DataFrame:
+    """What a model said, of one version if named; stand-ins say nothing about any version."""
+    of_model: pd.DataFrame = rows[rows["source"] == "model"]
+    return of_model if version is None else of_model[of_model["model_version"] == version]
+
+
 def joined(said: pd.DataFrame, happened: Grid) -> pd.DataFrame:
     """Each prediction with its label and the count at dt, matched by time and station."""
     seconds = said["dt"].dt.as_unit("s").astype("int64").to_numpy()

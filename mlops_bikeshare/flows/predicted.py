@@ -24,13 +24,13 @@ from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import BikeshareError
 from mlops_bikeshare.domain.targets import HORIZONS_MIN, TARGETS, Target, probability_column
 from mlops_bikeshare.evaluation.persistence import Persistence
+from mlops_bikeshare.features.definition import COUNT_FEATURES
 from mlops_bikeshare.flows import judged
 from mlops_bikeshare.registry import artefact
 from mlops_bikeshare.serving.endpoints import EndpointState
 from mlops_bikeshare.serving.predict import Answers
 
 log = logging.getLogger(__name__)
-COUNTS = {"bikeout": "bikes", "dockout": "docks"}
 Probabilities = Mapping[str, NDArray[np.float64]]
 # Both endpoints may want the same version's table, which is fetched once.
 _FETCHING = Lock()
@@ -87,7 +87,7 @@ def _persistence(
     with _FETCHING:
         folder = judged.artifacts(ws, city, busiest.version or "")
     table = Persistence.from_json(artefact.read_persistence(folder)[target.name])
-    counts = features[COUNTS[target.name]].fillna(-1).to_numpy(dtype=np.int64)
+    counts = features[COUNT_FEATURES[target.count]].fillna(-1).to_numpy(dtype=np.int64)
     return np.column_stack([table.predict(counts, horizon_min=h) for h in HORIZONS_MIN])
 
 

@@ -160,7 +160,7 @@ def _window(
 
 def _newest_version(rows: pd.DataFrame) -> str | None:
     """The version that answered most of the newest batch; stand-ins are no version's."""
-    answered = rows[rows["source"] == "model"]
+    answered = judged.answered(rows)
     last = answered[answered["dt"] == answered["dt"].max()]["model_version"]
     return None if last.empty else str(last.value_counts().index[0])
 
@@ -196,7 +196,7 @@ def _outs(samples: int, base_rate: float) -> Counts:
 
 def _labelled(rows: pd.DataFrame) -> tuple[Counts, ...]:
     """Rows that count and rows that went out, per target, as `quality.judge` will count them."""
-    rows = rows[rows["source"] == "model"]
+    rows = judged.answered(rows)
     found = []
     for target in TARGETS:
         y = rows[f"label_{target.name}"].to_numpy(dtype=np.float64)

@@ -22,7 +22,7 @@ from mlops_bikeshare.domain.errors import InputError
 from mlops_bikeshare.domain.targets import HORIZONS_MIN, TARGETS
 from mlops_bikeshare.domain.windows import SLOT_S, Window, from_seconds, to_seconds
 from mlops_bikeshare.features.calendar import Calendar
-from mlops_bikeshare.features.definition import FEATURE_NAMES
+from mlops_bikeshare.features.definition import COUNT_FEATURES, FEATURE_NAMES
 from mlops_bikeshare.features.grid import FEED_DOWN_S, LOOKBACK, MISSING, Grid
 from mlops_bikeshare.features.offline import day_grid
 from mlops_bikeshare.features.outcomes import Outcomes
@@ -191,8 +191,7 @@ def test_days(
 
 def counts_now(features: NDArray[np.float32]) -> dict[str, NDArray[np.int16]]:
     """The counts that targets watch, as feature rows have them; -1 where missing."""
-    names = {"num_bikes_available": "bikes", "num_docks_available": "docks"}
-    columns = {t.name: features[:, FEATURE_NAMES.index(names[t.count])] for t in TARGETS}
+    columns = {t.name: features[:, FEATURE_NAMES.index(COUNT_FEATURES[t.count])] for t in TARGETS}
     return {n: np.where(np.isnan(v), MISSING, v).astype(np.int16) for n, v in columns.items()}
 
 

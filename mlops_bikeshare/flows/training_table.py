@@ -20,7 +20,7 @@ from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import InputError
 from mlops_bikeshare.domain.targets import HORIZONS_MIN, TARGETS, Target
 from mlops_bikeshare.domain.windows import Window, from_seconds
-from mlops_bikeshare.features.definition import FEATURE_NAMES
+from mlops_bikeshare.features.definition import COUNT_FEATURES, FEATURE_NAMES
 from mlops_bikeshare.features.labels import out_for_rows
 from mlops_bikeshare.flows.features import OFFLINE, station_list
 from mlops_bikeshare.flows.labels import truth
@@ -147,8 +147,7 @@ def _day(
 
 def _counts(features: NDArray[np.float32], target: Target) -> NDArray[np.int64]:
     """The count that a target watches, as the feature row has it; -1 where missing."""
-    name = {"num_bikes_available": "bikes", "num_docks_available": "docks"}[target.count]
-    values = features[:, FEATURE_NAMES.index(name)]
+    values = features[:, FEATURE_NAMES.index(COUNT_FEATURES[target.count])]
     return np.where(np.isnan(values), -1, values).astype(np.int64)
 
 

@@ -32,6 +32,7 @@ from mlops_bikeshare.monitoring.metrics import (
     check_read,
     checked,
     is_percentile,
+    minutes_up_to,
 )
 
 MARKS = "monitoring/postings"
@@ -140,10 +141,9 @@ class CloudWatchMetricStore:
         within_s: int,
     ) -> tuple[datetime, float] | None:
         """The newest minute with data up to `before`, at most `within_s` older, and its average."""
-        since = floor_time(before - timedelta(seconds=within_s), step_s=MINUTE_S)
-        until = floor_time(before, step_s=MINUTE_S) + timedelta(seconds=MINUTE_S)
+        asked_of = minutes_up_to(before, within_s=within_s)
         asked = [(_metric(namespace, name, dimensions), "Average")]
-        (found,) = self._ask(asked, Window(since, until), period_s=self._finest_s(since))
+        (found,) = self._ask(asked, asked_of, period_s=self._finest_s(asked_of.start))
         return found[-1] if found else None
 
     def names(self, namespace: str) -> list[tuple[str, dict[str, str]]]:

@@ -14,7 +14,7 @@ Source   AWS, CloudWatch API reference; percentiles interpolate linearly between
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from mlops_bikeshare.domain.errors import InputError, TableError
 from mlops_bikeshare.domain.reports import MetricPoint
-from mlops_bikeshare.domain.windows import Window
+from mlops_bikeshare.domain.windows import Window, floor_time
 
 MODEL = "Bikeshare/Model"
 ENDPOINT = "AWS/SageMaker"
@@ -222,6 +222,12 @@ def check_read(window: Window, *, statistic: Statistic, period_s: int) -> None:
 def is_percentile(statistic: Statistic) -> bool:
     """Whether it is one of p50, p90, p95, p99."""
     return statistic.startswith("p")
+
+
+def minutes_up_to(before: datetime, *, within_s: int) -> Window:
+    """The whole minutes from `within_s` before `before` to the one that holds it."""
+    since = floor_time(before - timedelta(seconds=within_s), step_s=MINUTE_S)
+    return Window(since, floor_time(before, step_s=MINUTE_S) + timedelta(seconds=MINUTE_S))
 
 
 def by_period(

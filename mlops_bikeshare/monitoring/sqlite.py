@@ -13,7 +13,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
@@ -22,13 +22,14 @@ from numpy.typing import NDArray
 
 from mlops_bikeshare.domain.errors import LakeError
 from mlops_bikeshare.domain.reports import MetricPoint
-from mlops_bikeshare.domain.windows import Window, floor_time
+from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.monitoring.metrics import (
     MINUTE_S,
     Statistic,
     by_period,
     check_read,
     checked,
+    minutes_up_to,
 )
 
 _BUSY_S = 30.0
@@ -118,9 +119,8 @@ class SqliteMetricStore:
         within_s: int,
     ) -> tuple[datetime, float] | None:
         """The newest minute with data up to `before`, at most `within_s` older, and its average."""
-        since = floor_time(before - timedelta(seconds=within_s), step_s=MINUTE_S)
-        until = floor_time(before, step_s=MINUTE_S) + timedelta(seconds=MINUTE_S)
-        table = self._between(namespace, name, dimensions, since, until)
+        minute = minutes_up_to(before, within_s=within_s)
+        table = self._between(namespace, name, dimensions, minute.start, minute.end)
         minutes = by_period(table[:, 0] / 1e3, table[:, 1], statistic="Average", period_s=MINUTE_S)
         return (_time(minutes[-1][0] * 1000), minutes[-1][1]) if minutes else None
 
