@@ -33,7 +33,7 @@ def replay_feed(
     """
     from mlops_bikeshare.domain.windows import parse_time
     from mlops_bikeshare.flows import replay_feed as flow
-    from mlops_bikeshare.flows.stopping import asked_to_stop
+    from mlops_bikeshare.flows.process.stopping import asked_to_stop
 
     wish = flow.Wish(
         version=version,
@@ -88,7 +88,7 @@ def live(
     from mlops_bikeshare.domain.windows import parse_time
     from mlops_bikeshare.flows import live as flow
     from mlops_bikeshare.flows import live_feed
-    from mlops_bikeshare.flows.stopping import asked_to_stop
+    from mlops_bikeshare.flows.process.stopping import asked_to_stop
 
     names = city or [settings().default_city]
     ws, _ = opened(names[0], simulated=replay_clock)

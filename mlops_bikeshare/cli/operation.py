@@ -140,8 +140,8 @@ def promote(
     json_: AsJson = False,
 ) -> None:
     """Move the gated challenger to production; resumes where it was interrupted."""
-    from mlops_bikeshare.flows import planned
     from mlops_bikeshare.flows import promote as flow
+    from mlops_bikeshare.flows.releasing import planned
 
     ws, where = opened(city)
     if dry_run:

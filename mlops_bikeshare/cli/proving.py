@@ -39,7 +39,7 @@ def backtest(
     """Train and test on a recording: model against persistence, climatology and their blend."""
     from mlops_bikeshare.domain.windows import Window
     from mlops_bikeshare.flows import backtest as flow
-    from mlops_bikeshare.flows import backtest_report
+    from mlops_bikeshare.flows.backtesting import backtest_report
     from mlops_bikeshare.flows.train import plan_of
     from mlops_bikeshare.sources.recorded import open_recording
     from mlops_bikeshare.training.split import Split
@@ -84,9 +84,9 @@ def cold_start(
     json_: AsJson = False,
 ) -> None:
     """Judge a model of other cities on the first days of a city that it never saw."""
-    from mlops_bikeshare.flows import backtest_report, cold_start_report
     from mlops_bikeshare.flows import cold_start as flow
-    from mlops_bikeshare.flows.recorded_days import RecordedCity
+    from mlops_bikeshare.flows.backtesting import backtest_report, cold_start_report
+    from mlops_bikeshare.flows.backtesting.recorded_days import RecordedCity
     from mlops_bikeshare.flows.train import plan_of
     from mlops_bikeshare.sources.recorded import open_recording
 

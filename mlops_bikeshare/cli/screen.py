@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
-from mlops_bikeshare.flows.progress import Track, silent
+from mlops_bikeshare.flows.process.progress import Track, silent
 
 if TYPE_CHECKING:
     from rich.console import Console

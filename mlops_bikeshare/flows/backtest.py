@@ -19,10 +19,11 @@ from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import InputError
 from mlops_bikeshare.domain.targets import HORIZONS_MIN, PROMISE_MIN
 from mlops_bikeshare.domain.windows import Window
-from mlops_bikeshare.flows import backtest_report, backtest_rows, sliced
-from mlops_bikeshare.flows.backtest_report import Fold
-from mlops_bikeshare.flows.progress import Track, silent
-from mlops_bikeshare.flows.recorded_days import RecordedCity
+from mlops_bikeshare.flows.backtesting import backtest_report, backtest_rows
+from mlops_bikeshare.flows.backtesting.backtest_report import Fold
+from mlops_bikeshare.flows.backtesting.recorded_days import RecordedCity
+from mlops_bikeshare.flows.judging import sliced
+from mlops_bikeshare.flows.process.progress import Track, silent
 from mlops_bikeshare.sources.recorded import Recording
 from mlops_bikeshare.training import backtest as figures
 from mlops_bikeshare.training.split import Split

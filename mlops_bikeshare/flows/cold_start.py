@@ -25,11 +25,11 @@ from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.evaluation.persistence import Persistence
 from mlops_bikeshare.features.profiles import ProfileState
 from mlops_bikeshare.features.scale_free import RATIO_NAMES, scale_free
-from mlops_bikeshare.flows import recorded_days
 from mlops_bikeshare.flows.backtest import check_asked
-from mlops_bikeshare.flows.backtest_rows import check_slices, table_of
-from mlops_bikeshare.flows.progress import Track, silent
-from mlops_bikeshare.flows.recorded_days import DayRows, RecordedCity
+from mlops_bikeshare.flows.backtesting import recorded_days
+from mlops_bikeshare.flows.backtesting.backtest_rows import check_slices, table_of
+from mlops_bikeshare.flows.backtesting.recorded_days import DayRows, RecordedCity
+from mlops_bikeshare.flows.process.progress import Track, silent
 from mlops_bikeshare.training import backtest as figures
 from mlops_bikeshare.training.backtest import Judged, check_rows
 from mlops_bikeshare.training.candidate import needed

@@ -19,8 +19,8 @@ from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.tables import Table
 from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.flows.features import ONLINE
-from mlops_bikeshare.flows.logged import Told, logged
-from mlops_bikeshare.flows.progress import Track, silent
+from mlops_bikeshare.flows.process.logged import Told, logged
+from mlops_bikeshare.flows.process.progress import Track, silent
 from mlops_bikeshare.lake.compaction import compact_day
 from mlops_bikeshare.lake.lake import folder_of
 from mlops_bikeshare.lake.quarantine import FOLDER as DOCUMENTS

@@ -27,7 +27,7 @@ from mlops_bikeshare.domain.reports import GateReport, QualityReport, to_json
 from mlops_bikeshare.domain.windows import Window, parse_time
 from mlops_bikeshare.flows import deploy, features, gate, ingest, promote, replay, report, serve
 from mlops_bikeshare.flows import train as training
-from mlops_bikeshare.flows.progress import Track, silent
+from mlops_bikeshare.flows.process.progress import Track, silent
 from mlops_bikeshare.flows.promote import Moved
 from mlops_bikeshare.flows.replay import Replayed
 from mlops_bikeshare.flows.train import Trained

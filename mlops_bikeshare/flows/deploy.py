@@ -19,8 +19,9 @@ from mlops_bikeshare.domain.errors import ModelError, Refused
 from mlops_bikeshare.domain.targets import TARGETS
 from mlops_bikeshare.features.definition import FEATURE_NAMES
 from mlops_bikeshare.features.definition import feature_digest as feature_definition
-from mlops_bikeshare.flows import execute, records, steps, tracking
-from mlops_bikeshare.flows.logged import Told, logged
+from mlops_bikeshare.flows import records, tracking
+from mlops_bikeshare.flows.process.logged import Told, logged
+from mlops_bikeshare.flows.releasing import execute, steps
 from mlops_bikeshare.registry import versions
 from mlops_bikeshare.registry.artefact import feature_digest
 from mlops_bikeshare.registry.versions import ModelVersion

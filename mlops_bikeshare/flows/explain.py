@@ -19,8 +19,9 @@ from mlops_bikeshare.domain.targets import PROMISE_MIN
 from mlops_bikeshare.domain.windows import floor_time
 from mlops_bikeshare.features.definition import FEATURE_NAMES, FEATURES
 from mlops_bikeshare.features.online import row_at
-from mlops_bikeshare.flows import judged, tracking
+from mlops_bikeshare.flows import tracking
 from mlops_bikeshare.flows.features import known_at, profiles_for, station_list
+from mlops_bikeshare.flows.judging import judged
 from mlops_bikeshare.registry import explain as trees
 from mlops_bikeshare.registry import versions
 from mlops_bikeshare.registry.explain import Explanation

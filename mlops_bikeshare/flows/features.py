@@ -25,8 +25,8 @@ from mlops_bikeshare.features.grid import LOOKBACK
 from mlops_bikeshare.features.offline import day_grid, day_rows
 from mlops_bikeshare.features.profiles import ProfileState
 from mlops_bikeshare.features.stations import known_list, newest_list
-from mlops_bikeshare.flows.logged import Told, logged
-from mlops_bikeshare.flows.progress import Track, silent
+from mlops_bikeshare.flows.process.logged import Told, logged
+from mlops_bikeshare.flows.process.progress import Track, silent
 
 if TYPE_CHECKING:
     import pandas as pd

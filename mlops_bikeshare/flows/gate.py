@@ -14,8 +14,10 @@ from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import Refused
 from mlops_bikeshare.domain.reports import GateReport
-from mlops_bikeshare.flows import decision_runs, gate_evidence, records, tracking
-from mlops_bikeshare.flows.logged import Told, logged
+from mlops_bikeshare.flows import records, tracking
+from mlops_bikeshare.flows.judging import gate_evidence
+from mlops_bikeshare.flows.process.logged import Told, logged
+from mlops_bikeshare.flows.runs import decision_runs
 from mlops_bikeshare.registry import versions
 from mlops_bikeshare.release import gate as release
 from mlops_bikeshare.release import verdict, waivers

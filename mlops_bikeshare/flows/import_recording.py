@@ -22,8 +22,8 @@ from mlops_bikeshare.domain.errors import InputError
 from mlops_bikeshare.domain.tables import QUARANTINED_ROWS
 from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.flows import ingest
-from mlops_bikeshare.flows.logged import Told, logged
-from mlops_bikeshare.flows.progress import Track, silent
+from mlops_bikeshare.flows.process.logged import Told, logged
+from mlops_bikeshare.flows.process.progress import Track, silent
 from mlops_bikeshare.sources import history
 from mlops_bikeshare.sources.recorded import INFORMATION_FILE, STATUS_FILE
 

@@ -25,9 +25,9 @@ from mlops_bikeshare.domain.tables import INFERENCE
 from mlops_bikeshare.domain.windows import floor_time, stamp
 from mlops_bikeshare.features.definition import FEATURE_NAMES
 from mlops_bikeshare.features.online import row_at
-from mlops_bikeshare.flows import predicted
 from mlops_bikeshare.flows.features import ONLINE, known_at, profiles_for, station_list
-from mlops_bikeshare.flows.logged import Told, logged
+from mlops_bikeshare.flows.judging import predicted
+from mlops_bikeshare.flows.process.logged import Told, logged
 from mlops_bikeshare.monitoring.heartbeat import batch_points
 from mlops_bikeshare.serving import endpoints
 from mlops_bikeshare.serving.endpoints import EndpointState

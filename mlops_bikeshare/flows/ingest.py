@@ -31,8 +31,8 @@ from mlops_bikeshare.domain.tables import (
     Table,
 )
 from mlops_bikeshare.domain.windows import SLOT_S, Window, floor_time, stamp
-from mlops_bikeshare.flows.logged import Told, logged
-from mlops_bikeshare.flows.progress import Track, silent
+from mlops_bikeshare.flows.process.logged import Told, logged
+from mlops_bikeshare.flows.process.progress import Track, silent
 from mlops_bikeshare.lake.quarantine import keep_document
 from mlops_bikeshare.lake.slots import to_slots
 from mlops_bikeshare.lake.stations import capacities, changed

@@ -15,7 +15,7 @@ from mlops_bikeshare.domain.clock import Clock, PacedClock, RealClock
 from mlops_bikeshare.domain.errors import InputError, SettingsError, SourceError
 from mlops_bikeshare.domain.windows import parse_time
 from mlops_bikeshare.flows.live import Lived, live
-from mlops_bikeshare.flows.pace import Running
+from mlops_bikeshare.flows.process.pace import Running
 from mlops_bikeshare.settings import Settings
 from mlops_bikeshare.sources.gbfs.client import FeedClient, Patience
 from mlops_bikeshare.sources.gbfs.feed import GbfsFeed

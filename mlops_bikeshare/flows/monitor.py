@@ -14,8 +14,8 @@ from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.reports import DriftReport, QualityReport, TargetQuality
 from mlops_bikeshare.domain.windows import floor_time
 from mlops_bikeshare.domain.wording import figure
-from mlops_bikeshare.flows import drift_windows, quality_windows
-from mlops_bikeshare.flows.logged import Told, logged
+from mlops_bikeshare.flows.judging import drift_windows, quality_windows
+from mlops_bikeshare.flows.process.logged import Told, logged
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

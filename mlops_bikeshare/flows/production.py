@@ -12,7 +12,8 @@ from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import Refused
 from mlops_bikeshare.domain.windows import stamp
-from mlops_bikeshare.flows import execute, promote, records
+from mlops_bikeshare.flows import promote, records
+from mlops_bikeshare.flows.releasing import execute
 from mlops_bikeshare.release import history
 from mlops_bikeshare.release.history import Reign
 from mlops_bikeshare.serving import endpoints

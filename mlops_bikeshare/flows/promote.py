@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import EndpointError, Refused
-from mlops_bikeshare.flows import execute, incident, planned, records, steps, tracking
-from mlops_bikeshare.flows.logged import Told, logged
+from mlops_bikeshare.flows import records, tracking
+from mlops_bikeshare.flows.process.logged import Told, logged
+from mlops_bikeshare.flows.releasing import execute, incident, planned, steps
 from mlops_bikeshare.release import plan as release
 from mlops_bikeshare.release.plan import Plan
 from mlops_bikeshare.serving import endpoints

@@ -16,8 +16,8 @@ from mlops_bikeshare.domain.reports import QualityReport
 from mlops_bikeshare.domain.windows import CADENCE_S, DAY_S, SLOT_S, Window
 from mlops_bikeshare.flows import features, ingest, monitor
 from mlops_bikeshare.flows import infer as inferring
-from mlops_bikeshare.flows.logged import Told, logged
-from mlops_bikeshare.flows.progress import Track, silent
+from mlops_bikeshare.flows.process.logged import Told, logged
+from mlops_bikeshare.flows.process.progress import Track, silent
 from mlops_bikeshare.sources.feed import Feed
 
 AfterBatch = Callable[[Workspace, City], object]

@@ -13,10 +13,12 @@ from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.reports import TargetQuality
 from mlops_bikeshare.domain.targets import PROMISE_MIN, TARGETS
 from mlops_bikeshare.domain.windows import Window
-from mlops_bikeshare.flows import decision_runs, judged, panels, records, sliced, tracking
-from mlops_bikeshare.flows.compared import Served, compared
-from mlops_bikeshare.flows.page import Event, Section, number, page
-from mlops_bikeshare.flows.pictures import Panel
+from mlops_bikeshare.flows import records, tracking
+from mlops_bikeshare.flows.judging import judged, sliced
+from mlops_bikeshare.flows.judging.compared import Served, compared
+from mlops_bikeshare.flows.pages.page import Event, Section, number, page
+from mlops_bikeshare.flows.pages.pictures import Panel
+from mlops_bikeshare.flows.runs import decision_runs, panels
 from mlops_bikeshare.registry import artefact, versions
 
 NAMES = ("report.json", "report.html")

@@ -14,8 +14,9 @@ from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import EndpointError, InputError, Refused
 from mlops_bikeshare.domain.windows import stamp
-from mlops_bikeshare.flows import execute, records, tracking
-from mlops_bikeshare.flows.logged import Told, logged
+from mlops_bikeshare.flows import records, tracking
+from mlops_bikeshare.flows.process.logged import Told, logged
+from mlops_bikeshare.flows.releasing import execute
 from mlops_bikeshare.registry import versions
 from mlops_bikeshare.registry.versions import ModelVersion
 from mlops_bikeshare.serving import endpoints

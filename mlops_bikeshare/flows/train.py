@@ -26,11 +26,12 @@ from mlops_bikeshare.domain.targets import HORIZONS_MIN, OUT_AT_OR_BELOW, PROMIS
 from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.domain.wording import figure
 from mlops_bikeshare.features.definition import FEATURE_NAMES, FEATURES, feature_digest
-from mlops_bikeshare.flows import evidence, model_card, tracking, training_run, training_table
+from mlops_bikeshare.flows import tracking
 from mlops_bikeshare.flows.features import OFFLINE, station_list
-from mlops_bikeshare.flows.logged import Told, logged
-from mlops_bikeshare.flows.progress import Track, counted, silent
-from mlops_bikeshare.flows.sliced import headline
+from mlops_bikeshare.flows.judging.sliced import headline
+from mlops_bikeshare.flows.process.logged import Told, logged
+from mlops_bikeshare.flows.process.progress import Track, counted, silent
+from mlops_bikeshare.flows.runs import evidence, model_card, training_run, training_table
 from mlops_bikeshare.registry import versions
 from mlops_bikeshare.registry.artefact import TargetFiles, write_artifacts
 from mlops_bikeshare.registry.card import CARD

@@ -27,7 +27,7 @@ from mlops_bikeshare.features.grid import SILENT_S
 from mlops_bikeshare.flows import ingest
 from mlops_bikeshare.flows.features import station_list
 from mlops_bikeshare.flows.live_feed import client_of
-from mlops_bikeshare.flows.try_page import page
+from mlops_bikeshare.flows.pages.try_page import page
 from mlops_bikeshare.settings import Settings
 from mlops_bikeshare.sources.gbfs.feed import GbfsFeed
 

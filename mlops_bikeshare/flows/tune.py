@@ -24,8 +24,9 @@ from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import InputError
 from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.features.definition import feature_digest
-from mlops_bikeshare.flows import tracking, training_table
-from mlops_bikeshare.flows.progress import Track, counted, silent
+from mlops_bikeshare.flows import tracking
+from mlops_bikeshare.flows.process.progress import Track, counted, silent
+from mlops_bikeshare.flows.runs import training_table
 from mlops_bikeshare.flows.train import choose_split, plan_of
 from mlops_bikeshare.training.split import Split
 from mlops_bikeshare.training.table import Plan, TrainingTable

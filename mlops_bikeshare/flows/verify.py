@@ -26,7 +26,7 @@ from mlops_bikeshare.features.proofs import (
     with_missed_and_late_polls,
 )
 from mlops_bikeshare.flows.features import station_list
-from mlops_bikeshare.flows.progress import Track, silent
+from mlops_bikeshare.flows.process.progress import Track, silent
 from mlops_bikeshare.lake.slots import to_slots
 from mlops_bikeshare.sources.recorded import Recording, poll_times
 

@@ -15,9 +15,10 @@ from datetime import datetime
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import Refused
-from mlops_bikeshare.flows import alarms, promote, records, vitals
-from mlops_bikeshare.flows.logged import Told, logged
+from mlops_bikeshare.flows import promote, records
+from mlops_bikeshare.flows.process.logged import Told, logged
 from mlops_bikeshare.flows.promote import Holding, Moved
+from mlops_bikeshare.flows.releasing import alarms, vitals
 from mlops_bikeshare.monitoring.alarms import Seen
 from mlops_bikeshare.release import guard, history
 

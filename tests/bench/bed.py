@@ -20,7 +20,8 @@ from mlops_bikeshare.backends import Workspace, open_workspace
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.tables import STATION_STATUS
 from mlops_bikeshare.domain.windows import Window
-from mlops_bikeshare.flows import features, ingest, judged, train
+from mlops_bikeshare.flows import features, ingest, train
+from mlops_bikeshare.flows.judging import judged
 from mlops_bikeshare.flows.train import Trained
 from mlops_bikeshare.settings import FILE, load
 from mlops_bikeshare.training.split import Split

@@ -14,7 +14,8 @@ from mlops_bikeshare.domain.clock import SimulatedClock
 from mlops_bikeshare.domain.tables import PROFILES, STATION_INFORMATION_RAW, STATION_STATUS
 from mlops_bikeshare.domain.windows import Window, stamp
 from mlops_bikeshare.features.grid import LOOKBACK
-from mlops_bikeshare.flows import features, infer, serve, steps
+from mlops_bikeshare.flows import features, infer, serve
+from mlops_bikeshare.flows.releasing import steps
 from mlops_bikeshare.registry import versions
 from mlops_bikeshare.settings import Stage
 from tests.bench.bed import Bed

@@ -10,8 +10,8 @@ from mlops_bikeshare.domain.targets import OUT_AT_OR_BELOW, PROMISE_MIN, TARGETS
 from mlops_bikeshare.domain.windows import Window, to_seconds
 from mlops_bikeshare.evaluation.persistence import Persistence
 from mlops_bikeshare.features.grid import Grid
-from mlops_bikeshare.flows import judged
 from mlops_bikeshare.flows.features import OFFLINE
+from mlops_bikeshare.flows.judging import judged
 from mlops_bikeshare.monitoring import drift, quality
 from mlops_bikeshare.monitoring.quality import Yardstick
 from mlops_bikeshare.registry import artefact

@@ -21,8 +21,9 @@ import httpx
 import pyarrow as pa
 
 from mlops_bikeshare.features.definition import FEATURE_NAMES
-from mlops_bikeshare.flows import serve, steps
+from mlops_bikeshare.flows import serve
 from mlops_bikeshare.flows.features import OFFLINE
+from mlops_bikeshare.flows.releasing import steps
 from mlops_bikeshare.registry import versions
 from mlops_bikeshare.serving import launch
 from mlops_bikeshare.serving.host.workers import ONE_THREAD

@@ -6,8 +6,8 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from mlops_bikeshare.flows import training_table
-from mlops_bikeshare.flows.progress import silent
+from mlops_bikeshare.flows.process.progress import silent
+from mlops_bikeshare.flows.runs import training_table
 from mlops_bikeshare.training.candidate import HORIZON_FEATURE
 from mlops_bikeshare.training.fit import FitParams, Rows, fit_targets
 from mlops_bikeshare.training.sample import sample_once

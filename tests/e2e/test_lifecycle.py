@@ -16,7 +16,6 @@ from mlops_bikeshare.domain.tables import INFERENCE, MONITORING_QUALITY
 from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.flows import (
     deploy,
-    execute,
     gate,
     infer,
     production,
@@ -28,6 +27,7 @@ from mlops_bikeshare.flows import (
     tracking,
     watch,
 )
+from mlops_bikeshare.flows.releasing import execute
 from mlops_bikeshare.monitoring.metrics import MODEL
 from mlops_bikeshare.registry import versions
 from mlops_bikeshare.serving import endpoints

@@ -20,7 +20,8 @@ from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.targets import HORIZONS_MIN, PROMISE_MIN, TARGETS
 from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.evaluation.curves import target_curves
-from mlops_bikeshare.flows import tracking, training_run
+from mlops_bikeshare.flows import tracking
+from mlops_bikeshare.flows.runs import training_run
 from mlops_bikeshare.registry import versions
 from mlops_bikeshare.settings import load
 from mlops_bikeshare.training.candidate import Candidate

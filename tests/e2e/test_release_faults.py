@@ -24,19 +24,9 @@ from mlops_bikeshare.domain.errors import EndpointError, LakeError, ModelError, 
 from mlops_bikeshare.domain.reports import GateReport
 from mlops_bikeshare.domain.tables import MONITORING_AUDIT
 from mlops_bikeshare.domain.windows import Window
-from mlops_bikeshare.flows import (
-    deploy,
-    execute,
-    golden,
-    production,
-    promote,
-    records,
-    serve,
-    steps,
-    tracking,
-    vitals,
-    watch,
-)
+from mlops_bikeshare.flows import deploy, production, promote, records, serve, tracking, watch
+from mlops_bikeshare.flows.judging import golden
+from mlops_bikeshare.flows.releasing import execute, steps, vitals
 from mlops_bikeshare.monitoring.metrics import point
 from mlops_bikeshare.registry import versions
 from mlops_bikeshare.registry.artefact import artefact_digest

@@ -10,8 +10,8 @@ from mlops_bikeshare.backends import Workspace, open_workspace
 from mlops_bikeshare.cli import screen
 from mlops_bikeshare.cli.screen import LogFormat, LogLevel
 from mlops_bikeshare.domain.city import City
-from mlops_bikeshare.flows.logged import Told, logged
-from mlops_bikeshare.flows.progress import counted, silent
+from mlops_bikeshare.flows.process.logged import Told, logged
+from mlops_bikeshare.flows.process.progress import counted, silent
 from mlops_bikeshare.settings import load
 
 T = TypeVar("T")

@@ -13,8 +13,8 @@ from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import InputError
 from mlops_bikeshare.domain.targets import HORIZONS_MIN
 from mlops_bikeshare.domain.windows import Window
-from mlops_bikeshare.flows import backtest_report
 from mlops_bikeshare.flows.backtest import backtest
+from mlops_bikeshare.flows.backtesting import backtest_report
 from mlops_bikeshare.sources.recorded import Recording, open_recording
 from mlops_bikeshare.sources.simulator.simulate import simulate
 from mlops_bikeshare.training.backtest import METHODS

@@ -11,10 +11,10 @@ import pytest
 
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import InputError
-from mlops_bikeshare.flows import cold_start_report
+from mlops_bikeshare.flows.backtesting import cold_start_report
+from mlops_bikeshare.flows.backtesting.recorded_days import RecordedCity
 from mlops_bikeshare.flows.cold_start import cold_start
-from mlops_bikeshare.flows.progress import silent
-from mlops_bikeshare.flows.recorded_days import RecordedCity
+from mlops_bikeshare.flows.process.progress import silent
 from mlops_bikeshare.sources.recorded import open_recording
 from mlops_bikeshare.sources.simulator.simulate import simulate
 from mlops_bikeshare.training.fit import FitParams

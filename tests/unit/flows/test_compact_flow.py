@@ -11,7 +11,7 @@ from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.tables import INFERENCE, QUARANTINED_ROWS, STATION_STATUS
 from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.flows.compact import compact, recent, summary
-from mlops_bikeshare.flows.judged import predictions
+from mlops_bikeshare.flows.judging.judged import predictions
 from mlops_bikeshare.lake.quarantine import FOLDER, keep_document
 from mlops_bikeshare.settings import load
 from tests.unit.flows.tiny import ENDPOINTS, START, poll, predict, workspace

@@ -12,7 +12,9 @@ from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.reports import DriftReport, FeedDrift
 from mlops_bikeshare.domain.windows import Window, stamp
-from mlops_bikeshare.flows import drift_page, drift_windows, infer
+from mlops_bikeshare.flows import infer
+from mlops_bikeshare.flows.judging import drift_windows
+from mlops_bikeshare.flows.pages import drift_page
 from mlops_bikeshare.monitoring.drift import DriftRules, Shift
 from tests.unit.flows import tiny
 

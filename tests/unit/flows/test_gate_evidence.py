@@ -11,8 +11,9 @@ from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.tables import INFERENCE, STATION_INFORMATION_RAW
 from mlops_bikeshare.domain.windows import Window
-from mlops_bikeshare.flows import gate_evidence, infer, proven, quality_windows
+from mlops_bikeshare.flows import infer
 from mlops_bikeshare.flows.features import ONLINE
+from mlops_bikeshare.flows.judging import gate_evidence, proven, quality_windows
 from mlops_bikeshare.monitoring.metrics import point
 from mlops_bikeshare.release.evidence import QualityOfRecord, Reading
 from tests.unit.flows import tiny

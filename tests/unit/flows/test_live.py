@@ -16,9 +16,9 @@ from mlops_bikeshare.domain.errors import InputError, SettingsError, SourceError
 from mlops_bikeshare.domain.tables import STATION_STATUS, STATION_STATUS_RAW
 from mlops_bikeshare.flows import live_feed, records
 from mlops_bikeshare.flows.live import LEAD_S, Lived, live, summary
-from mlops_bikeshare.flows.pace import Lockstep, Running
+from mlops_bikeshare.flows.process.pace import Lockstep, Running
+from mlops_bikeshare.flows.process.stopping import asked_to_stop
 from mlops_bikeshare.flows.replay_feed import Wish, replay_feed
-from mlops_bikeshare.flows.stopping import asked_to_stop
 from mlops_bikeshare.flows.trying import summary as tried_summary
 from mlops_bikeshare.flows.trying import try_feed
 from mlops_bikeshare.settings import load

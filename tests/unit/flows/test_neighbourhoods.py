@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 
 from mlops_bikeshare.domain.city import City
-from mlops_bikeshare.flows.neighbourhoods import (
+from mlops_bikeshare.flows.judging.neighbourhoods import (
     NO_POSITION,
     UNKNOWN,
     capacities,

@@ -7,9 +7,9 @@ from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.reports import MetricPoint, QualityReport
 from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.evaluation.curves import Curve, TargetCurves
-from mlops_bikeshare.flows import panels
-from mlops_bikeshare.flows.compared import Served
-from mlops_bikeshare.flows.pictures import STYLE, Line, Panel, png, svg
+from mlops_bikeshare.flows.judging.compared import Served
+from mlops_bikeshare.flows.pages.pictures import STYLE, Line, Panel, png, svg
+from mlops_bikeshare.flows.runs import panels
 from mlops_bikeshare.monitoring.metrics import MODEL
 from mlops_bikeshare.settings import Settings
 

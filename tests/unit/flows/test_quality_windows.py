@@ -11,7 +11,8 @@ from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.tables import MONITORING_QUALITY
 from mlops_bikeshare.domain.windows import Window
-from mlops_bikeshare.flows import monitor, quality_record, quality_windows
+from mlops_bikeshare.flows import monitor
+from mlops_bikeshare.flows.judging import quality_record, quality_windows
 from mlops_bikeshare.monitoring.metrics import MODEL
 from tests.unit.flows import tiny
 

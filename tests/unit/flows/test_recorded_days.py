@@ -12,10 +12,11 @@ from mlops_bikeshare.domain.targets import TARGETS
 from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.features.definition import FEATURE_NAMES
 from mlops_bikeshare.features.labels import out_for_rows
-from mlops_bikeshare.flows import features, ingest, recorded_days
-from mlops_bikeshare.flows.labels import truth
-from mlops_bikeshare.flows.progress import silent
-from mlops_bikeshare.flows.recorded_days import Cells, RecordedCity
+from mlops_bikeshare.flows import features, ingest
+from mlops_bikeshare.flows.backtesting import recorded_days
+from mlops_bikeshare.flows.backtesting.recorded_days import Cells, RecordedCity
+from mlops_bikeshare.flows.judging.labels import truth
+from mlops_bikeshare.flows.process.progress import silent
 from mlops_bikeshare.settings import Settings
 from mlops_bikeshare.sources.recorded import open_recording
 from mlops_bikeshare.sources.simulator.simulate import simulate

@@ -10,8 +10,8 @@ import pytest
 from mlops_bikeshare.backends import Workspace, open_workspace
 from mlops_bikeshare.domain.targets import TARGETS
 from mlops_bikeshare.flows import records, report
-from mlops_bikeshare.flows.page import Event, Section, number, page
-from mlops_bikeshare.flows.pictures import Line, Panel
+from mlops_bikeshare.flows.pages.page import Event, Section, number, page
+from mlops_bikeshare.flows.pages.pictures import Line, Panel
 from mlops_bikeshare.settings import load
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -14,8 +14,10 @@ from mlops_bikeshare.backends import Workspace, open_workspace
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import InputError, ModelError
 from mlops_bikeshare.domain.windows import Window
-from mlops_bikeshare.flows import deploy, explain, features, ingest, judged, training_table
-from mlops_bikeshare.flows.progress import silent
+from mlops_bikeshare.flows import deploy, explain, features, ingest
+from mlops_bikeshare.flows.judging import judged
+from mlops_bikeshare.flows.process.progress import silent
+from mlops_bikeshare.flows.runs import training_table
 from mlops_bikeshare.flows.train import Trained, plan_of, summary, train
 from mlops_bikeshare.flows.tune import OBJECTIVE, tune
 from mlops_bikeshare.registry import explain as trees

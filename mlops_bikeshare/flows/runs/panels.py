@@ -15,8 +15,8 @@ from mlops_bikeshare.domain.tables import MONITORING_DRIFT
 from mlops_bikeshare.domain.targets import PROMISE_MIN, TARGETS
 from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.evaluation.curves import Curve, TargetCurves
-from mlops_bikeshare.flows.compared import Served
-from mlops_bikeshare.flows.pictures import Line, Panel, Role
+from mlops_bikeshare.flows.judging.compared import Served
+from mlops_bikeshare.flows.pages.pictures import Line, Panel, Role
 from mlops_bikeshare.monitoring.metrics import ENDPOINT, MODEL, Statistic, is_percentile
 from mlops_bikeshare.serving.deploy import ALL_TRAFFIC
 

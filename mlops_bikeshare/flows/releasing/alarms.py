@@ -31,7 +31,7 @@ def look(ws: Workspace, city: City, *, stage: Stage) -> list[Seen]:
 
 def load(settings: Settings) -> list[Alarm]:
     """The alarms of the root, else those of the checkout that this package comes from."""
-    for root in (settings.root, Path(__file__).resolve().parents[2]):
+    for root in (settings.root, Path(__file__).resolve().parents[3]):
         if (root / FILE).is_file():
             text = (root / FILE).read_text(encoding="utf-8")
             return alarms.catalogue(text, setting=lambda key: _setting(settings, key))

@@ -28,7 +28,7 @@ from mlops_bikeshare.features.offline import day_grid
 from mlops_bikeshare.features.outcomes import Outcomes
 from mlops_bikeshare.features.profiles import HALF_HOUR_MIN, HALF_HOURS, ProfileState
 from mlops_bikeshare.features.rows import FeatureRows, rows_at
-from mlops_bikeshare.flows.progress import Track
+from mlops_bikeshare.flows.process.progress import Track
 from mlops_bikeshare.lake.slots import to_slots
 from mlops_bikeshare.sources.recorded import Recording, poll_times
 

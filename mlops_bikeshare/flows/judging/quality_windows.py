@@ -25,8 +25,8 @@ from mlops_bikeshare.domain.reports import QualityReport
 from mlops_bikeshare.domain.targets import PROMISE_MIN, TARGETS
 from mlops_bikeshare.domain.windows import CADENCE_S, Window, to_seconds
 from mlops_bikeshare.features.grid import Grid
-from mlops_bikeshare.flows import judged, quality_record
 from mlops_bikeshare.flows.features import station_list
+from mlops_bikeshare.flows.judging import judged, quality_record
 from mlops_bikeshare.monitoring import quality
 
 FULL = 0.9

@@ -22,9 +22,9 @@ from mlops_bikeshare.evaluation.climatology import Climatology
 from mlops_bikeshare.features.definition import FEATURE_NAMES, FEATURES
 from mlops_bikeshare.features.outcomes import Outcomes
 from mlops_bikeshare.features.profiles import ProfileState
-from mlops_bikeshare.flows import recorded_days
-from mlops_bikeshare.flows.progress import Track
-from mlops_bikeshare.flows.recorded_days import Cells, DayRows, RecordedCity, Survey
+from mlops_bikeshare.flows.backtesting import recorded_days
+from mlops_bikeshare.flows.backtesting.recorded_days import Cells, DayRows, RecordedCity, Survey
+from mlops_bikeshare.flows.process.progress import Track
 from mlops_bikeshare.training import backtest as figures
 from mlops_bikeshare.training.backtest import Answers, Baselines, Chunk, Slice
 from mlops_bikeshare.training.candidate import Candidate, needed, train_candidate

@@ -23,8 +23,8 @@ from mlops_bikeshare.domain.windows import Window, from_seconds
 from mlops_bikeshare.features.definition import COUNT_FEATURES, FEATURE_NAMES
 from mlops_bikeshare.features.labels import out_for_rows
 from mlops_bikeshare.flows.features import OFFLINE, station_list
-from mlops_bikeshare.flows.labels import truth
-from mlops_bikeshare.flows.progress import Track
+from mlops_bikeshare.flows.judging.labels import truth
+from mlops_bikeshare.flows.process.progress import Track
 from mlops_bikeshare.training import tuning
 from mlops_bikeshare.training.candidate import needed
 from mlops_bikeshare.training.split import Split

@@ -21,8 +21,8 @@ from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.evaluation import neighbourhoods
 from mlops_bikeshare.evaluation.bootstrap import station_blocks
 from mlops_bikeshare.evaluation.comparison import compare
-from mlops_bikeshare.flows import judged
 from mlops_bikeshare.flows.features import station_list
+from mlops_bikeshare.flows.judging import judged
 from mlops_bikeshare.registry import versions
 
 _KEY = ["station_id", "dt", "horizon_min"]

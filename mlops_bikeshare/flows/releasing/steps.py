@@ -15,16 +15,11 @@ from typing import Any
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import EndpointError, LakeError, Refused
-from mlops_bikeshare.flows import (
-    alarms,
-    decision_runs,
-    execute,
-    golden,
-    incident,
-    records,
-    vitals,
-)
-from mlops_bikeshare.flows.execute import Actions
+from mlops_bikeshare.flows import records
+from mlops_bikeshare.flows.judging import golden
+from mlops_bikeshare.flows.releasing import alarms, execute, incident, vitals
+from mlops_bikeshare.flows.releasing.execute import Actions
+from mlops_bikeshare.flows.runs import decision_runs
 from mlops_bikeshare.registry import versions
 from mlops_bikeshare.registry.versions import ModelVersion
 from mlops_bikeshare.release import conditions, guard

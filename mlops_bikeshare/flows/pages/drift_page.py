@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from mlops_bikeshare.domain.reports import DriftReport, FeedDrift
-from mlops_bikeshare.flows.page_style import STYLE
-from mlops_bikeshare.flows.pictures import Line, Panel, svg
+from mlops_bikeshare.flows.pages.page_style import STYLE
+from mlops_bikeshare.flows.pages.pictures import Line, Panel, svg
 from mlops_bikeshare.monitoring.drift import DriftRules, Shift
 
 SPREADS = 4

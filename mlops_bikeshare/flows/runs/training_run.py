@@ -16,8 +16,9 @@ from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.reports import TargetQuality, to_json
 from mlops_bikeshare.domain.targets import PROMISE_MIN
 from mlops_bikeshare.domain.windows import Window
-from mlops_bikeshare.flows import evidence, panels, tracking
-from mlops_bikeshare.flows.pictures import png
+from mlops_bikeshare.flows import tracking
+from mlops_bikeshare.flows.pages.pictures import png
+from mlops_bikeshare.flows.runs import evidence, panels
 from mlops_bikeshare.flows.tracking import Stepped
 from mlops_bikeshare.registry.versions import ModelVersion
 from mlops_bikeshare.training.candidate import Candidate

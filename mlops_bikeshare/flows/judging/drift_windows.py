@@ -25,9 +25,11 @@ from mlops_bikeshare.domain.reports import DriftReport, to_json
 from mlops_bikeshare.domain.tables import MONITORING_DRIFT
 from mlops_bikeshare.domain.targets import TARGETS
 from mlops_bikeshare.domain.windows import Window, floor_time, stamp
-from mlops_bikeshare.flows import drift_page, judged, tracking
+from mlops_bikeshare.flows import tracking
 from mlops_bikeshare.flows.features import OFFLINE, ONLINE, station_list
-from mlops_bikeshare.flows.quality_windows import FULL, POSTABLE
+from mlops_bikeshare.flows.judging import judged
+from mlops_bikeshare.flows.judging.quality_windows import FULL, POSTABLE
+from mlops_bikeshare.flows.pages import drift_page
 from mlops_bikeshare.monitoring import drift
 from mlops_bikeshare.monitoring.drift import DriftRules, Seen
 from mlops_bikeshare.registry import artefact, versions

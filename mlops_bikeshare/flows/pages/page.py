@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mlops_bikeshare.flows.page_style import STYLE
-from mlops_bikeshare.flows.pictures import Panel, svg
+from mlops_bikeshare.flows.pages.page_style import STYLE
+from mlops_bikeshare.flows.pages.pictures import Panel, svg
 
 SMALL, LARGE = 0.01, 10
 FILES = (

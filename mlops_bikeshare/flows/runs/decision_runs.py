@@ -15,9 +15,10 @@ from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.reports import GateReport, to_json
 from mlops_bikeshare.domain.windows import Window
-from mlops_bikeshare.flows import panels, records, tracking, training_run
-from mlops_bikeshare.flows.compared import Served, compared
-from mlops_bikeshare.flows.pictures import Panel, png
+from mlops_bikeshare.flows import records, tracking
+from mlops_bikeshare.flows.judging.compared import Served, compared
+from mlops_bikeshare.flows.pages.pictures import Panel, png
+from mlops_bikeshare.flows.runs import panels, training_run
 from mlops_bikeshare.registry import versions
 from mlops_bikeshare.release.plan import Plan
 

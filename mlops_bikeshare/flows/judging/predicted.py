@@ -25,7 +25,7 @@ from mlops_bikeshare.domain.errors import BikeshareError
 from mlops_bikeshare.domain.targets import HORIZONS_MIN, TARGETS, Target, probability_column
 from mlops_bikeshare.evaluation.persistence import Persistence
 from mlops_bikeshare.features.definition import COUNT_FEATURES
-from mlops_bikeshare.flows import judged
+from mlops_bikeshare.flows.judging import judged
 from mlops_bikeshare.registry import artefact
 from mlops_bikeshare.serving.endpoints import EndpointState
 from mlops_bikeshare.serving.predict import Answers

@@ -14,7 +14,7 @@ from mlops_bikeshare.domain.reports import to_json
 from mlops_bikeshare.evaluation.dispatch import BUDGETS, at_budget, minutes_out, minutes_to_onset
 from mlops_bikeshare.evaluation.slices import LEAST_ONSETS, Rows, slices, worst
 from mlops_bikeshare.features.outcomes import Outcomes
-from mlops_bikeshare.flows.neighbourhoods import names_of
+from mlops_bikeshare.flows.judging.neighbourhoods import names_of
 
 if TYPE_CHECKING:
     import pandas as pd

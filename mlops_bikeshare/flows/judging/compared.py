@@ -24,9 +24,9 @@ from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.evaluation.curves import TargetCurves, target_curves
 from mlops_bikeshare.features.grid import Grid
 from mlops_bikeshare.features.outcomes import Outcomes
-from mlops_bikeshare.flows import judged
 from mlops_bikeshare.flows.features import station_list
-from mlops_bikeshare.flows.sliced import dispatch
+from mlops_bikeshare.flows.judging import judged
+from mlops_bikeshare.flows.judging.sliced import dispatch
 from mlops_bikeshare.monitoring import quality
 from mlops_bikeshare.monitoring.quality import Yardstick
 from mlops_bikeshare.training.tested import Held

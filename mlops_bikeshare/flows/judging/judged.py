@@ -22,7 +22,7 @@ from mlops_bikeshare.evaluation.persistence import Persistence
 from mlops_bikeshare.features.grid import Grid
 from mlops_bikeshare.features.labels import count_of, out_for_rows
 from mlops_bikeshare.flows import tracking
-from mlops_bikeshare.flows.labels import truth
+from mlops_bikeshare.flows.judging.labels import truth
 from mlops_bikeshare.monitoring.quality import Yardstick
 from mlops_bikeshare.registry import artefact, versions
 

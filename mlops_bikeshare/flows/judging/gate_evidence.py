@@ -17,9 +17,10 @@ from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.targets import TARGETS
 from mlops_bikeshare.domain.windows import CADENCE_S, DAY_S, Window
-from mlops_bikeshare.flows import gate_rows, golden, judged, proven, quality_record, tracking
-from mlops_bikeshare.flows.drift_windows import HOUR_S
+from mlops_bikeshare.flows import tracking
 from mlops_bikeshare.flows.features import ONLINE
+from mlops_bikeshare.flows.judging import gate_rows, golden, judged, proven, quality_record
+from mlops_bikeshare.flows.judging.drift_windows import HOUR_S
 from mlops_bikeshare.monitoring.metrics import (
     ENDPOINT,
     MINUTE_S,

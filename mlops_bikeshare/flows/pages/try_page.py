@@ -12,7 +12,7 @@ import math
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from mlops_bikeshare.flows.page_style import STYLE
+from mlops_bikeshare.flows.pages.page_style import STYLE
 
 if TYPE_CHECKING:
     import pandas as pd

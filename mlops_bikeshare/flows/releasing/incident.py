@@ -19,7 +19,7 @@ from mlops_bikeshare.domain.reports import to_json
 from mlops_bikeshare.domain.tables import INFERENCE
 from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.flows import records
-from mlops_bikeshare.flows.pictures import Line, Panel, Role, png
+from mlops_bikeshare.flows.pages.pictures import Line, Panel, Role, png
 from mlops_bikeshare.monitoring.metrics import ENDPOINT, MODEL, metric
 from mlops_bikeshare.release.plan import Plan
 

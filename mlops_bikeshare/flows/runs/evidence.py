@@ -22,8 +22,8 @@ from mlops_bikeshare.evaluation.dispatch import COVERED_SLOTS
 from mlops_bikeshare.evaluation.resampled import blocks, draws, interval, resample
 from mlops_bikeshare.features.outcomes import Outcomes
 from mlops_bikeshare.flows.features import station_list
-from mlops_bikeshare.flows.labels import truth
-from mlops_bikeshare.flows.sliced import dispatch, sliced
+from mlops_bikeshare.flows.judging.labels import truth
+from mlops_bikeshare.flows.judging.sliced import dispatch, sliced
 from mlops_bikeshare.flows.tracking import Stepped
 from mlops_bikeshare.training.candidate import Candidate
 from mlops_bikeshare.training.split import Split

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import Refused
-from mlops_bikeshare.flows import records, steps, tracking
+from mlops_bikeshare.flows import records, tracking
+from mlops_bikeshare.flows.releasing import steps
 from mlops_bikeshare.registry import versions
 from mlops_bikeshare.release import conditions, history
 from mlops_bikeshare.release import plan as release

@@ -21,8 +21,8 @@ from mlops_bikeshare.domain.errors import InputError
 from mlops_bikeshare.domain.targets import HORIZONS_MIN, OUT_AT_OR_BELOW
 from mlops_bikeshare.domain.wording import figure
 from mlops_bikeshare.features.definition import FEATURE_NAMES, feature_digest
-from mlops_bikeshare.flows.recorded_days import RecordedCity
-from mlops_bikeshare.flows.sliced import headline
+from mlops_bikeshare.flows.backtesting.recorded_days import RecordedCity
+from mlops_bikeshare.flows.judging.sliced import headline
 from mlops_bikeshare.training import backtest as figures
 from mlops_bikeshare.training.backtest import METHODS, Answers
 from mlops_bikeshare.training.split import Split

@@ -11,8 +11,8 @@ from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.reports import TargetQuality
 from mlops_bikeshare.domain.windows import CADENCE_S, DAY_S, Window, floor_time
-from mlops_bikeshare.flows import judged
 from mlops_bikeshare.flows.features import station_list
+from mlops_bikeshare.flows.judging import judged
 from mlops_bikeshare.monitoring import quality
 from mlops_bikeshare.monitoring.metrics import ENDPOINT, MODEL, Statistic
 from mlops_bikeshare.release.evidence import Reading, VariantHealth

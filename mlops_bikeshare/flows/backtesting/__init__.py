@@ -1,0 +1,1 @@
+"""A recording as days of rows, and the reports on them."""
