@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from mlops_bikeshare.domain.bounds import NAME, Between, Spelt, convert
+from mlops_bikeshare.domain.bounds import CLOCK_TIME, NAME, Between, Spelt, convert
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import SettingsError
 
@@ -155,6 +155,46 @@ class MonitoringSettings:
     psi_warn: Annotated[float, "PSI from which a feature drifts", Between(0)] = 0.20
     psi_critical: Annotated[float, "PSI from which drift is critical", Between(0)] = 0.30
     moved_m: Annotated[float, "metres from which a station counts as moved", Between(1)] = 50.0
+    champion_margin: Annotated[
+        float,
+        "how far PR-AUC and F1 may lie below what they were when the champion was judged",
+        Between(0, 1),
+    ] = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotifySettings:
+    """Who is told of alarms and of releases; the log always is."""
+
+    urls: Annotated[
+        str | None,
+        "addresses of apprise (slack://, discord://, mailto://, json:// ...), parted by spaces; "
+        "better kept in the environment, they are secrets",
+    ] = None
+    sns_topic: Annotated[str | None, "ARN of an SNS topic (profile aws)"] = None
+    timeout_s: Annotated[
+        float, "seconds that a channel may take, in each flow", Between(0.1, 60)
+    ] = 5.0
+    quiet_from: Annotated[
+        str | None, "from then on, city time, only what is critical is told", CLOCK_TIME
+    ] = None
+    quiet_to: Annotated[str | None, "until then, city time", CLOCK_TIME] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScheduleSettings:
+    """When cron or systemd runs what, where `bikeshare live` does not run all of it."""
+
+    ingest_min: Annotated[int, "minutes between polls of the feed", Between(1, 5)] = 5
+    infer_min: Annotated[int, "minutes between batches", Between(10, 60)] = 10
+    monitor_min: Annotated[int, "minutes between judgements of quality", Between(10, 60)] = 10
+    drift_min: Annotated[int, "minutes between judgements of drift", Between(10, 60)] = 60
+    retrain_day: Annotated[
+        str,
+        "day of the retrain check, city time",
+        Spelt(r"Mon|Tue|Wed|Thu|Fri|Sat|Sun", "such as Sun"),
+    ] = "Sun"
+    retrain_at: Annotated[str, "its time of day, city time", CLOCK_TIME] = "00:00"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -265,6 +305,8 @@ class Settings:
     training: TrainingSettings = TrainingSettings()
     retrain: RetrainSettings = RetrainSettings()
     monitoring: MonitoringSettings = MonitoringSettings()
+    notify: NotifySettings = NotifySettings()
+    schedule: ScheduleSettings = ScheduleSettings()
     gate: GateSettings = GateSettings()
     guard: GuardSettings = GuardSettings()
     cities: Mapping[str, City] = field(default_factory=dict)
