@@ -55,8 +55,9 @@ def tick(ws: Workspace, city: City, *, at: datetime) -> list[Seen]:
     """Measure what alarms need, look at them, keep their states, tell whoever is to be told."""
     try:
         entries = records.audited(ws)
-        _measure(ws, city, entries, at=at)
-        seen = _look(ws, city, entries)
+        there = _endpoints(ws, city, entries)
+        _measure(ws, city, entries, there, at=at)
+        seen = _look(ws, city, there)
         _keep(ws, seen)
     except (BikeshareError, OSError, ValueError) as error:
         log.error("alarms of %s: %s", city.name, error)
@@ -72,9 +73,10 @@ def tick(ws: Workspace, city: City, *, at: datetime) -> list[Seen]:
 def now(ws: Workspace, city: City) -> list[Standing]:
     """Every alarm as it is, with the time since when as far as that was kept."""
     kept = read(ws)
+    there = _endpoints(ws, city, records.audited(ws))
     return [
         Standing(seen=seen, since=_since(kept.get(seen.name), seen.state))
-        for seen in _look(ws, city, records.audited(ws))
+        for seen in _look(ws, city, there)
     ]
 
 
@@ -125,37 +127,53 @@ def read(ws: Workspace) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _look(ws: Workspace, city: City, entries: Entries) -> list[Seen]:
+@dataclass(frozen=True, slots=True)
+class _Endpoint:
+    """One that was deployed once; `gone`: deleted since. One that does not answer is neither."""
+
+    stage: Stage
+    name: str
+    is_up: bool
+    gone: bool
+    variants: tuple[str, ...]
+
+
+def _endpoints(ws: Workspace, city: City, entries: Entries) -> list[_Endpoint]:
+    names = {stage: ws.settings.endpoint(stage, city.name) for stage in STAGES}
+    return [
+        _endpoint(ws, stage, name) for stage, name in names.items() if history.reigns(entries, name)
+    ]
+
+
+def _endpoint(ws: Workspace, stage: Stage, name: str) -> _Endpoint:
+    try:
+        state = endpoints.find(ws.clients, name)
+    except EndpointError:
+        return _Endpoint(stage, name, is_up=False, gone=False, variants=())
+    if state is None:
+        return _Endpoint(stage, name, is_up=False, gone=True, variants=())
+    is_up = state.status == IN_SERVICE
+    return _Endpoint(stage, name, is_up=is_up, gone=False, variants=tuple(alarms.serving(state)))
+
+
+def _look(ws: Workspace, city: City, there: Sequence[_Endpoint]) -> list[Seen]:
     found = []
-    for stage in STAGES:
-        name = ws.settings.endpoint(stage, city.name)
-        if history.reigns(entries, name) and not (stage == "staging" and _stopped(ws, name)):
-            found += alarms.look(ws, city, stage=stage)
+    for one in there:
+        if one.stage == "prod" or not one.gone:
+            found += alarms.look(ws, city, stage=one.stage, variants=one.variants)
     return found
 
 
-def _stopped(ws: Workspace, endpoint: str) -> bool:
-    """Whether the endpoint was deleted; a host that does not answer says nothing of that."""
-    try:
-        return endpoints.find(ws.clients, endpoint) is None
-    except EndpointError:
-        return False
-
-
-def _measure(ws: Workspace, city: City, entries: Entries, *, at: datetime) -> None:
+def _measure(
+    ws: Workspace, city: City, entries: Entries, there: Sequence[_Endpoint], *, at: datetime
+) -> None:
     """Whether production answers, and the level that its champion is compared with."""
-    name = ws.settings.endpoint("prod", city.name)
-    if not history.reigns(entries, name):
-        return
-    try:
-        state = endpoints.find(ws.clients, name)
-        is_up = state is not None and state.status == IN_SERVICE
-    except EndpointError:
-        is_up = False
-    of = {"EndpointName": name, "City": city.name}
-    found = [point("EndpointUp", float(is_up), at=at, dimensions=of)]
-    found += reference.points(ws, city, entries, at=at)
-    ws.metrics.put(found, once=f"tick {name} {stamp(at)}")
+    for one in there:
+        if one.stage == "prod":
+            of = {"EndpointName": one.name, "City": city.name}
+            found = [point("EndpointUp", float(one.is_up), at=at, dimensions=of)]
+            found += reference.points(ws, city, entries, at=at)
+            ws.metrics.put(found, once=f"tick {one.name} {stamp(at)}")
 
 
 def _keep(ws: Workspace, seen: Sequence[Seen]) -> None:

@@ -50,6 +50,7 @@ BENCHES: dict[str, Run] = {
     "monitoring.quality_day": monitoring.quality_of_a_day,
     "monitoring.quality_day_2400": monitoring.quality_of_a_large_day,
     "monitoring.psi": monitoring.psi,
+    "monitoring.alarms_tick": monitoring.alarms_tick,
     "release.gate_judge": release.judged,
     "serving.mlflow": serving.against_mlflow,
     "infer.batch_2400": infer.batch,

@@ -24,21 +24,27 @@ from mlops_bikeshare.monitoring.metrics import ENDPOINT
 from mlops_bikeshare.release import history
 from mlops_bikeshare.serving import endpoints
 from mlops_bikeshare.serving.deploy import ALL_TRAFFIC
+from mlops_bikeshare.serving.endpoints import EndpointState
 from mlops_bikeshare.settings import Settings, Stage
 
 FILE = Path("ops") / "alarms.toml"
 
 
-def look(ws: Workspace, city: City, *, stage: Stage) -> list[Seen]:
-    """The state of each alarm of a stage."""
+def look(ws: Workspace, city: City, *, stage: Stage, variants: Sequence[str] = ()) -> list[Seen]:
+    """The state of each alarm of a stage; the endpoint is asked for its `variants` unless given."""
     endpoint = ws.settings.endpoint(stage, city.name)
-    variants = _variants(ws, endpoint)
+    variants = variants or _variants(ws, endpoint)
     mine = [alarm for alarm in load(ws.settings).alarms if alarm.stage == stage]
     found = []
     for alarm in mine:
         series = alarms.dimensions(alarm, endpoint=endpoint, city=city.name, variants=variants)
         found.append(alarms.look(ws.metrics, alarm, series, endpoint=endpoint, at=ws.now))
     return _since_it_serves(ws, endpoint, mine, found)
+
+
+def serving(state: EndpointState) -> list[str]:
+    """The variants that take traffic."""
+    return [variant.name for variant in state.variants if variant.weight > 0]
 
 
 def load(settings: Settings) -> Catalogue:
@@ -82,8 +88,7 @@ def _read(text: str, settings: Settings) -> Catalogue:
 def _variants(ws: Workspace, endpoint: str) -> list[str]:
     """Those that answer; where nobody can say, every one that ever did."""
     try:
-        state = endpoints.describe(ws.clients, endpoint)
-        return [variant.name for variant in state.variants if variant.weight > 0]
+        return serving(endpoints.describe(ws.clients, endpoint))
     except EndpointError:
         known = [of for _, of in ws.metrics.names(ENDPOINT) if of.get("EndpointName") == endpoint]
         return sorted({of["VariantName"] for of in known}) or [ALL_TRAFFIC]
