@@ -23,6 +23,7 @@ from mlops_bikeshare.domain.reports import MetricPoint, QualityReport, TargetQua
 from mlops_bikeshare.domain.tables import MONITORING_QUALITY
 from mlops_bikeshare.domain.targets import OUT_AT_OR_BELOW, PROMISE_MIN
 from mlops_bikeshare.domain.windows import Window
+from mlops_bikeshare.evaluation.estimate import expected_brier, expected_pr_auc
 from mlops_bikeshare.evaluation.persistence import Persistence
 from mlops_bikeshare.evaluation.scores import score, skill
 from mlops_bikeshare.monitoring.metrics import metric, point
@@ -150,6 +151,8 @@ def _judge_target(
         onset_brier_skill=skill(model.onset_brier, reference.onset_brier),
         censored=int(np.count_nonzero(~known)),
         unanswered=int(np.count_nonzero(known & ~judged)),
+        estimated_brier=expected_brier(p),
+        estimated_pr_auc=expected_pr_auc(p),
     )
 
 
@@ -179,4 +182,6 @@ def _row(report: QualityReport, q: TargetQuality) -> dict[str, Any]:
         "persistence_pr_auc": q.persistence.pr_auc,
         "persistence_brier": q.persistence.brier,
         "persistence_onset_pr_auc": q.persistence.onset_pr_auc,
+        "estimated_brier": q.estimated_brier,
+        "estimated_pr_auc": q.estimated_pr_auc,
     }
