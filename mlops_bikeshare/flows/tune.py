@@ -68,7 +68,7 @@ def tune(
     track: Track = silent,
 ) -> Tuned:
     """Search until there are `trials` candidates, those of earlier runs included."""
-    plan = dataclasses.replace(plan_of(ws.settings.training), with_peer=False)
+    plan = dataclasses.replace(plan_of(ws.settings), with_peer=False)
     chosen = window or _before_test(ws, city)
     parts = rolling(chosen, folds=folds)
     table = training_table.load_folds(ws, city, parts, plan, track)
@@ -157,7 +157,16 @@ def _study(ws: Workspace, city: City, parts: Sequence[Split], plan: Plan) -> "St
     ws.path.mkdir(parents=True, exist_ok=True)
     storage = optuna.storages.JournalStorage(JournalFileBackend(str(ws.path / "tune.journal")))
     fixed = {k: v for k, v in dataclasses.asdict(plan.params).items() if k not in SETTINGS}
-    asked = repr((city.name, [str(p) for p in parts], feature_digest(), fixed, plan.max_rows))
+    asked = repr(
+        (
+            city.name,
+            [str(p) for p in parts],
+            feature_digest(city.label),
+            str(city.label),
+            fixed,
+            plan.max_rows,
+        )
+    )
     study = optuna.create_study(
         storage=storage,
         study_name=f"{city.name}-{hashlib.sha256(asked.encode()).hexdigest()[:12]}",
