@@ -1,6 +1,8 @@
 """A small simulated city is trained on, explained and tuned in a workspace of its own."""
 
+import fcntl
 import json
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -12,7 +14,7 @@ import pytest
 
 from mlops_bikeshare.backends import Workspace, open_workspace
 from mlops_bikeshare.domain.city import City
-from mlops_bikeshare.domain.errors import InputError, ModelError
+from mlops_bikeshare.domain.errors import InputError, ModelError, Refused
 from mlops_bikeshare.domain.label import Label
 from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.flows import deploy, explain, features, infer, ingest
@@ -280,6 +282,34 @@ def test_a_candidate_that_was_cut_off_is_asked_again(
         [experiment], f"tags.`mlflow.parentRunId` = '{done.run_id}'", output_format="list"
     )
     assert sorted(c.info.status for c in children) == ["FINISHED", "KILLED"]
+
+
+def test_a_study_of_other_data_is_another_study(ws: Workspace, city: City) -> None:
+    part = window("2025-06-03..2025-06-07")
+    first = tune(ws, city, window=part, trials=1, folds=1)
+    day = date(2025, 6, 5)
+    key = next(iter(ws.lake.keys(features.OFFLINE, city=city.name, day=day)))
+    path = ws.path / "lake" / key
+    kept = path.read_bytes()
+    rows = pd.read_parquet(path)
+    try:
+        rows.iloc[::-1].to_parquet(path)
+        other = tune(ws, city, window=part, trials=1, folds=1)
+    finally:
+        path.write_bytes(kept)
+    assert other.run_id != first.run_id
+    assert tune(ws, city, window=part, trials=1, folds=1) == first
+
+
+def test_two_processes_do_not_search_the_same(ws: Workspace, city: City) -> None:
+    part = window("2025-06-03..2025-06-07")
+    tune(ws, city, window=part, trials=1, folds=1)
+    with ExitStack() as held:
+        for path in ws.path.glob("tune-*.lock"):
+            lock = held.enter_context(path.open("w"))
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with pytest.raises(Refused, match=r"another process searches small-\w{12}"):
+            tune(ws, city, window=part, trials=2, folds=1)
 
 
 def test_tuning_never_reads_a_day_after_its_window(ws: Workspace, city: City) -> None:
