@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlops_bikeshare.domain.errors import TableError
+from mlops_bikeshare.domain.label import USUAL, Label
 from mlops_bikeshare.domain.reports import MetricPoint, QualityReport, TargetQuality
 from mlops_bikeshare.domain.tables import MONITORING_QUALITY
-from mlops_bikeshare.domain.targets import OUT_AT_OR_BELOW, PROMISE_MIN
+from mlops_bikeshare.domain.targets import PROMISE_MIN
 from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.evaluation.estimate import expected_brier, expected_pr_auc
 from mlops_bikeshare.evaluation.persistence import Persistence
@@ -50,7 +51,7 @@ class Yardstick:
 
     persistence: Persistence
     threshold: float | None
-    out_at_or_below: int = OUT_AT_OR_BELOW
+    label: Label = USUAL
 
 
 def judge(
@@ -137,7 +138,7 @@ def _judge_target(
     known = ~np.isnan(y) & (count >= 0)
     judged = known & ~np.isnan(p)
     y, count, p = y[judged], count[judged], p[judged]
-    out_now = count <= yardstick.out_at_or_below
+    out_now = yardstick.label.out(count)
     baseline = yardstick.persistence.predict(count, horizon_min=horizon_min)
     model = score(y, p, already_out=out_now, threshold=yardstick.threshold)
     reference = score(y, baseline, already_out=out_now, threshold=None)

@@ -81,6 +81,7 @@ def load_window(
             slot=slot[rows],
             station=station[rows],
             horizon_min=horizon_min,
+            label=city.label,
         )
 
     return TrainingTable(

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import ModelError
-from mlops_bikeshare.domain.targets import OUT_AT_OR_BELOW, PROMISE_MIN, TARGETS
+from mlops_bikeshare.domain.targets import PROMISE_MIN, TARGETS
 from mlops_bikeshare.domain.windows import Window, to_seconds
 from mlops_bikeshare.evaluation.resampled import blocks, draws, interval, resample
 from mlops_bikeshare.evaluation.scores import score
@@ -57,7 +57,7 @@ def rows_of(ws: Workspace, city: City, window: Window, *, seed: int, track: Trac
         pd.DataFrame(table.features, columns=list(table.names)),
         table.dt,
         {t.name: table.labels(t.name, every, ahead) for t in TARGETS},
-        {t.name: _out(table, t.name) for t in TARGETS},
+        {t.name: _out(table, t.name, city) for t in TARGETS},
     )
 
 
@@ -143,7 +143,7 @@ def _chosen(
     return mask
 
 
-def _out(table: TrainingTable, target: str) -> NDArray[np.bool_]:
+def _out(table: TrainingTable, target: str, city: City) -> NDArray[np.bool_]:
     counts = table.counts[target]
-    out: NDArray[np.bool_] = (counts >= 0) & (counts <= OUT_AT_OR_BELOW)
+    out: NDArray[np.bool_] = (counts >= 0) & city.label.out(counts)
     return out
