@@ -1,8 +1,9 @@
 """Alarms: the catalogue in ops/alarms.toml, and CloudWatch's own evaluation of it.
 
 Input    tables [[alarm]] of TOML: name, stage, metric (of the catalogue), statistic, period_s,
-         periods, breaching, relation, threshold (a number, or the dotted key of a setting),
-         missing, meaning. A metric store, dimensions, a time.
+         periods, breaching, relation, threshold (a number in the metric's unit, or the dotted
+         key of a setting, whose name ends in its unit), missing, meaning. A metric store,
+         dimensions, a time.
 Output   Seen: OK, ALARM or INSUFFICIENT_DATA, with the newest value.
 Raises   SettingsError for an entry that is not as described.
 Source   AWS, CloudWatch User Guide, "Configuring how CloudWatch alarms treat missing data":
@@ -29,6 +30,13 @@ _BREACHES: Mapping[str, Callable[[float, float], bool]] = {
     ">=": lambda value, threshold: value >= threshold,
     "<": lambda value, threshold: value < threshold,
     "<=": lambda value, threshold: value <= threshold,
+}
+# What a setting's unit (the end of its name) is worth in the unit of a metric.
+_WORTH: Mapping[tuple[str, str], float] = {
+    ("ms", "Microseconds"): 1000,
+    ("s", "Microseconds"): 1_000_000,
+    ("ms", "Seconds"): 0.001,
+    ("min", "Seconds"): 60,
 }
 
 
@@ -120,13 +128,7 @@ def _alarm(entry: Mapping[str, Any], setting: Callable[[str], float]) -> Alarm:
         missing, extra = sorted(wanted - set(entry)), sorted(set(entry) - wanted)
         msg = f"alarms.toml, alarm {name}: missing {missing or 'none'}, unknown {extra or 'none'}"
         raise SettingsError(msg)
-    threshold = entry["threshold"]
-    alarm = Alarm(
-        **{
-            **entry,
-            "threshold": float(setting(threshold) if isinstance(threshold, str) else threshold),
-        }
-    )
+    alarm = Alarm(**{**entry, "threshold": _threshold(entry, setting)})
     allowed = {
         "stage": ("staging", "prod"),
         "statistic": get_args(Statistic),
@@ -141,8 +143,16 @@ def _alarm(entry: Mapping[str, Any], setting: Callable[[str], float]) -> Alarm:
     if not 1 <= alarm.breaching <= alarm.periods:
         msg = f"alarms.toml, alarm {name}: breaching is {alarm.breaching}"
         raise SettingsError(f"{msg}, expected 1 to periods ({alarm.periods})")
-    try:
-        metric(alarm.metric)
-    except InputError as error:
-        raise SettingsError(f"alarms.toml, alarm {name}: {error}") from None
     return alarm
+
+
+def _threshold(entry: Mapping[str, Any], setting: Callable[[str], float]) -> float:
+    """The limit in the metric's own unit, whichever unit its setting has."""
+    try:
+        unit = metric(entry["metric"]).unit
+    except InputError as error:
+        raise SettingsError(f"alarms.toml, alarm {entry['name']}: {error}") from None
+    threshold = entry["threshold"]
+    if not isinstance(threshold, str):
+        return float(threshold)
+    return setting(threshold) * _WORTH.get((threshold.rpartition("_")[2], unit), 1)

@@ -78,6 +78,13 @@ def test_the_catalogue_speaks_of_metrics_that_exist_with_the_limits_of_the_gate(
     assert all(a.stage == "prod" and a.meaning for a in found.values())
 
 
+def test_a_limit_in_milliseconds_follows_its_setting_in_the_unit_of_the_metric() -> None:
+    faster = {"gate.latency_p95_ms": 150.0}
+    found = alarms.catalogue(TEXT, setting=lambda key: faster.get(key) or setting(key))
+    (latency,) = [alarm for alarm in found if alarm.name == "prod-latency"]
+    assert latency.threshold == 150_000
+
+
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
