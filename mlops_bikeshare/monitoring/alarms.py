@@ -13,13 +13,13 @@ Source   AWS, CloudWatch User Guide, "Configuring how CloudWatch alarms treat mi
 
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal, get_args
 
 from mlops_bikeshare.domain.errors import InputError, SettingsError
 from mlops_bikeshare.domain.windows import Window, floor_time
-from mlops_bikeshare.monitoring.metrics import MetricStore, Statistic, metric
+from mlops_bikeshare.monitoring.metrics import MetricStore, Statistic, is_percentile, metric
 
 State = Literal["OK", "ALARM", "INSUFFICIENT_DATA"]
 Relation = Literal[">", ">=", "<", "<="]
@@ -100,6 +100,31 @@ def look(store: MetricStore, alarm: Alarm, dimensions: Mapping[str, str], *, at:
     """Evaluate an alarm as of `at`: the period of `at` is not over and does not count."""
     end = floor_time(at, step_s=alarm.period_s)
     window = Window(end - timedelta(seconds=alarm.period_s * alarm.periods), end)
+    return _seen(alarm, _values(store, alarm, dimensions, window))
+
+
+def look_within(
+    store: MetricStore, alarm: Alarm, dimensions: Mapping[str, str], *, window: Window
+) -> Seen:
+    """Evaluate an alarm on what was measured in a window alone, its unfinished period too.
+
+    A percentile cannot be cut: of those only the periods that lie wholly inside count. A period
+    without data says nothing here.
+    """
+    if is_percentile(alarm.statistic):
+        step = timedelta(seconds=alarm.period_s)
+        end = floor_time(window.end, step_s=alarm.period_s)
+        start = floor_time(window.start - timedelta(microseconds=1), step_s=alarm.period_s) + step
+        values = _values(store, alarm, dimensions, Window(start, end)) if start < end else []
+    else:
+        values = _values(store, alarm, dimensions, window)
+    return _seen(replace(alarm, missing="missing"), values)
+
+
+def _values(
+    store: MetricStore, alarm: Alarm, dimensions: Mapping[str, str], window: Window
+) -> list[float | None]:
+    """The statistic of each period that the window touches."""
     found = dict(
         store.series(
             metric(alarm.metric).namespace,
@@ -110,11 +135,15 @@ def look(store: MetricStore, alarm: Alarm, dimensions: Mapping[str, str], *, at:
             period_s=alarm.period_s,
         )
     )
-    values = [found.get(start) for start in window.steps(step_s=alarm.period_s)]
+    periods = window.widened(step_s=alarm.period_s).steps(step_s=alarm.period_s)
+    return [found.get(start) for start in periods]
+
+
+def _seen(alarm: Alarm, values: Sequence[float | None]) -> Seen:
     return Seen(
         name=alarm.name,
         state=state(alarm, values),
-        value=values[-1],
+        value=values[-1] if values else None,
         relation=alarm.relation,
         threshold=alarm.threshold,
         meaning=alarm.meaning,

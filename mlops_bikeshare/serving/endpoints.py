@@ -205,35 +205,6 @@ def config_variants(clients: Clients, config: str) -> tuple[EndpointVariant, ...
         return _variants(clients, config, {})
 
 
-def split_config(
-    clients: Clients,
-    config: str,
-    *,
-    like: str,
-    variants: Mapping[str, tuple[str, float]],
-    instance_type: str | None = None,
-) -> None:
-    """Create a config with these variants (name → model, first weight) on machines as in `like`.
-
-    One that exists already under this name is left as it is.
-    """
-    if has_config(clients, config):
-        return
-    with clients.spoken(f"endpoint config {config}"):
-        old = clients.sagemaker.describe_endpoint_config(EndpointConfigName=like)
-        machine = dict(old["ProductionVariants"][0])
-        if instance_type is not None:
-            machine["InstanceType"] = instance_type
-        made = [
-            {**machine, "VariantName": name, "ModelName": model, "InitialVariantWeight": weight}
-            for name, (model, weight) in variants.items()
-        ]
-        kept = {key: old[key] for key in ("DataCaptureConfig",) if key in old}
-        clients.sagemaker.create_endpoint_config(
-            EndpointConfigName=config, ProductionVariants=made, **kept
-        )
-
-
 def delete_endpoint(clients: Clients, endpoint: str, *, timeout_s: float) -> None:
     """Delete an endpoint and wait; its config, models and archives stay."""
     with clients.spoken(f"endpoint {endpoint}"):

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from mlops_bikeshare.domain.errors import SettingsError
+from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.monitoring import alarms
 from mlops_bikeshare.monitoring.alarms import Alarm, Missing
 from mlops_bikeshare.monitoring.metrics import point
@@ -65,6 +66,34 @@ def test_a_period_that_is_not_over_does_not_count(tmp_path: Path) -> None:
     seen = alarms.look(store, alarm(breaching=1), OF, at=AT)
 
     assert (seen.state, seen.value) == ("OK", 0.9)
+
+
+def test_an_alarm_on_a_window_alone_leaves_out_what_came_before_and_counts_what_is_not_over(
+    tmp_path: Path,
+) -> None:
+    store = SqliteMetricStore(tmp_path / "metrics.db")
+    store.put([point("PR-AUC-24h", 0.1, at=AT - timedelta(minutes=1), dimensions=OF)])
+    since = Window(AT, AT + timedelta(minutes=3))
+    one = alarm("breaching", breaching=1)
+    assert alarms.look_within(store, one, OF, window=since).state == "INSUFFICIENT_DATA"
+
+    store.put([point("PR-AUC-24h", 0.1, at=AT + timedelta(minutes=2), dimensions=OF)])
+
+    assert alarms.look_within(store, one, OF, window=since).state == "ALARM"
+
+
+def test_an_hours_percentile_counts_only_where_the_whole_hour_came_after(tmp_path: Path) -> None:
+    store = SqliteMetricStore(tmp_path / "metrics.db")
+    of = {"EndpointName": "bikeshare-prod", "VariantName": "AllTraffic"}
+    (latency,) = [a for a in alarms.catalogue(TEXT, setting=setting) if a.name == "prod-latency"]
+    slow = [point("ModelLatency", 9e5, at=AT + timedelta(hours=h), dimensions=of) for h in (0, 1)]
+    store.put(slow)
+
+    def state(hours: float) -> str:
+        window = Window(AT, AT + timedelta(hours=hours))
+        return alarms.look_within(store, latency, of, window=window).state
+
+    assert [state(h) for h in (0.5, 1.5, 2)] == ["INSUFFICIENT_DATA"] * 2 + ["ALARM"]
 
 
 def test_the_catalogue_speaks_of_metrics_that_exist_with_the_limits_of_the_gate() -> None:
