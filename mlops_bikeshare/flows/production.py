@@ -16,7 +16,7 @@ from mlops_bikeshare.flows import promote, records
 from mlops_bikeshare.flows.releasing import execute
 from mlops_bikeshare.release import history
 from mlops_bikeshare.release.history import Reign
-from mlops_bikeshare.serving import endpoints
+from mlops_bikeshare.serving import configs, endpoints
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +75,7 @@ def resize_staging(ws: Workspace, city: City, *, instance_type: str) -> Staging:
         state = endpoints.describe(ws.clients, name)
         config = f"{name}-{stamp(ws.now)}-{instance_type}".replace(".", "-")
         made = {variant.name: (variant.model, 1.0) for variant in state.variants[:1]}
-        endpoints.split_config(
+        configs.create(
             ws.clients, config, like=state.config, variants=made, instance_type=instance_type
         )
         endpoints.restore_config(ws.clients, name, config)

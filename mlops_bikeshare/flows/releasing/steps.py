@@ -15,6 +15,7 @@ from typing import Any
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import EndpointError, LakeError, Refused
+from mlops_bikeshare.domain.variants import BASELINE, CANDIDATE
 from mlops_bikeshare.flows import records
 from mlops_bikeshare.flows.judging import golden
 from mlops_bikeshare.flows.releasing import alarms, execute, incident, vitals
@@ -23,9 +24,9 @@ from mlops_bikeshare.flows.runs import decision_runs
 from mlops_bikeshare.registry import versions
 from mlops_bikeshare.registry.versions import ModelVersion
 from mlops_bikeshare.release import conditions, guard
-from mlops_bikeshare.release.plan import BASELINE, CANDIDATE, CHALLENGER, Params, Plan, Standing
+from mlops_bikeshare.release.plan import CHALLENGER, Params, Plan, Standing
+from mlops_bikeshare.serving import configs, endpoints
 from mlops_bikeshare.serving import deploy as serving
-from mlops_bikeshare.serving import endpoints
 from mlops_bikeshare.serving.endpoints import EndpointState
 
 log = logging.getLogger(__name__)
@@ -95,7 +96,7 @@ class _Steps:
         """Both versions on the endpoint, all traffic still with Baseline."""
         clients, models, name = self.ws.clients, target["models"], target["config"]
         made = {BASELINE: (models[BASELINE], 1.0), CANDIDATE: (models[CANDIDATE], 0.0)}
-        endpoints.split_config(clients, name, like=target["like"], variants=made)
+        configs.create(clients, name, like=target["like"], variants=made)
         self._move_to(target["endpoint"], name)
 
     def probe(self, target: Params) -> None:
@@ -142,12 +143,14 @@ class _Steps:
         return f"{holds}: {open_}"
 
     def restore_config(self, target: Params) -> None:
-        """The endpoint's former config, with the weights that it had."""
-        state = self._settled(target["endpoint"])
+        """The endpoint's former config, with the weights that it had from the first request on."""
+        state, weights = self._settled(target["endpoint"]), target["weights"]
         if state is None:
             return
-        self._move_to(target["endpoint"], target["config"])
-        self.weigh({"endpoint": target["endpoint"], "weights": target["weights"]})
+        if state.config != target["config"]:
+            config = configs.starting_with(self.ws.clients, target["config"], weights)
+            self._move_to(target["endpoint"], config)
+        self.weigh({"endpoint": target["endpoint"], "weights": weights})
 
     def delete_endpoint(self, target: Params) -> None:
         """Nothing was there before."""
@@ -203,13 +206,21 @@ class _Steps:
         self._note("dashboard", f"the dashboard shows {target['endpoint']}", target)
 
     def alarms(self, target: Params) -> None:
-        """Which of production's alarms are quiet, now that it serves another version."""
+        """Production's alarms; Refused when the version set one off since it is there.
+
+        What fired before it came, and what nothing is known of yet, is put on record.
+        """
         if records.has_audit(self.ws, "alarms", self.plan.id):
             return
+        since = execute.begun_at(self.ws, self.plan, target["since"])
+        caused = alarms.firing(alarms.since(self.ws, self.city, stage="prod", moved_at=since))
+        if caused:
+            msg = f"since version {target['version']} is there: {alarms.summary(caused)}"
+            raise Refused(f"{msg}; it was taken back")
         seen = alarms.look(self.ws, self.city, stage="prod")
         text = alarms.summary(seen)
         if alarms.firing(seen):
-            log.warning("after the promotion: %s", text)
+            log.warning("from before the promotion: %s", text)
         states = {alarm.name: alarm.state for alarm in seen}
         self._note("alarms", text, {**target, "quiet": alarms.quiet(seen), "states": states})
 
