@@ -23,7 +23,9 @@ def highest_risk_first(
     stations: Stations, fleet: Fleet, *, arrive_min: int = curve.ARRIVE_MIN
 ) -> Plan:
     """The moves for the stations at most risk, until the vans are full."""
-    worth = flow.Worth.of(stations, most=fleet.capacity, arrive_min=arrive_min)
+    # Several vans may serve one station.
+    most = int(min(fleet.bikes, (stations.bikes + stations.docks).max(initial=1)))
+    worth = flow.Worth.of(stations, most=max(most, 1), arrive_min=arrive_min)
     return flow.told(stations, worth, _given(stations, fleet))
 
 
