@@ -41,7 +41,10 @@ _LEAST_VARIANCE = 1.0
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Stations:
-    """What is known of each station at dt; usual flows are bikes per hour at this time of day."""
+    """What is known of each station at dt; usual flows are bikes per hour at this time of day.
+
+    A station is out of bikes (docks) with `out_at_or_below` of them.
+    """
 
     ids: Sequence[str]
     lat: Floats
@@ -53,6 +56,7 @@ class Stations:
     p_bikeout: Floats
     p_dockout: Floats
     horizons_min: Sequence[int]
+    out_at_or_below: int
 
     def __post_init__(self) -> None:
         """Refuse arrays of different lengths, counts below 0 and probabilities beyond [0, 1]."""

@@ -23,7 +23,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlops_bikeshare.domain.errors import GridError
-from mlops_bikeshare.domain.targets import OUT_AT_OR_BELOW
 from mlops_bikeshare.rebalancing import curve
 from mlops_bikeshare.rebalancing.curve import Floats, Stations, Whole
 from mlops_bikeshare.rebalancing.fleet import Fleet, Move, Pair, Plan, distance_km, loaded
@@ -58,7 +57,7 @@ class Worth:
         minutes = curve.minutes(stations, moved, arrive_min=arrive_min)
         rides = curve.lost_rides(stations, moved, arrive_min=arrive_min)
         bearable = minutes <= minutes[:, [most]] + SPARE_MIN
-        keep = OUT_AT_OR_BELOW + 1
+        keep = stations.out_at_or_below + 1
         known = np.isfinite(minutes).all(axis=1) & np.isfinite(stations.lat + stations.lon)
         given = _run(bearable[:, :most][:, ::-1])
         taken = _run(bearable[:, most + 1 :])

@@ -6,6 +6,7 @@ from scipy.special import ndtr
 from mlops_bikeshare.domain.targets import HORIZONS_MIN
 from mlops_bikeshare.rebalancing.curve import Stations
 
+OUT = 2
 HOURS = np.array(HORIZONS_MIN) / 60
 
 
@@ -23,6 +24,7 @@ def one_station(*, p_bikeout: np.ndarray, p_dockout: np.ndarray, flow: float) ->
         p_bikeout=p_bikeout[None, :],
         p_dockout=p_dockout[None, :],
         horizons_min=HORIZONS_MIN,
+        out_at_or_below=OUT,
     )
 
 
@@ -47,4 +49,5 @@ def city(
         p_bikeout=ndtr((2.5 - mean) / spread),
         p_dockout=ndtr((2.5 - capacity[:, None] + mean) / spread),
         horizons_min=HORIZONS_MIN,
+        out_at_or_below=OUT,
     )

@@ -10,12 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlops_bikeshare.domain.errors import InputError
-from mlops_bikeshare.domain.targets import OUT_AT_OR_BELOW
 from mlops_bikeshare.rebalancing import curve, flow
 from mlops_bikeshare.rebalancing.curve import Stations
 from mlops_bikeshare.rebalancing.fleet import MOVES_PER_VAN, Fleet, Plan, distance_km
 from mlops_bikeshare.rebalancing.rule import highest_risk_first
-from tests.unit.rebalancing.made import city
+from tests.unit.rebalancing.made import OUT, city
 
 cities = st.builds(
     city,
@@ -70,7 +69,7 @@ def test_every_move_saves_more_than_it_costs_and_no_giver_is_left_short(
         assert move.minutes_saved > move.bikes * flow.MINUTES_PER_BIKE
     net = changes(stations, plan)
     given_ = net < 0
-    assert (stations.bikes + net)[given_].min(initial=99) > OUT_AT_OR_BELOW
+    assert (stations.bikes + net)[given_].min(initial=99) > OUT
     most = fleet.capacity
     minutes = curve.minutes(stations, np.arange(-most, most + 1))
     after = minutes[np.arange(len(stations)), most + net]
