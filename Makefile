@@ -12,7 +12,7 @@ city := $(if $(CITY),--city $(CITY),)
 .PHONY: endpoint screenshots help setup lock demo test test-all check bench serve stop clean \
 	ingest features train deploy replay infer monitor gate promote rollback watch retrain history staging \
 	status doctor explain tune dashboard mlflow-ui docs docs-simulator backtest cold-start verify-features \
-	replay-feed try live import-recording compact catalog
+	replay-feed try live import-recording compact catalog moves moves-backtest feedback
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -126,6 +126,15 @@ backtest: setup ## train and test on a recording, against the baselines: make ba
 
 cold-start: setup ## judge a model of other cities on a new one: ARGS="--recording DIR --train-on DIR:CITY"
 	@$(BIN)/bikeshare cold-start $(city) $(ARGS)
+
+moves: setup ## which bikes to move where in the next round: make moves ARGS="--vans 3"
+	@$(BIN)/bikeshare moves $(city) $(ARGS)
+
+moves-backtest: setup ## judge plans of moves on recorded days: ARGS="--recording DIR --train A..B ..."
+	@$(BIN)/bikeshare moves-backtest $(city) $(ARGS)
+
+feedback: setup ## say what was seen at a station: ARGS="--station 67 --what handled"
+	@$(BIN)/bikeshare feedback $(city) $(ARGS)
 
 verify-features: setup ## prove on a recording or the lake that features know no future
 	@$(BIN)/bikeshare verify-features $(city) $(ARGS)

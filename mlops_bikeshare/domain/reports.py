@@ -77,7 +77,8 @@ class QualityReport:
     """Matured quality of one endpoint over a window of decision times.
 
     `revision`: 1 when first judged, higher once labels came late. `feed_down`: decision times whose
-    label fell into an outage of the feed; None when that is not known.
+    label fell into an outage of the feed; `handled`: rows censored because somebody had handled
+    their station; None when that is not known.
     """
 
     endpoint: str
@@ -87,6 +88,7 @@ class QualityReport:
     targets: tuple[TargetQuality, ...]
     revision: int = 1
     feed_down: int | None = None
+    handled: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
