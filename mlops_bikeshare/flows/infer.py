@@ -26,7 +26,13 @@ from mlops_bikeshare.domain.tables import INFERENCE
 from mlops_bikeshare.domain.windows import floor_time, stamp
 from mlops_bikeshare.features.definition import FEATURE_NAMES
 from mlops_bikeshare.features.online import row_at
-from mlops_bikeshare.flows.features import ONLINE, known_at, profiles_for, station_list
+from mlops_bikeshare.flows.features import (
+    ONLINE,
+    check_definition,
+    known_at,
+    profiles_for,
+    station_list,
+)
 from mlops_bikeshare.flows.judging import beats, predicted
 from mlops_bikeshare.flows.process.logged import Told, logged
 from mlops_bikeshare.serving import endpoints
@@ -93,6 +99,7 @@ def _batches(ws: Workspace, city: City, todo: list[EndpointState], dt: datetime)
 
 def online_features(ws: Workspace, city: City, dt: datetime) -> pd.DataFrame:
     """The features of every station at dt, stored as evidence of what was asked."""
+    check_definition(ws, city)
     rows = row_at(
         known_at(ws, city, dt),
         dt=dt,
