@@ -24,7 +24,7 @@ from mlops_bikeshare.domain.errors import EndpointError, LakeError, ModelError, 
 from mlops_bikeshare.domain.reports import GateReport
 from mlops_bikeshare.domain.tables import MONITORING_AUDIT
 from mlops_bikeshare.domain.windows import Window
-from mlops_bikeshare.flows import deploy, production, promote, records, serve, tracking, watch
+from mlops_bikeshare.flows import deploy, gate, production, promote, records, serve, tracking, watch
 from mlops_bikeshare.flows.judging import golden
 from mlops_bikeshare.flows.releasing import execute, steps, vitals
 from mlops_bikeshare.monitoring.metrics import point
@@ -582,6 +582,17 @@ def test_the_audit_is_a_table_too_and_tells_who_was_in_production_when(world: Wo
     tags = versions.find(city.registered_model, "2").tags
     assert tags["promotion_why"] == "gate passed"
     assert tags["promotion_audit"] in set(table["digest"])
+    until = world.ws.now + timedelta(hours=2)
+    prod = world.prod(city).name
+    gate.waive(world.ws, city, check="PSI", reason="holiday", until=until, endpoint=prod)
+    promote.rollback(world.ws, city, reason="riders complain")
+    tags = versions.find(city.registered_model, "2").tags
+    digests = {e["kind"]: e["digest"] for e in records.audited(world.ws)}
+    assert (tags["waiver_check"], tags["waiver_why"]) == ("PSI", "holiday")
+    assert (tags["rolled_back_why"], tags["rolled_back_version"]) == ("riders complain", "1")
+    back = versions.find(city.registered_model, "1").tags
+    found = [tags["waiver_audit"], tags["rolled_back_audit"], back["rollback_audit"]]
+    assert found == [digests["waiver"], digests["rollback"], digests["rollback"]]
     assert world.ws.sm_endpoint == world.ws.settings.endpoint("prod", city.name)
 
 

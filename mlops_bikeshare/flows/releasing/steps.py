@@ -10,7 +10,6 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
@@ -18,7 +17,7 @@ from mlops_bikeshare.domain.errors import EndpointError, LakeError, Refused
 from mlops_bikeshare.domain.variants import BASELINE, CANDIDATE
 from mlops_bikeshare.flows import records
 from mlops_bikeshare.flows.judging import golden
-from mlops_bikeshare.flows.releasing import alarms, execute, incident, vitals
+from mlops_bikeshare.flows.releasing import alarms, execute, incident, tagged, vitals
 from mlops_bikeshare.flows.releasing.execute import Actions
 from mlops_bikeshare.flows.runs import decision_runs
 from mlops_bikeshare.registry import versions
@@ -188,7 +187,10 @@ class _Steps:
                 versions.move_alias(model, alias, version, expected=moved)
 
     def audit(self, target: Params) -> None:
-        """One line in the audit, the same facts as tags and as a run in MLflow."""
+        """One line in the audit, the same facts as tags and as a run in MLflow.
+
+        A rollback is told of the version that comes and of the one that goes.
+        """
         config = endpoints.describe(self.ws.clients, target["endpoint"]).config
         facts = {**target, "endpoint_config": config, "plan": self.plan.id}
         if not records.has_audit(self.ws, self.plan.kind, self.plan.id):
@@ -196,7 +198,10 @@ class _Steps:
         told = next(
             e for e in reversed(records.audited(self.ws)) if e["facts"].get("plan") == self.plan.id
         )
-        self._tag(target, told)
+        tagged.tag(self.city, target["version"], told, word=self.plan.kind, facts=("from_version",))
+        if self.plan.kind == "rollback" and target["from_version"] not in {None, target["version"]}:
+            left, facts_told = target["from_version"], ("version", "trigger")
+            tagged.tag(self.city, left, told, word="rolled_back", facts=facts_told)
         if self.plan.kind != "deploy":
             decision_runs.log_move(self.ws, self.city, self.plan, facts, why=target["why"])
 
@@ -267,12 +272,6 @@ class _Steps:
         facts = {**target, "city": self.city.name, "endpoint_config": state.config, "plan": plan}
         why = f"version {target['version']} gets {weights[CANDIDATE]:.0%} of the traffic"
         records.audit(self.ws, "canary", why=why, facts={**facts, "shares": shares})
-
-    def _tag(self, target: Params, told: Mapping[str, Any]) -> None:
-        tags = {"at": told["at"], "by": told["who"], "why": told["why"], "audit": told["digest"]}
-        named = {f"{self.plan.kind}_{name}": str(value) for name, value in tags.items()}
-        named[f"{self.plan.kind}_endpoint"] = target["endpoint"]
-        versions.set_tags(self.city.registered_model, target["version"], named)
 
     def _note(self, kind: str, why: str, facts: Params) -> None:
         if not records.has_audit(self.ws, kind, self.plan.id):
