@@ -20,6 +20,7 @@ from typing import Any
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import BikeshareError, EndpointError
+from mlops_bikeshare.domain.variants import ALL_TRAFFIC, BASELINE, CANDIDATE
 from mlops_bikeshare.domain.windows import stamp
 from mlops_bikeshare.flows import notify, records
 from mlops_bikeshare.flows.judging import reference
@@ -29,9 +30,7 @@ from mlops_bikeshare.monitoring.alarms import Seen
 from mlops_bikeshare.monitoring.cloudwatch_alarms import Definition, Place
 from mlops_bikeshare.monitoring.metrics import point
 from mlops_bikeshare.release import history
-from mlops_bikeshare.release.plan import BASELINE, CANDIDATE
 from mlops_bikeshare.serving import endpoints
-from mlops_bikeshare.serving.deploy import ALL_TRAFFIC
 from mlops_bikeshare.settings import Settings, Stage
 
 log = logging.getLogger(__name__)

@@ -115,10 +115,12 @@ def _news(ws: Workspace, city: City) -> Iterator[tuple[str, Notice]]:
 
 
 def _notice(event: Event, entry: Mapping[str, Any], facts: Mapping[str, Any]) -> Notice:
-    endpoint, before = facts.get("endpoint", ""), facts.get("from_version")
-    way = f"{f'version {before} → ' if before else ''}version {facts.get('version')}"
-    text = f"{event.name}: {endpoint}, {way}, by {entry['who']}, {entry['at']}: {entry['why']}"
-    return Notice(kind="news", name=f"{endpoint}-{event.name}-info", severity="info", text=text)
+    endpoint, before, version = (facts.get(k) for k in ("endpoint", "from_version", "version"))
+    moved = [f"version {before} → {version}" if before else f"version {version}"] if version else []
+    what = ", ".join([*([endpoint] if endpoint else []), *moved, f"by {entry['who']}"])
+    text = f"{event.name}: {what}, {entry['at']}: {entry['why']}"
+    name = "-".join([*([endpoint] if endpoint else []), event.name, "info"])
+    return Notice(kind="news", name=name, severity="info", text=text)
 
 
 def _count(ws: Workspace, city: City, failures: int) -> None:

@@ -35,7 +35,13 @@ _ALLOWED: Mapping[str, tuple[str, ...]] = {
     "variants": get_args(Variants),
 }
 _HOUR_S = 3600
-_PER_UNIT = {("_ms", "Microseconds"): 1000.0}
+# What a setting's unit (the end of its name) is worth in the unit of a metric.
+_WORTH: Mapping[tuple[str, str], float] = {
+    ("ms", "Microseconds"): 1000,
+    ("s", "Microseconds"): 1_000_000,
+    ("ms", "Seconds"): 0.001,
+    ("min", "Seconds"): 60,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +109,7 @@ def _per_unit(key: str, name: str) -> float:
         unit = metric(name).unit
     except InputError:
         return 1.0  # the check of the alarm names it
-    return next((f for (end, of), f in _PER_UNIT.items() if key.endswith(end) and unit == of), 1.0)
+    return _WORTH.get((key.rpartition("_")[2], unit), 1)
 
 
 def _check(alarm: Alarm, name: str) -> None:

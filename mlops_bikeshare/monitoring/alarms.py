@@ -11,12 +11,12 @@ Source   AWS, CloudWatch User Guide, "Configuring how CloudWatch alarms treat mi
 
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
 from mlops_bikeshare.domain.windows import Window, floor_time
-from mlops_bikeshare.monitoring.metrics import MetricStore, Statistic, metric
+from mlops_bikeshare.monitoring.metrics import MetricStore, Statistic, is_percentile, metric
 
 State = Literal["OK", "ALARM", "INSUFFICIENT_DATA"]
 Relation = Literal[">", ">=", "<", "<="]
@@ -117,7 +117,43 @@ def look(
 
     `series`: the dimensions of each variant, or of the one series that there is.
     """
-    found = [_values(store, alarm, of, at) for of in series]
+    end = floor_time(at, step_s=alarm.period_s)
+    window = Window(end - timedelta(seconds=alarm.period_s * alarm.periods), end)
+    return _seen(store, alarm, series, endpoint=endpoint, window=window)
+
+
+def look_within(
+    store: MetricStore,
+    alarm: Alarm,
+    series: Sequence[Dimensions],
+    *,
+    endpoint: str,
+    window: Window,
+) -> Seen:
+    """Evaluate an alarm on what was measured in a window alone, its unfinished period too.
+
+    A percentile cannot be cut: of those only the periods that lie wholly inside count. A period
+    without data says nothing here.
+    """
+    alarm = replace(alarm, missing="missing")
+    if not is_percentile(alarm.statistic):
+        return _seen(store, alarm, series, endpoint=endpoint, window=window)
+    step = timedelta(seconds=alarm.period_s)
+    end = floor_time(window.end, step_s=alarm.period_s)
+    start = floor_time(window.start - timedelta(microseconds=1), step_s=alarm.period_s) + step
+    whole = Window(start, end) if start < end else None
+    return _seen(store, alarm, series, endpoint=endpoint, window=whole)
+
+
+def _seen(
+    store: MetricStore,
+    alarm: Alarm,
+    series: Sequence[Dimensions],
+    *,
+    endpoint: str,
+    window: Window | None,
+) -> Seen:
+    found = [_values(store, alarm, of, window) if window else [] for of in series]
     if alarm.variants == "together":
         found = [[_sum(values) for values in zip(*found, strict=True)]]
     judged = [(state(alarm, values), values[-1] if values else None) for values in found]
@@ -144,9 +180,8 @@ def dimensions(
     return [{**of, "VariantName": v} for v in variants] if "VariantName" in names else [of]
 
 
-def _values(store: MetricStore, alarm: Alarm, of: Dimensions, at: datetime) -> list[float | None]:
-    end = floor_time(at, step_s=alarm.period_s)
-    window = Window(end - timedelta(seconds=alarm.period_s * alarm.periods), end)
+def _values(store: MetricStore, alarm: Alarm, of: Dimensions, window: Window) -> list[float | None]:
+    """The value of each period that the window touches."""
     read = {
         name: dict(
             store.series(
@@ -160,7 +195,7 @@ def _values(store: MetricStore, alarm: Alarm, of: Dimensions, at: datetime) -> l
         )
         for name in alarm.inputs
     }
-    starts = window.steps(step_s=alarm.period_s)
+    starts = window.widened(step_s=alarm.period_s).steps(step_s=alarm.period_s)
     return [_value(alarm, {name: read[name].get(at) for name in read}) for at in starts]
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mlops_bikeshare.domain.variants import ALL_TRAFFIC
 from mlops_bikeshare.monitoring.alarms import Alarm, Dimensions, dimensions
 from mlops_bikeshare.monitoring.cloudwatch import spoken
 from mlops_bikeshare.monitoring.metrics import is_percentile, metric
@@ -24,7 +25,6 @@ COMPARISONS = {
     "<": "LessThanThreshold",
     "<=": "LessThanOrEqualToThreshold",
 }
-SINGLE_VARIANT = "AllTraffic"
 PER_DELETE = 100
 
 
@@ -34,7 +34,7 @@ class Place:
 
     endpoint: str
     city: str
-    variants: Sequence[str] = (SINGLE_VARIANT,)
+    variants: Sequence[str] = (ALL_TRAFFIC,)
     topic: str | None = None
 
 
@@ -90,9 +90,9 @@ def _definition(alarm: Alarm, series: Sequence[Dimensions], place: Place) -> Def
 
 
 def _name(alarm: Alarm, series: Sequence[Dimensions], place: Place) -> str:
-    variant = series[0].get("VariantName", SINGLE_VARIANT) if len(series) == 1 else SINGLE_VARIANT
+    variant = series[0].get("VariantName", ALL_TRAFFIC) if len(series) == 1 else ALL_TRAFFIC
     name = alarm.called(place.endpoint)
-    return name if variant == SINGLE_VARIANT else f"{name}-{variant}"
+    return name if variant == ALL_TRAFFIC else f"{name}-{variant}"
 
 
 def _signal(alarm: Alarm, series: Sequence[Dimensions]) -> Definition:

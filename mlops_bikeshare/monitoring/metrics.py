@@ -108,6 +108,16 @@ CATALOGUE: tuple[Metric, ...] = (
         statistic="Minimum",
         worse="lower",
     ),
+    Metric(
+        name="EstimatedBrier",
+        meaning="Brier score that the newest answers promise, before any label",
+        worse="higher",
+    ),
+    Metric(
+        name="EstimatedPR-AUC",
+        meaning="average precision that the newest answers promise, before any label",
+        worse="lower",
+    ),
     *(
         Metric(name=name, meaning=f"what {name[:-10]}-24h was when the champion was judged")
         for name in ("PR-AUC-Reference", "F1-Reference")

@@ -16,18 +16,20 @@ from pathlib import Path
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import EndpointError, SettingsError
+from mlops_bikeshare.domain.variants import ALL_TRAFFIC
+from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.flows import records
 from mlops_bikeshare.monitoring import alarms
 from mlops_bikeshare.monitoring.alarm_catalogue import Catalogue, catalogue
 from mlops_bikeshare.monitoring.alarms import Alarm, Seen
-from mlops_bikeshare.monitoring.metrics import ENDPOINT
+from mlops_bikeshare.monitoring.metrics import ENDPOINT, metric
 from mlops_bikeshare.release import history
 from mlops_bikeshare.serving import endpoints
-from mlops_bikeshare.serving.deploy import ALL_TRAFFIC
 from mlops_bikeshare.serving.endpoints import EndpointState
 from mlops_bikeshare.settings import Settings, Stage
 
 FILE = Path("ops") / "alarms.toml"
+TICK = timedelta(seconds=1)
 
 
 def look(ws: Workspace, city: City, *, stage: Stage, variants: Sequence[str] = ()) -> list[Seen]:
@@ -40,6 +42,27 @@ def look(ws: Workspace, city: City, *, stage: Stage, variants: Sequence[str] = (
         series = alarms.dimensions(alarm, endpoint=endpoint, city=city.name, variants=variants)
         found.append(alarms.look(ws.metrics, alarm, series, endpoint=endpoint, at=ws.now))
     return _since_it_serves(ws, endpoint, mine, found)
+
+
+def since(ws: Workspace, city: City, *, stage: Stage, moved_at: datetime) -> list[Seen]:
+    """The alarms that a version itself can set off, on what was measured since it came.
+
+    Those are of each of the endpoint's variants: requests that failed or took long. Scores and
+    drift of 24 h speak of the version before for a day, the feed's alarms of no version.
+    """
+    if ws.now <= moved_at:
+        return []
+    window = Window(moved_at + TICK, ws.now + TICK)
+    endpoint = ws.settings.endpoint(stage, city.name)
+    variants = serving(endpoints.describe(ws.clients, endpoint))
+    mine = [alarm for alarm in load(ws.settings).alarms if alarm.stage == stage]
+    found = []
+    for alarm in mine:
+        if alarm.variants == "each" and "VariantName" in metric(alarm.metric).dimensions:
+            series = alarms.dimensions(alarm, endpoint=endpoint, city=city.name, variants=variants)
+            seen = alarms.look_within(ws.metrics, alarm, series, endpoint=endpoint, window=window)
+            found.append(seen)
+    return found
 
 
 def serving(state: EndpointState) -> list[str]:

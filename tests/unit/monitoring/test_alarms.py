@@ -8,12 +8,18 @@ from typing import Any
 import pytest
 
 from mlops_bikeshare.domain.errors import SettingsError
+from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.monitoring import alarms
 from mlops_bikeshare.monitoring.alarm_catalogue import catalogue
 from mlops_bikeshare.monitoring.alarms import Alarm, Missing
 from mlops_bikeshare.monitoring.metrics import point
 from mlops_bikeshare.monitoring.sqlite import SqliteMetricStore
-from mlops_bikeshare.settings import GateSettings, GuardSettings, MonitoringSettings
+from mlops_bikeshare.settings import (
+    GateSettings,
+    GuardSettings,
+    MonitoringSettings,
+    RetrainSettings,
+)
 
 ROOT = Path(__file__).resolve().parents[3]
 TEXT = (ROOT / "ops" / "alarms.toml").read_text()
@@ -23,6 +29,7 @@ SECTIONS = {
     "gate": GateSettings(),
     "guard": GuardSettings(),
     "monitoring": MonitoringSettings(),
+    "retrain": RetrainSettings(),
 }
 
 
@@ -72,6 +79,40 @@ def test_a_period_that_is_not_over_does_not_count(tmp_path: Path) -> None:
     seen = alarms.look(store, alarm(breaching=1), [OF], endpoint="bikeshare-prod", at=AT)
 
     assert (seen.state, seen.value) == ("OK", 0.9)
+
+
+def test_an_alarm_on_a_window_alone_leaves_out_what_came_before_and_counts_what_is_not_over(
+    tmp_path: Path,
+) -> None:
+    store = SqliteMetricStore(tmp_path / "metrics.db")
+    store.put([point("PR-AUC-24h", 0.1, at=AT - timedelta(minutes=1), dimensions=OF)])
+    since = Window(AT, AT + timedelta(minutes=3))
+    one = alarm("breaching", breaching=1)
+    assert within(store, one, OF, since) == "INSUFFICIENT_DATA"
+
+    store.put([point("PR-AUC-24h", 0.1, at=AT + timedelta(minutes=2), dimensions=OF)])
+
+    assert within(store, one, OF, since) == "ALARM"
+
+
+def test_an_hours_percentile_counts_only_where_the_whole_hour_came_after(tmp_path: Path) -> None:
+    store = SqliteMetricStore(tmp_path / "metrics.db")
+    of = {"EndpointName": "bikeshare-prod", "VariantName": "AllTraffic"}
+    found = catalogue(TEXT, setting=setting).alarms
+    (latency,) = [a for a in found if a.called(a.stage) == "prod-latency-warn"]
+    slow = [point("ModelLatency", 9e5, at=AT + timedelta(hours=h), dimensions=of) for h in (0, 1)]
+    store.put(slow)
+
+    states = [
+        within(store, latency, of, Window(AT, AT + timedelta(hours=h))) for h in (0.5, 1.5, 2)
+    ]
+
+    assert states == ["INSUFFICIENT_DATA"] * 2 + ["ALARM"]
+
+
+def within(store: SqliteMetricStore, of: Alarm, series: dict[str, str], window: Window) -> str:
+    seen = alarms.look_within(store, of, [series], endpoint="bikeshare-prod", window=window)
+    return seen.state
 
 
 def errors(
@@ -170,6 +211,13 @@ def test_the_catalogue_speaks_of_metrics_that_exist_with_the_limits_of_the_setti
     assert {name: found[name].threshold for name in thresholds} == thresholds
     beat = found["prod-heartbeat-critical"]
     assert (beat.period_s * beat.periods, beat.missing) == (20 * 60, "breaching")
+
+
+def test_a_limit_in_milliseconds_follows_its_setting_in_the_unit_of_the_metric() -> None:
+    faster = {"gate.latency_p95_ms": 150.0}
+    found = catalogue(TEXT, setting=lambda key: faster.get(key) or setting(key)).alarms
+    (latency,) = [a for a in found if a.called(a.stage) == "prod-latency-warn"]
+    assert latency.threshold == 150_000
 
 
 @pytest.mark.parametrize(
