@@ -92,6 +92,9 @@ _PLACE = (
     Column("lat", "float64", "latitude", "degrees", _GBFS, nullable=True, low=-90, high=90),
     Column("lon", "float64", "longitude", "degrees", _GBFS, nullable=True, low=-180, high=180),
     _count("capacity", "docks in total", nullable=True),
+    Column(
+        "region_id", "string", "the feed's id of the station's region", "", _GBFS, nullable=True
+    ),
 )
 
 STATION_INFORMATION_RAW = Table(

@@ -25,6 +25,7 @@ from mlops_bikeshare.evaluation.bootstrap import station_blocks
 from mlops_bikeshare.evaluation.comparison import compare
 from mlops_bikeshare.flows.features import station_list
 from mlops_bikeshare.flows.judging import judged
+from mlops_bikeshare.flows.judging.neighbourhoods import areas_of
 from mlops_bikeshare.registry import versions
 
 _KEY = ["station_id", "dt", "horizon_min"]
@@ -126,11 +127,7 @@ def _slices(
     ws: Workspace, rows: pd.DataFrame, stations: pd.DataFrame
 ) -> tuple[SliceComparison, ...]:
     rules, places = ws.settings.gate, stations.set_index("station_id")
-    cell, names = neighbourhoods.cells(
-        places["lat"].to_numpy(dtype=np.float64, na_value=np.nan),
-        places["lon"].to_numpy(dtype=np.float64, na_value=np.nan),
-        km=rules.slice_km,
-    )
+    cell, names = areas_of(places, km=rules.slice_km)
     of_row = cell[places.index.get_indexer(pd.Index(rows["station_id"]))]
     return tuple(
         neighbourhoods.worst(
