@@ -98,6 +98,23 @@ class IngestSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WeatherSettings:
+    """Where live cities get their weather from; recordings bring their own."""
+
+    provider: Annotated[
+        Literal["none", "meteostat"], "meteostat: read once an hour beside the polls"
+    ] = "none"
+    url: Annotated[str, "where Meteostat's files lie"] = "https://data.meteostat.net"
+    radius_km: Annotated[
+        float, "how far from the city a weather station may be, kilometres", Between(1, 500)
+    ] = 50.0
+    stations: Annotated[int, "weather stations to interpolate between, at most", Between(1, 20)] = 4
+    body_limit_mb: Annotated[
+        float, "largest file taken, the list of stations among them, megabytes", Between(0.1, 1000)
+    ] = 128.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingSettings:
     """How much to train on, and how."""
 
@@ -265,6 +282,7 @@ class Settings:
     serving: ServingSettings = ServingSettings()
     lake: LakeSettings = LakeSettings()
     ingest: IngestSettings = IngestSettings()
+    weather: WeatherSettings = WeatherSettings()
     labels: Label = USUAL
     training: TrainingSettings = TrainingSettings()
     retrain: RetrainSettings = RetrainSettings()

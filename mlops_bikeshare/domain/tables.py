@@ -146,7 +146,7 @@ WEATHER_HOURLY_RAW = Table(
         _weather("precipitation_mm", "rain and melted snow of the hour", "mm", 0, 500),
         _weather("wind_km_h", "mean wind speed", "km/h", 0, 500),
         _weather("humidity_pct", "relative humidity", "%", 0, 100),
-        Column("origin", "string", "who says so: `recording`"),
+        Column("origin", "string", "who says so: `recording` or `meteostat`"),
         _time("fetched_at", "when it was known"),
     ),
 )

@@ -14,6 +14,7 @@ from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.clock import Clock, PacedClock, RealClock
 from mlops_bikeshare.domain.errors import InputError, SettingsError, SourceError
 from mlops_bikeshare.domain.windows import parse_time
+from mlops_bikeshare.flows import live_weather
 from mlops_bikeshare.flows.live import Lived, live
 from mlops_bikeshare.flows.process.pace import Running
 from mlops_bikeshare.settings import Settings
@@ -57,14 +58,19 @@ def run(
     cities = [ws.settings.city(name) for name in dict.fromkeys(names)]
     if (url is not None and len(cities) > 1) or (replay_clock and url is None):
         raise InputError("--url goes with one --city, and --replay-clock with --url")
-    with client_of(ws.settings) as client:
+    with client_of(ws.settings) as client, live_weather.client_of(ws.settings) as outside:
         clock, speed = clock_of(client, url) if replay_clock and url else (RealClock(), 1.0)
         feeds = {
             city.name: feed_of(ws.settings, city, client=client, clock=clock, url=url)
             for city in cities
         }
         pace = Running(clock, stop, speed=speed, until=until)
-        return live(ws, cities, feeds, pace, poll_s=ws.settings.ingest.poll_s)
+        weather = {
+            city.name: live_weather.source_of(ws, city, client=outside)
+            for city in cities
+            if ws.settings.weather.provider != "none"
+        }
+        return live(ws, cities, feeds, pace, poll_s=ws.settings.ingest.poll_s, weather=weather)
 
 
 def clock_of(client: FeedClient, url: str) -> tuple[Clock, float]:
