@@ -44,14 +44,14 @@ def backtest(
     from mlops_bikeshare.sources.recorded import open_recording
     from mlops_bikeshare.training.split import Split
 
-    settings = _settings(threads)
+    settings = settings_with(threads)
     where = city_of(settings, city, timezone=timezone, country=country)
     split = Split(
         Window.parse(train, key="--train"),
         Window.parse(calibrate, key="--calibrate"),
         Window.parse(test, key="--test"),
     )
-    _check_report(report)
+    check_report(report)
     done = flow.backtest(
         open_recording(recording),
         where,
@@ -90,10 +90,10 @@ def cold_start(
     from mlops_bikeshare.flows.train import plan_of
     from mlops_bikeshare.sources.recorded import open_recording
 
-    settings = _settings(threads)
+    settings = settings_with(threads)
     where = city_of(settings, city, timezone=timezone, country=country)
     named = [_recorded(text, settings) for text in train_on]
-    _check_report(report)
+    check_report(report)
     done = flow.cold_start(
         RecordedCity(open_recording(recording), where, cadence),
         [RecordedCity(open_recording(folder), other, cadence) for folder, other in named],
@@ -120,7 +120,7 @@ def _recorded(text: str, settings: "Settings") -> "tuple[Path, City]":
     return Path(folder), settings.cities[name]
 
 
-def _check_report(path: Path | None) -> None:
+def check_report(path: Path | None) -> None:
     """InputError before any work when a report could not be written after it."""
     if path is not None and not path.absolute().parent.is_dir():
         raise InputError(f"--report {path}: the folder {path.parent} does not exist; make it")
@@ -141,7 +141,7 @@ def verify_features(
     from mlops_bikeshare.domain.reports import to_json
     from mlops_bikeshare.flows import verify as flow
 
-    settings = _settings()
+    settings = settings_with()
     where = city_of(settings, city, timezone=timezone, country=country)
     if recording is not None:
         from mlops_bikeshare.sources.recorded import open_recording
@@ -188,7 +188,7 @@ def city_of(
     return found
 
 
-def _settings(threads: int | None = None) -> "Settings":
+def settings_with(threads: int | None = None) -> "Settings":
     """The settings of the checkout, or the defaults outside of one."""
     import dataclasses
 

@@ -105,10 +105,10 @@ def train(
     split: Split,
     *,
     label: str = "train",
-    alias: str = versions.CHALLENGER,
+    alias: str | None = versions.CHALLENGER,
     track: Track = silent,
 ) -> Trained:
-    """Train both targets, log the run, register the version and give it `alias`."""
+    """Train both targets, log the run, register the version and give it `alias`, if any."""
     began = time.perf_counter()
     plan = plan_of(ws.settings)
     name, note = training_run.name(city, split, label=label), training_run.note(city, split)
@@ -119,9 +119,8 @@ def train(
                 table, split, plan=plan, city_wide=CITY_WIDE, progress=progress
             )
         version, told = _record(ws, city, split, plan, table, candidate)
-        previous = versions.find_if_any(version.name, alias)
-        expected = previous.version if previous else None
-        versions.move_alias(version.name, alias, version.version, expected=expected)
+        if alias is not None:
+            name_version(version, alias)
         return Trained(
             city=city.name,
             version=version.version,
@@ -134,6 +133,13 @@ def train(
             dispatch={target: part["dispatch"]["model"] for target, part in told.items()},
             peer=candidate.peer.quality if candidate.peer else (),
         )
+
+
+def name_version(version: ModelVersion, alias: str) -> None:
+    """Give a version an alias, from whichever version has it now."""
+    previous = versions.find_if_any(version.name, alias)
+    expected = previous.version if previous else None
+    versions.move_alias(version.name, alias, version.version, expected=expected)
 
 
 @contextmanager
@@ -212,9 +218,11 @@ def _record(
     import mlflow
     import pandas as pd
 
-    window = Window(split.train.start, (split.test or split.calibrate).end)
+    window = split.window
     facts = {
         "train": str(split.train),
+        **({"baseline": str(split.baseline)} if split.baseline else {}),
+        **({"held_out": str(split.held_out)} if split.held_out else {}),
         "calibrate": str(split.calibrate),
         "test": str(split.test) if split.test else "none",
         "data": f"{OFFLINE.name} {city.name} {window}",
