@@ -9,7 +9,7 @@ again until it has.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime, timedelta
 from types import TracebackType
@@ -116,6 +116,15 @@ def client_of(settings: Settings) -> FeedClient:
         body_limit_mb=settings.weather.body_limit_mb,
     )
     return FeedClient(contact=ingest.contact, patience=patience)
+
+
+def sources_of(
+    ws: Workspace, cities: Sequence[City], *, client: FeedClient
+) -> dict[str, WeatherSource]:
+    """The weather of cities; none where the settings name no provider."""
+    if ws.settings.weather.provider == "none":
+        return {}
+    return {city.name: source_of(ws, city, client=client) for city in cities}
 
 
 def source_of(ws: Workspace, city: City, *, client: FeedClient) -> WeatherSource:

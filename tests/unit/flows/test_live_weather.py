@@ -3,6 +3,7 @@
 import logging
 import shutil
 import threading
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -11,13 +12,15 @@ import pytest
 
 from mlops_bikeshare.backends import Workspace, open_workspace
 from mlops_bikeshare.domain.city import City
+from mlops_bikeshare.domain.clock import SimulatedClock
 from mlops_bikeshare.domain.errors import SettingsError, SourceError
 from mlops_bikeshare.domain.tables import STATION_STATUS_RAW, WEATHER_HOURLY_RAW
-from mlops_bikeshare.flows import live_weather
+from mlops_bikeshare.flows import live_feed, live_weather
 from mlops_bikeshare.flows.live import live
 from mlops_bikeshare.flows.live_weather import HourlyWeather
 from mlops_bikeshare.flows.process.pace import Lockstep
 from mlops_bikeshare.settings import load
+from mlops_bikeshare.sources.gbfs.server import ReplayedCity, serving
 from tests.served import small_city
 from tests.weather_served import NOON, Files, day, served
 
@@ -144,3 +147,20 @@ def test_a_city_without_a_place_has_no_weather(ws: Workspace) -> None:
         pytest.raises(SettingsError, match=r"\[cities.nowhere\] has no lat and lon"),
     ):
         live_weather.source_of(ws, nowhere, client=client)
+
+
+def test_a_single_poll_on_the_hour_reads_the_weather_too(ws: Workspace, tmp_path: Path) -> None:
+    files = Files()
+    files.stations(tmp_path, near=(42.36, -71.1))
+    files.hours("near", *day(20.0))
+    recording = small_city(tmp_path / "city")
+    assert isinstance(ws.clock, SimulatedClock)
+    feed = ReplayedCity(recording, ws.clock)
+    flags = {"weather.provider": "meteostat", "ingest.timeout_s": 5}
+    with served(files) as weather, serving(feed) as gbfs:
+        told = Workspace(load(tmp_path, {}, {**flags, "weather.url": weather}), ws.clock)
+        city = replace(told.settings.city("boston"), gbfs_url=gbfs)
+        for minutes, known_hours in ((1, 0), (58, 24)):
+            ws.clock.set(NOON + timedelta(minutes=minutes))
+            assert live_feed.poll(told, city).failure is None
+            assert len(known(ws)) == known_hours
