@@ -1,6 +1,6 @@
 """Settings: one frozen object from flags, environment, bikeshare.toml and defaults."""
 
-from mlops_bikeshare.settings.data import IngestSettings, LakeSettings
+from mlops_bikeshare.settings.data import IngestSettings, LakeSettings, WeatherSettings
 from mlops_bikeshare.settings.every import DEMO, DRILL, FILE, Profile, Settings, Stage
 from mlops_bikeshare.settings.judging import GateSettings, GuardSettings, MonitoringSettings
 from mlops_bikeshare.settings.operating import NotifySettings, ScheduleSettings
@@ -25,6 +25,7 @@ __all__ = [
     "Settings",
     "Stage",
     "TrainingSettings",
+    "WeatherSettings",
     "find_root",
     "keys",
     "load",

@@ -14,7 +14,7 @@ from mlops_bikeshare.domain.bounds import NAME
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import SettingsError
 from mlops_bikeshare.domain.label import USUAL, Label
-from mlops_bikeshare.settings.data import IngestSettings, LakeSettings
+from mlops_bikeshare.settings.data import IngestSettings, LakeSettings, WeatherSettings
 from mlops_bikeshare.settings.judging import GateSettings, GuardSettings, MonitoringSettings
 from mlops_bikeshare.settings.operating import NotifySettings, ScheduleSettings
 from mlops_bikeshare.settings.serving import ServingSettings
@@ -52,6 +52,7 @@ class Settings:
     serving: ServingSettings = ServingSettings()
     lake: LakeSettings = LakeSettings()
     ingest: IngestSettings = IngestSettings()
+    weather: WeatherSettings = WeatherSettings()
     labels: Label = USUAL
     training: TrainingSettings = TrainingSettings()
     retrain: RetrainSettings = RetrainSettings()
