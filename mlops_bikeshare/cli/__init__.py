@@ -171,6 +171,7 @@ _add(
     'bikeshare rollback --reason "dockout warnings came too late"',
     "bikeshare rollback --to 3",
 )
+_add(proving.drill, "bikeshare drill", "bikeshare drill --days 1 --stations 40")
 _add(operation.watch, "bikeshare infer && bikeshare monitor && bikeshare watch")
 _add(operation.retrain, "bikeshare retrain --check", "bikeshare retrain --json | jq .reasons")
 _add(
