@@ -204,4 +204,7 @@ def _since(before: Mapping[str, Any] | None, state: str) -> datetime | None:
 
 def _line(one: Standing) -> str:
     since = f" since {one.since:%F %H:%M}" if one.since else ""
-    return f"{one.seen.state:<17} {one.seen.name}: {alarms.reading(one.seen)}{since}"
+    seen = one.seen
+    value = "no data" if seen.value is None else f"{seen.value:.4g}"
+    limit = f"fires when {seen.relation} {seen.threshold:g}"
+    return f"{seen.state:<17} {seen.name}: {value} ({limit}){since}"

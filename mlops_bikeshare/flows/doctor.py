@@ -257,12 +257,12 @@ def _browser() -> Finding:
 
 def _settings(settings: Settings) -> dict[str, Setting]:
     return {
-        name: Setting(value=_value(settings, name), origin=settings.origins[name])
-        for name in keys()
+        name: Setting(value=shown(settings, name), origin=settings.origins[name]) for name in keys()
     }
 
 
-def _value(settings: Settings, name: str) -> Any:
+def shown(settings: Settings, name: str) -> Any:
+    """A setting's value, with what is secret masked."""
     value: Any = settings
     for part in name.split("."):
         value = getattr(value, part)

@@ -116,6 +116,7 @@ def _news(ws: Workspace, city: City) -> Iterator[tuple[str, Notice]]:
 
 def _notice(event: Event, entry: Mapping[str, Any], facts: Mapping[str, Any]) -> Notice:
     endpoint, before, version = (facts.get(k) for k in ("endpoint", "from_version", "version"))
+    before = None if entry["kind"] == "deploy" else before  # the champion, which stays where it is
     moved = [f"version {before} → {version}" if before else f"version {version}"] if version else []
     what = ", ".join([*([endpoint] if endpoint else []), *moved, f"by {entry['who']}"])
     text = f"{event.name}: {what}, {entry['at']}: {entry['why']}"

@@ -16,11 +16,13 @@ from typing import Any
 import pytest
 
 from mlops_bikeshare.domain.errors import SettingsError
+from mlops_bikeshare.flows import doctor
 from mlops_bikeshare.flows import notify as flow
 from mlops_bikeshare.monitoring import notify_sns
 from mlops_bikeshare.monitoring.notify import Bounded, LogChannel, Message
 from mlops_bikeshare.monitoring.notify_apprise import AppriseChannel
 from mlops_bikeshare.monitoring.notify_sns import SnsChannel
+from mlops_bikeshare.settings import load
 from tests import watched
 from tests.aws_wire import aws_on_the_wire
 
@@ -94,6 +96,8 @@ def test_nothing_tells_more_of_an_address_than_its_scheme(
     assert said == "the service did not take it"
     assert channel.name == "json"
     assert SECRET not in f"{caplog.text} {said} {channel.key}"
+    settings = load(ROOT, {}, {"notify.urls": f"{webhook.address} slack://{SECRET}"})
+    assert doctor.shown(settings, "notify.urls") == "json://*** slack://***"
     with pytest.raises(SettingsError, match="scheme 'slakc'") as raised:
         AppriseChannel(f"slakc://{SECRET}")
     assert SECRET not in str(raised.value)

@@ -7,15 +7,19 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
+import httpx
 import pytest
 
 from mlops_bikeshare.backends import Workspace, open_workspace
 from mlops_bikeshare.domain.city import City
+from mlops_bikeshare.domain.clock import SimulatedClock
 from mlops_bikeshare.domain.errors import EndpointError, Refused
 from mlops_bikeshare.domain.tables import INFERENCE, MONITORING_QUALITY
 from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.flows import (
+    alarms,
     deploy,
+    exporter,
     gate,
     infer,
     production,
@@ -28,12 +32,13 @@ from mlops_bikeshare.flows import (
     watch,
 )
 from mlops_bikeshare.flows.releasing import execute
-from mlops_bikeshare.monitoring.metrics import MODEL
+from mlops_bikeshare.flows.runs import outcome
+from mlops_bikeshare.monitoring.metrics import MODEL, point
 from mlops_bikeshare.registry import versions
-from mlops_bikeshare.serving import endpoints
+from mlops_bikeshare.serving import endpoints, launch
 from mlops_bikeshare.settings import load
 from mlops_bikeshare.sources.recorded import open_recording
-from tests.e2e.conftest import Ended, Home
+from tests.e2e.conftest import ROOT, Ended, Home
 
 # A city this small says less in a day than a real one, so the bars are lower; they stay bars.
 SMALL = {
@@ -125,6 +130,41 @@ def test_the_page_needs_nothing_outside_itself(home: Home, demo: Ended) -> None:
     assert re.findall(r"""src=["']?(?!data:)[^"'>\s]+""", page) == []
     assert re.findall(r"""href=["']?(?:[a-z]+:|/)[^"'>\s]+""", page) == []
     assert "<link" not in page
+
+
+def test_every_metric_of_a_dashboard_is_shown_and_the_host_shows_the_store(
+    hosted: Workspace, city: City
+) -> None:
+    with outcome.posted(hosted, city, "training"), outcome.posted(hosted, city, "retrain"):
+        pass
+    of = {"City": city.name}
+    hosted.metrics.put([point("NotificationFailures", 1, at=hosted.now, dimensions=of)])
+    later = Workspace(hosted.settings, SimulatedClock(hosted.now + timedelta(minutes=10)))
+    host = launch.running(hosted.path)
+    assert host is not None
+    answer = httpx.get(f"{host.url}/metrics", trust_env=False).raise_for_status().text
+    shown = set(re.findall(r"^# TYPE (\S+)", answer, flags=re.MULTILINE))
+    shown |= {sample.name for sample in exporter.samples(later)}
+    boards = (ROOT / "ops" / "grafana" / "dashboards").glob("*.json")
+    asked = {
+        name
+        for board in boards
+        for panel in json.loads(board.read_text())["panels"]
+        for target in panel["targets"]
+        for name in re.findall(r"bikeshare_\w+", target["expr"])
+    }
+
+    assert asked - shown == set()
+    assert {"bikeshare_invocations_total", "bikeshare_endpoint_info"} <= shown
+
+
+def test_on_a_good_day_no_alarm_wakes_anyone(ws: Workspace) -> None:
+    kept = {name: one["state"] for name, one in alarms.read(ws).items()}
+
+    # So small a city drifts by chance, which is a warning and right.
+    loud = {name for name, state in kept.items() if state == "ALARM"}
+    assert not [name for name in loud if name.endswith("-critical") and "psi" not in name]
+    assert kept["bikeshare-prod-heartbeat-critical"] == "OK"
 
 
 def test_no_process_is_left_behind(ws: Workspace) -> None:

@@ -13,6 +13,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from mlops_bikeshare.backends import Workspace
@@ -27,6 +28,7 @@ from mlops_bikeshare.release import history
 
 log = logging.getLogger(__name__)
 Level = Mapping[str, float]
+_SQLITE = "sqlite:///"
 _TESTED = {"PR-AUC": "test_pr_auc", "F1": "test_f1"}
 
 
@@ -57,9 +59,12 @@ def gated(entries: Sequence[Mapping[str, Any]], digest: str) -> Level:
 
 
 def _tested(ws: Workspace, city: City, version: str) -> Level:
+    uri = ws.settings.mlflow_uri
+    if uri.startswith(_SQLITE) and not Path(uri.removeprefix(_SQLITE)).is_file():
+        return {}  # nothing was ever tracked, and to look would make an empty store
     tracking.connect(ws)
     try:
-        return _level_of(ws.settings.mlflow_uri, city.registered_model, version)
+        return _level_of(uri, city.registered_model, version)
     except ModelError as error:
         log.warning("no level to compare %s with: %s", version, error)
         return {}

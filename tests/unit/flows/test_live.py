@@ -4,6 +4,7 @@ import shutil
 import signal
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,7 +14,11 @@ import pytest
 from mlops_bikeshare.backends import Workspace, open_workspace
 from mlops_bikeshare.domain.clock import SimulatedClock
 from mlops_bikeshare.domain.errors import InputError, SettingsError, SourceError
-from mlops_bikeshare.domain.tables import STATION_STATUS, STATION_STATUS_RAW
+from mlops_bikeshare.domain.tables import (
+    STATION_INFORMATION_RAW,
+    STATION_STATUS,
+    STATION_STATUS_RAW,
+)
 from mlops_bikeshare.flows import live_feed, records
 from mlops_bikeshare.flows.live import LEAD_S, Lived, live, summary
 from mlops_bikeshare.flows.process.pace import Lockstep, Running
@@ -144,6 +149,20 @@ def test_polls_are_made_before_the_slot_ends_so_that_the_batch_knows_them(
 
     rows = ws.lake.read(STATION_STATUS, city="boston")
     assert set(rows["slot"] - rows["fetched_at"]) == {pd.Timedelta(seconds=LEAD_S)}
+
+
+def test_a_single_poll_is_for_the_interval_that_ends_next_and_brings_the_list_when_there_is_none(
+    open_ws: Callable[..., Workspace], recording: Recording
+) -> None:
+    ws = open_ws(NOON + timedelta(minutes=4))
+    assert isinstance(ws.clock, SimulatedClock)
+    with serving(ReplayedCity(recording, ws.clock)) as url:
+        city = replace(ws.settings.city("boston"), gbfs_url=url)
+        done = live_feed.poll(ws, city)
+
+    assert (done.at, done.failure) == (NOON + timedelta(minutes=5), None)
+    assert set(ws.lake.read(STATION_STATUS, city="boston")["slot"]) == {pd.Timestamp(done.at)}
+    assert len(ws.lake.read(STATION_INFORMATION_RAW, city="boston")) == 30
 
 
 class Broken:
