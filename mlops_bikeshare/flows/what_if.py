@@ -15,7 +15,7 @@ import json
 import time
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -103,37 +103,24 @@ def prepare(
 
 def ask(ws: Workspace, basis: Basis, changes: Changes, *, station_id: str | None = None) -> Answer:
     """What the endpoint says if `changes` were so, of one station or of all that are known."""
-    if not basis.asked and station_id is None:
-        everywhere = np.flatnonzero(basis.grid.bikes[-1] != MISSING)
-        answers = _invoke(ws, basis, features_of(basis, Changes(), everywhere))
-        basis.asked.append(answers.frame)
-    began = time.perf_counter()
     places, grid = places_of(basis, changes, station_id)
-    features = features_of(basis, changes, places, grid)
-    without = without_influence(basis, changes, places)
-    if station_id is None:
-        answers, now = _invoke(ws, basis, features), basis.asked[0]
-        said = answers.frame
-    else:
-        asked = np.concatenate([features_of(basis, Changes(), places), features])
-        answers = _invoke(ws, basis, asked)
-        now, said = answers.frame.iloc[:1], answers.frame.iloc[1:]
+    now = _as_it_is(ws, basis, places)
+    began = time.perf_counter()
+    answers = _invoke(ws, basis, features_of(basis, changes, places, grid))
     took_ms = 1000 * (time.perf_counter() - began)
-    ids = [basis.grid.stations[place] for place in places]
-    rows = _long(ids, said)
     told = Answer(
         request=uuid.uuid4().hex,
         city=basis.city.name,
         scope="city" if station_id is None else "station",
         endpoint=basis.endpoint,
-        model_version=basis.versions.get(str(answers.variants[-1])),
-        variant=str(answers.variants[-1]),
+        model_version=basis.versions.get(str(answers.variants[0])),
+        variant=str(answers.variants[0]),
         dt=basis.dt,
         inputs=changes.given,
-        without_influence=without,
+        without_influence=without_influence(basis, changes, places),
         took_ms=took_ms,
         kept_ms=0.0,
-        rows=rows.assign(**{f"{name}_now": _long(ids, now)[name] for name in _CHANCES}),
+        rows=_long([basis.grid.stations[place] for place in places], _said(answers), now),
     )
     return _kept(ws, told)
 
@@ -184,19 +171,32 @@ def _invoke(ws: Workspace, basis: Basis, features: NDArray[np.float32]) -> Answe
     return answers
 
 
-def _long(ids: list[str], said: pd.DataFrame) -> pd.DataFrame:
+def _as_it_is(ws: Workspace, basis: Basis, places: NDArray[np.intp]) -> NDArray[np.float64]:
+    """The endpoint's answers (stations, targets, horizons) without changes, asked for once."""
+    new = np.array([p for p in places.tolist() if p not in basis.asked], dtype=np.intp)
+    if len(new):
+        said = _said(_invoke(ws, basis, features_of(basis, Changes(), new)))
+        basis.asked.update(zip(new.tolist(), said, strict=True))
+    return np.stack([basis.asked[place] for place in places.tolist()])
+
+
+def _said(answers: Answers) -> NDArray[np.float64]:
+    """Probabilities (stations, targets, horizons)."""
+    columns = [probability_column(t, horizon_min=h) for t in TARGETS for h in HORIZONS_MIN]
+    values = answers.frame[columns].to_numpy(dtype=np.float64)
+    return values.reshape(-1, len(TARGETS), len(HORIZONS_MIN))
+
+
+def _long(ids: list[str], said: NDArray[np.float64], now: NDArray[np.float64]) -> pd.DataFrame:
     """One row a station and horizon."""
-    columns = {
-        t.probability: said[[probability_column(t, horizon_min=h) for h in HORIZONS_MIN]]
-        .to_numpy(dtype=np.float64)
-        .ravel()
-        for t in TARGETS
-    }
+    columns = {t.probability: said[:, i].ravel() for i, t in enumerate(TARGETS)}
+    before = {f"{t.probability}_now": now[:, i].ravel() for i, t in enumerate(TARGETS)}
     return pd.DataFrame(
         {
             "station_id": np.repeat(np.array(ids, dtype=object), len(HORIZONS_MIN)),
             "horizon_min": np.tile(np.array(HORIZONS_MIN, dtype=np.int16), len(ids)),
             **columns,
+            **before,
         }
     )
 
@@ -215,9 +215,9 @@ def _kept(ws: Workspace, told: Answer) -> Answer:
         "variant": told.variant,
         "dt": pd.Timestamp(told.dt).as_unit("ms"),
     }
-    table = told.rows[["station_id", "horizon_min", *_CHANCES]].assign(**facts)
+    columns = {name: told.rows[name] for name in ("station_id", "horizon_min", *_CHANCES)}
+    table = pd.DataFrame({**columns, **facts}, columns=WHATIF_REQUESTS.names)
     name = f"{stamp(ws.now)}_{told.request}"
     ws.lake.write(WHATIF_REQUESTS, table, city=told.city, name=name)
     kept_ms = 1000 * (time.perf_counter() - began)
-    facts_now = {f: getattr(told, f) for f in told.__dataclass_fields__}
-    return Answer(**{**facts_now, "kept_ms": kept_ms})
+    return replace(told, kept_ms=kept_ms)

@@ -27,7 +27,7 @@ from mlops_bikeshare.flows.supposing.changes import WEATHER, Changes, shift_s
 class Basis:
     """What is known of a city at dt, and who answers; `versions`: variant to version.
 
-    `asked`: the endpoint's answers as it is, for the whole city, once somebody wanted them.
+    `asked`: what the endpoint said as it is, by place, once somebody wanted it.
     """
 
     city: City
@@ -37,7 +37,7 @@ class Basis:
     grid: Grid
     stations: pd.DataFrame
     profiles: ProfileState
-    asked: list[pd.DataFrame] = field(default_factory=list)
+    asked: dict[int, NDArray[np.float64]] = field(default_factory=dict)
 
     def place(self, station_id: str) -> int:
         """Where a station stands; InputError when nothing is known of it now."""
