@@ -10,7 +10,7 @@ city := $(if $(CITY),--city $(CITY),)
 
 
 .PHONY: endpoint screenshots help setup lock demo test test-all check bench serve stop clean \
-	ingest features train deploy replay infer monitor gate promote rollback watch history staging \
+	ingest features train deploy replay infer monitor gate promote rollback watch retrain history staging \
 	status doctor explain tune dashboard mlflow-ui docs docs-simulator backtest cold-start verify-features \
 	replay-feed try live import-recording compact catalog moves moves-backtest feedback what-if
 
@@ -165,6 +165,9 @@ rollback: setup ## put the previous champion back
 
 watch: setup ## after a batch: take a canary further, roll back on a trigger, say which alarms fire
 	@$(BIN)/bikeshare watch $(city) $(ARGS)
+
+retrain: setup ## retrain if the champion calls for it: make retrain ARGS=--check explains only
+	@$(BIN)/bikeshare retrain $(city) $(ARGS)
 
 history: setup ## what was in production when: make history ARGS="--at 2021-09-01T08:00"
 	@$(BIN)/bikeshare history $(city) $(ARGS)

@@ -171,6 +171,7 @@ _add(
     "bikeshare rollback --to 3",
 )
 _add(operation.watch, "bikeshare infer && bikeshare monitor && bikeshare watch")
+_add(operation.retrain, "bikeshare retrain --check", "bikeshare retrain --json | jq .reasons")
 _add(
     operation.history,
     "bikeshare history",

@@ -71,7 +71,7 @@ def moves_backtest(
             Window.parse(calibrate, key="--calibrate"),
             Window.parse(test, key="--test"),
         ),
-        plan=plan_of(settings.training),
+        plan=plan_of(settings),
         fleet=Fleet(vans=vans, capacity=capacity),
         every_min=every,
         arrive_min=arrive,

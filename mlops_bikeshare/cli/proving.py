@@ -56,7 +56,7 @@ def backtest(
         open_recording(recording),
         where,
         split,
-        plan=plan_of(settings.training),
+        plan=plan_of(settings),
         horizon_min=horizon,
         cadence_min=cadence,
         folds=folds,
@@ -97,7 +97,7 @@ def cold_start(
     done = flow.cold_start(
         RecordedCity(open_recording(recording), where, cadence),
         [RecordedCity(open_recording(folder), other, cadence) for folder, other in named],
-        plan=plan_of(settings.training),
+        plan=plan_of(settings),
         days=days,
         learn_days=learn_days,
         horizon_min=horizon,
@@ -178,9 +178,8 @@ def city_of(
         raise InputError(f"--country {country!r}: expected an ISO 3166 code such as US")
     flags = {"timezone": timezone, "country": country}
     changes = {key: value for key, value in flags.items() if value}
-    found = (
-        dataclasses.replace(known, **changes) if known else City(name=name, **changes)  # type: ignore[arg-type]
-    )
+    base = known or City(name=name, timezone="UTC", country="US", label=settings.labels)
+    found = dataclasses.replace(base, **changes)  # type: ignore[arg-type]
     try:
         _ = found.zone
     except (KeyError, ValueError, OSError):

@@ -56,7 +56,7 @@ class TargetQuality:
     """Model and persistence on the same rows of one target at one horizon.
 
     Not among the rows: `censored`, whose label or count is not known, and `unanswered`, which have
-    a label but no probability.
+    a label but no probability. `estimated_…`: what the probabilities of the rows promised.
     """
 
     target: str
@@ -68,6 +68,8 @@ class TargetQuality:
     onset_brier_skill: float | None
     censored: int = 0
     unanswered: int = 0
+    estimated_brier: float | None = None
+    estimated_pr_auc: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -225,6 +225,8 @@ MONITORING_QUALITY = Table(
         _share("persistence_pr_auc", "average precision of persistence"),
         _share("persistence_brier", "Brier score of persistence"),
         _share("persistence_onset_pr_auc", "onset average precision of persistence"),
+        _share("estimated_brier", "Brier score that the answers promised before any label"),
+        _share("estimated_pr_auc", "average precision that the answers promised"),
     ),
 )
 MONITORING_DRIFT = Table(

@@ -20,7 +20,7 @@ import numpy as np
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import InputError
-from mlops_bikeshare.domain.targets import BIKEOUT, DOCKOUT, HORIZONS_MIN, OUT_AT_OR_BELOW
+from mlops_bikeshare.domain.targets import BIKEOUT, DOCKOUT, HORIZONS_MIN
 from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.flows.features import ONLINE, known_at, station_list
 from mlops_bikeshare.rebalancing import flow
@@ -89,7 +89,7 @@ def suggest(
     _refuse_the_old(ws, city, name, dt)
     listed = station_list(ws, city).set_index("station_id")
     rows = _known(ws, city, dt, listed)
-    plan = flow.plan(_stations(rows, said), fleet)
+    plan = flow.plan(_stations(rows, said, city.label.threshold), fleet)
     return Round(
         city=city.name,
         endpoint=name,
@@ -184,7 +184,7 @@ def _known(ws: Workspace, city: City, dt: datetime, listed: "pd.DataFrame") -> "
     return rows.dropna().sort_index()
 
 
-def _stations(rows: "pd.DataFrame", said: "pd.DataFrame") -> Stations:
+def _stations(rows: "pd.DataFrame", said: "pd.DataFrame", out_at_or_below: int) -> Stations:
     """Arrays for the plan; a probability that is not known is NaN."""
     bikeout, dockout = (
         said.pivot_table(index="station_id", columns="horizon_min", values=target.probability)
@@ -203,7 +203,7 @@ def _stations(rows: "pd.DataFrame", said: "pd.DataFrame") -> Stations:
         p_bikeout=bikeout,
         p_dockout=dockout,
         horizons_min=HORIZONS_MIN,
-        out_at_or_below=OUT_AT_OR_BELOW,
+        out_at_or_below=out_at_or_below,
     )
 
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import InputError
-from mlops_bikeshare.domain.targets import BIKEOUT, DOCKOUT, HORIZONS_MIN, OUT_AT_OR_BELOW
+from mlops_bikeshare.domain.targets import BIKEOUT, DOCKOUT, HORIZONS_MIN
 from mlops_bikeshare.domain.windows import SLOT_S, Window, from_seconds
 from mlops_bikeshare.features.definition import FEATURE_NAMES
 from mlops_bikeshare.features.grid import FEED_DOWN_S, Grid
@@ -120,7 +120,7 @@ class _Judging:
             docks=truth.docks[slots],
             usual_in=np.nan_to_num(stations.usual_in),
             usual_out=np.nan_to_num(stations.usual_out),
-            out_at_or_below=OUT_AT_OR_BELOW,
+            out_at_or_below=self.where.city.label.threshold,
         )
         at_risk_min = _at_risk(self.learned, dt)
         place = {name: i for i, name in enumerate(stations.ids)}
@@ -173,7 +173,7 @@ class _Judging:
             p_bikeout=chance(BIKEOUT.name),
             p_dockout=chance(DOCKOUT.name),
             horizons_min=HORIZONS_MIN,
-            out_at_or_below=OUT_AT_OR_BELOW,
+            out_at_or_below=self.where.city.label.threshold,
         )
 
 

@@ -20,10 +20,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlops_bikeshare.domain.errors import TableError
+from mlops_bikeshare.domain.label import USUAL, Label
 from mlops_bikeshare.domain.reports import MetricPoint, QualityReport, TargetQuality
 from mlops_bikeshare.domain.tables import MONITORING_QUALITY
-from mlops_bikeshare.domain.targets import OUT_AT_OR_BELOW, PROMISE_MIN
+from mlops_bikeshare.domain.targets import PROMISE_MIN
 from mlops_bikeshare.domain.windows import Window
+from mlops_bikeshare.evaluation.estimate import expected_brier, expected_pr_auc
 from mlops_bikeshare.evaluation.persistence import Persistence
 from mlops_bikeshare.evaluation.scores import score, skill
 from mlops_bikeshare.monitoring.metrics import metric, point
@@ -50,7 +52,7 @@ class Yardstick:
 
     persistence: Persistence
     threshold: float | None
-    out_at_or_below: int = OUT_AT_OR_BELOW
+    label: Label = USUAL
 
 
 def judge(
@@ -138,7 +140,7 @@ def _judge_target(
     known = ~np.isnan(y) & (count >= 0)
     judged = known & ~np.isnan(p)
     y, count, p = y[judged], count[judged], p[judged]
-    out_now = count <= yardstick.out_at_or_below
+    out_now = yardstick.label.out(count)
     baseline = yardstick.persistence.predict(count, horizon_min=horizon_min)
     model = score(y, p, already_out=out_now, threshold=yardstick.threshold)
     reference = score(y, baseline, already_out=out_now, threshold=None)
@@ -152,6 +154,8 @@ def _judge_target(
         onset_brier_skill=skill(model.onset_brier, reference.onset_brier),
         censored=int(np.count_nonzero(~known)),
         unanswered=int(np.count_nonzero(known & ~judged)),
+        estimated_brier=expected_brier(p),
+        estimated_pr_auc=expected_pr_auc(p),
     )
 
 
@@ -187,4 +191,6 @@ def _row(report: QualityReport, q: TargetQuality) -> dict[str, Any]:
         "persistence_pr_auc": q.persistence.pr_auc,
         "persistence_brier": q.persistence.brier,
         "persistence_onset_pr_auc": q.persistence.onset_pr_auc,
+        "estimated_brier": q.estimated_brier,
+        "estimated_pr_auc": q.estimated_pr_auc,
     }

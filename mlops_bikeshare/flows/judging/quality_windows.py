@@ -103,7 +103,7 @@ def _judge(ws: Workspace, city: City, ends: list[datetime], *, hours: int) -> li
     there = {(item.endpoint, item.version, item.end) for item in kept}
     found = []
     for name, predicted in said.items():
-        labelled = handled.censored(ws, city, judged.joined(predicted, happened))
+        labelled = handled.censored(ws, city, judged.joined(ws, city, predicted, happened))
         rows = _rows(name, labelled)
         before = _counted(ws, city, name, ends) if there else {}
         for at in ends:
