@@ -106,8 +106,9 @@ def _table(plan: Round) -> None:
 
 def _feedback(choice: Choice, reading: CityReading) -> None:
     """Say that somebody went there, or that it was not so."""
-    names = reading.stations["name"].fillna("Station " + reading.stations.index.to_series())
-    called = dict(zip(names.index.astype(str), names, strict=True))
+    # Two stations may bear one name.
+    named = reading.stations["name"].fillna("Station").items()
+    called = {str(place): f"{name} ({place})" for place, name in named}
     with st.form("feedback", clear_on_submit=True):
         st.markdown("**What was done or seen**")
         by_name = sorted(called, key=called.__getitem__)

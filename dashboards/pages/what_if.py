@@ -59,14 +59,15 @@ def _live(choice: Choice, reading: CityReading, known: Basis) -> None:
 
 def _station(reading: CityReading, known: Basis) -> str | None:
     """The station asked about; None is the whole city."""
-    at = [i for i, bikes in enumerate(known.grid.bikes[-1]) if bikes >= 0]
-    names = reading.stations["name"].to_dict()
-    called = {known.grid.stations[i]: names.get(known.grid.stations[i]) for i in at}
-    options = sorted(called, key=lambda place: str(called[place] or place))
+    grid = known.grid
+    listed = (p for p, bikes in zip(grid.stations, grid.bikes[-1], strict=True) if bikes >= 0)
+    names = reading.stations["name"].fillna("Station").to_dict()
+    # Two stations may bear one name.
+    called = {place: f"{names.get(place, 'Station')} ({place})" for place in listed}
     picked: str = st.selectbox(
         "Station",
-        [WHOLE_CITY, *options],
-        format_func=lambda place: str(called.get(place) or place),
+        [WHOLE_CITY, *sorted(called, key=called.__getitem__)],
+        format_func=lambda place: called.get(place, place),
     )
     return None if picked == WHOLE_CITY else picked
 
