@@ -12,7 +12,7 @@ city := $(if $(CITY),--city $(CITY),)
 .PHONY: endpoint screenshots help setup lock demo test test-all check bench serve stop clean \
 	ingest features train deploy replay infer monitor gate promote rollback watch retrain drill history staging \
 	status doctor explain tune dashboard mlflow-ui docs docs-simulator backtest cold-start verify-features \
-	replay-feed try live import-recording compact catalog moves moves-backtest feedback \
+	replay-feed try live import-recording compact catalog moves moves-backtest feedback what-if \
 	alarms notify exporter schedule poll check-ops
 
 help: ## this list
@@ -136,6 +136,9 @@ moves-backtest: setup ## judge plans of moves on recorded days: ARGS="--recordin
 
 feedback: setup ## say what was seen at a station: ARGS="--station 67 --what handled"
 	@$(BIN)/bikeshare feedback $(city) $(ARGS)
+
+what-if: setup ## ask the endpoint about other inputs: ARGS="--station 67 --bikes 3"
+	@$(BIN)/bikeshare what-if $(city) $(ARGS)
 
 verify-features: setup ## prove on a recording or the lake that features know no future
 	@$(BIN)/bikeshare verify-features $(city) $(ARGS)

@@ -11,7 +11,7 @@ from pathlib import Path
 import streamlit as st
 
 from dashboards.launch import place_leaflet
-from dashboards.pages import city_map
+from dashboards.pages import city_map, moves_panel, what_if
 from dashboards.readings import Choice, choose
 from mlops_bikeshare.domain.errors import BikeshareError
 
@@ -25,7 +25,11 @@ def main() -> None:
     """Draw the chosen page."""
     st.set_page_config(page_title="Bike-share stockouts", page_icon="🚲", layout="wide")
     st.html(_COMPACT)
-    pages = [st.Page(_city_map, title="City Map", icon=":material/map:", default=True)]
+    pages = [
+        st.Page(_city_map, title="City Map", icon=":material/map:", default=True),
+        st.Page(_moves, title="Moves", icon=":material/local_shipping:"),
+        st.Page(_what_if, title="What if", icon=":material/tune:"),
+    ]
     page = st.navigation(pages)
     try:
         place_leaflet()
@@ -36,6 +40,14 @@ def main() -> None:
 
 def _city_map() -> None:
     city_map.show(_choice())
+
+
+def _moves() -> None:
+    moves_panel.show(_choice())
+
+
+def _what_if() -> None:
+    what_if.show(_choice())
 
 
 def _choice() -> Choice:

@@ -196,6 +196,12 @@ _add(
     "bikeshare feedback --station 67 --what handled",
     'bikeshare feedback --station 67 --what wrong --note "ten bikes there"',
 )
+_add(
+    moving.what_if,
+    "bikeshare what-if --station 67 --bikes 3",
+    "bikeshare --workspace demo what-if --hour 8 --weekday 0 --bikes-more -2",
+    name="what-if",
+)
 _add(operation.staging, "bikeshare staging --stop")
 _add(
     hosting.serve,

@@ -98,3 +98,46 @@ def feedback(
     ws, where = opened(city)
     said = flow.say(ws, where, station_id=station, what=what, note=note)
     screen.show(said, flow.summary(said), as_json=json_)
+
+
+def what_if(
+    station: Annotated[str | None, typer.Option(help="Id; default: the whole city.")] = None,
+    bikes: Annotated[int | None, typer.Option(help="Bikes at the station now.")] = None,
+    bikes_more: Annotated[int | None, typer.Option(help="Added to every station.")] = None,
+    temperature_c: Annotated[float | None, typer.Option(help="Air temperature.")] = None,
+    humidity_pct: Annotated[float | None, typer.Option(help="Relative humidity.")] = None,
+    precipitation_mm: Annotated[float | None, typer.Option(help="Rain of the hour.")] = None,
+    hour: Annotated[int | None, typer.Option(help="Local hour, 0 to 23.")] = None,
+    weekday: Annotated[int | None, typer.Option(help="Monday is 0.")] = None,
+    month: Annotated[int | None, typer.Option(help="1 to 12.")] = None,
+    horizon: Annotated[int, typer.Option(help="Minutes ahead that are shown.")] = 30,
+    endpoint: Annotated[str | None, typer.Option(help="Default: the city's prod.")] = None,
+    city: CityName = None,
+    json_: AsJson = False,
+) -> None:
+    """Ask the endpoint about inputs that are not so: a station's, or the whole city's.
+
+    Every request is kept in the table whatif_requests, apart from predictions.
+    """
+    from mlops_bikeshare.domain.errors import InputError
+    from mlops_bikeshare.domain.targets import HORIZONS_MIN
+    from mlops_bikeshare.flows import what_if as flow
+    from mlops_bikeshare.flows.supposing.changes import Changes
+
+    if horizon not in HORIZONS_MIN:
+        known = ", ".join(map(str, HORIZONS_MIN))
+        raise InputError(f"--horizon {horizon}: expected one of {known} minutes")
+    changes = Changes(
+        bikes=bikes,
+        bikes_more=bikes_more,
+        temperature_c=temperature_c,
+        humidity_pct=humidity_pct,
+        precipitation_mm=precipitation_mm,
+        hour=hour,
+        weekday=weekday,
+        month=month,
+    )
+    ws, where = opened(city)
+    basis = flow.prepare(ws, where, endpoint=endpoint)
+    told = flow.ask(ws, basis, changes, station_id=station)
+    screen.show(flow.to_json(told), flow.summary(told, horizon_min=horizon), as_json=json_)

@@ -81,6 +81,8 @@ def summary(seen: Monitored) -> str:
         lines += [f"{name} {_quality_text(q)}" for q in report.targets]
         if report.feed_down:
             lines.append(f"{name}: the feed was down for {report.feed_down} decision times")
+        if report.handled:
+            lines.append(f"{name}: {report.handled} rows not judged, their stations were handled")
     lines += [_drift_text(r) for r in seen.drift]
     if seen.caught_up or seen.revised:
         lines.append(f"{seen.caught_up} missed windows made up, {seen.revised} judged again")

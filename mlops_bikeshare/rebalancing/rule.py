@@ -4,7 +4,8 @@ Input    `Stations` and a `Fleet`, as for `flow.plan`.
 Output   a `Plan` under the same limits (bikes, moves a van, what stations have and hold).
 Method   the stations by their risk at the promised horizon. One that will run out of bikes is
          filled to half from the nearest station above half; one that will run out of docks is
-         emptied to half into the nearest station below half. No station does both.
+         emptied to half into the nearest station below half. No station does both, and one of which
+         too little is known does neither.
 """
 
 import numpy as np
@@ -26,14 +27,14 @@ def highest_risk_first(
     # Several vans may serve one station.
     most = int(min(fleet.bikes, (stations.bikes + stations.docks).max(initial=1)))
     worth = flow.Worth.of(stations, most=max(most, 1), arrive_min=arrive_min)
-    return flow.told(stations, worth, _given(stations, fleet))
+    known = np.isfinite(worth.minutes).all(axis=1) & np.isfinite(stations.lat + stations.lon)
+    return flow.told(stations, worth, _given(stations, fleet, known))
 
 
-def _given(stations: Stations, fleet: Fleet) -> list[tuple[int, Pair]]:
+def _given(stations: Stations, fleet: Fleet, known: NDArray[np.bool_]) -> list[tuple[int, Pair]]:
     horizon = list(stations.horizons_min).index(PROMISE_MIN)
     bikeout, dockout = stations.p_bikeout[:, horizon], stations.p_dockout[:, horizon]
-    risk = np.nan_to_num(np.fmax(bikeout, dockout), nan=0.0)
-    risk[np.isnan(stations.lat + stations.lon)] = 0
+    risk = np.where(known, np.maximum(bikeout, dockout), 0.0)
     # Bikes above half of what the station holds, < 0 below.
     spare = stations.bikes - (stations.bikes + stations.docks) // 2
     sign = np.zeros(len(stations), dtype=np.int64)
@@ -44,7 +45,7 @@ def _given(stations: Stations, fleet: Fleet) -> list[tuple[int, Pair]]:
         wants = -1 if bikeout[place] >= dockout[place] else 1
         if spare[place] * wants <= 0 or sign[place] == -wants:
             continue
-        other = _nearest(stations, place, spare * -wants > 0, sign * wants <= 0)
+        other = _nearest(stations, place, known & (spare * -wants > 0) & (sign * wants <= 0))
         if other is None:
             continue
         bikes = int(min(abs(spare[place]), abs(spare[other]), room))
@@ -60,13 +61,9 @@ def _given(stations: Stations, fleet: Fleet) -> list[tuple[int, Pair]]:
     return given
 
 
-def _nearest(
-    stations: Stations, place: int, able: NDArray[np.bool_], free: NDArray[np.bool_]
-) -> int | None:
-    """The nearest station that is able to help and does not do the opposite already."""
-    able = able & free & ~np.isnan(stations.lat + stations.lon)
-    able[place] = False
-    others = np.flatnonzero(able)
+def _nearest(stations: Stations, place: int, able: NDArray[np.bool_]) -> int | None:
+    """The nearest of those that are able to help."""
+    others = np.flatnonzero(able & (np.arange(len(able)) != place))
     if not len(others):
         return None
     km = distance_km(stations.lat, stations.lon, np.full(len(others), place), others)

@@ -164,6 +164,20 @@ def own_host(tmp_path: Path) -> Iterator[Callable[..., Host]]:
             host.stop()
 
 
+@pytest.fixture(scope="module")
+def module_host() -> Iterator[Callable[..., Host]]:
+    """Makes a host in a workspace's folder, for the tests of a module."""
+    hosts: list[Host] = []
+
+    def make(*, root: Path) -> Host:
+        hosts.append(Host(root).start())
+        return hosts[-1]
+
+    yield make
+    for host in hosts:
+        host.stop()
+
+
 @pytest.fixture(scope="session")
 def boosted_scorer() -> str:
     """Source of a scorer around a LightGBM text model, `artifacts/x.txt`."""

@@ -1,0 +1,190 @@
+"""What if: move the sliders, and the endpoint says how both probabilities change.
+
+Each change is one request to the real endpoint, kept in the table `whatif_requests`.
+"""
+
+from calendar import day_name, month_name
+from typing import TYPE_CHECKING, cast
+
+import streamlit as st
+
+from dashboards import asking
+from dashboards.readings import Choice, CityReading, Empty
+from dashboards.risk import PALETTES, WORDS, Theme
+from dashboards.wording import both_zones, chance
+from mlops_bikeshare.domain.targets import PROMISE_MIN, TARGETS, Target
+from mlops_bikeshare.flows.supposing.basis import Basis
+from mlops_bikeshare.flows.supposing.changes import Changes
+from mlops_bikeshare.flows.what_if import Answer
+
+if TYPE_CHECKING:
+    import altair as alt
+    import pandas as pd
+
+WHOLE_CITY = "the whole city"
+MOST_MORE = 10
+CHART_HEIGHT = 260
+# Where a slider stands until it is moved; only what was moved is asked.
+_WEATHER = {"temperature_c": 15, "humidity_pct": 60, "precipitation_mm": 0}
+
+
+def show(choice: Choice) -> None:
+    """Draw the page."""
+    st.title("What if", anchor=False)
+    st.write(
+        "How likely each stockout would be with other bikes at a station, or at another time. The"
+        " endpoint that serves the city answers; none of it counts as a prediction."
+    )
+    reading = asking.reading(choice)
+    if isinstance(reading, Empty):
+        st.info(f"**{reading.what}** {reading.todo}", icon=":material/info:")
+        st.code(reading.command, language="shell")
+        return
+    known = asking.told(lambda: asking.basis(choice, reading.city.name))
+    if known is not None:
+        _live(choice, reading, known)
+
+
+@st.fragment
+def _live(choice: Choice, reading: CityReading, known: Basis) -> None:
+    station = _station(reading, known)
+    inputs, answer = st.columns([2, 3], gap="medium")
+    with inputs:
+        changes = _changes(known, station)
+    with answer:
+        told = asking.told(lambda: asking.asked(choice, known, changes, station))
+        if told is not None:
+            _answer(told)
+
+
+def _station(reading: CityReading, known: Basis) -> str | None:
+    """The station asked about; None is the whole city."""
+    grid = known.grid
+    listed = (p for p, bikes in zip(grid.stations, grid.bikes[-1], strict=True) if bikes >= 0)
+    names = reading.stations["name"].fillna("Station").to_dict()
+    # Two stations may bear one name.
+    called = {place: f"{names.get(place, 'Station')} ({place})" for place in listed}
+    picked: str = st.selectbox(
+        "Station",
+        [WHOLE_CITY, *sorted(called, key=called.__getitem__)],
+        format_func=lambda place: called.get(place, place),
+    )
+    return None if picked == WHOLE_CITY else picked
+
+
+def _changes(known: Basis, station: str | None) -> Changes:
+    """What the sliders say, of those that were moved."""
+    local = known.dt.astimezone(known.city.zone)
+    st.caption(f"As it is: {both_zones(known.dt, known.city.zone)}")
+    if station is None:
+        more = st.slider("Bikes more at every station", -MOST_MORE, MOST_MORE, 0)
+        bikes = {"bikes_more": more} if more else {}
+    else:
+        now, most = known.holds(station)
+        of_station = st.slider("Bikes now", 0, max(most, 1), now, key=f"bikes-{station}")
+        bikes = {"bikes": of_station} if of_station != now else {}
+    hour = st.slider("Hour", 0, 23, local.hour)
+    weekday = st.select_slider("Weekday", range(7), local.weekday(), format_func=_weekday)
+    month = st.select_slider("Month", range(1, 13), local.month, format_func=_month)
+    times = {
+        "hour": (hour, local.hour),
+        "weekday": (weekday, local.weekday()),
+        "month": (month, local.month),
+    }
+    weather = {
+        "temperature_c": st.slider("Temperature, °C", -30, 45, _WEATHER["temperature_c"]),
+        "humidity_pct": st.slider("Humidity, %", 0, 100, _WEATHER["humidity_pct"]),
+        "precipitation_mm": st.slider("Rain, mm", 0, 30, _WEATHER["precipitation_mm"]),
+    }
+    moved = {name: value for name, (value, now) in times.items() if value != now}
+    moved |= {name: value for name, value in weather.items() if value != _WEATHER[name]}
+    return Changes(**bikes, **moved)
+
+
+def _weekday(number: int) -> str:
+    return day_name[number]
+
+
+def _month(number: int) -> str:
+    return month_name[number]
+
+
+def _answer(told: Answer) -> None:
+    path = _path(told)
+    for column, target in zip(st.columns(len(TARGETS)), TARGETS, strict=True):
+        then, now = (float(path[n][PROMISE_MIN]) for n in (target.probability, _now(target)))
+        words = f"{WORDS[target.name]} in {PROMISE_MIN} min"
+        if told.scope == "city":
+            column.metric(f"Stations {words}", f"{then:.1f}", f"{then - now:+.1f}", "inverse")
+        else:
+            points = f"{100 * (then - now):+.0f} points"
+            column.metric(words.capitalize(), chance(then), points, "inverse")
+    st.altair_chart(
+        _chart(told, path, "dark" if st.context.theme.type == "dark" else "light"),
+        height=CHART_HEIGHT,
+        alt="Both stockouts over the next two hours, as it is and as supposed",
+    )
+    if told.without_influence:
+        names = ", ".join(name.rpartition("_")[0] or name for name in told.without_influence)
+        st.info(f"No influence: this model has no feature of {names}.", icon=":material/info:")
+    version = f"version {told.model_version or 'unknown'}"
+    st.caption(f"Answered by {told.endpoint}, {version}, in {told.took_ms:.0f} ms; request kept.")
+
+
+def _now(target: Target) -> str:
+    return f"{target.probability}_now"
+
+
+def _path(told: Answer) -> "pd.DataFrame":
+    """By horizon: the station's chances, or the stations expected to be out in the city."""
+    columns = [name for t in TARGETS for name in (t.probability, _now(t))]
+    path: pd.DataFrame = told.rows.groupby("horizon_min")[columns].sum()
+    return path
+
+
+def _chart(told: Answer, path: "pd.DataFrame", theme: Theme) -> "alt.Chart":
+    import altair as alt
+    import pandas as pd
+
+    colours = PALETTES[theme].lines
+    words = [WORDS[t.name].capitalize() for t in TARGETS]
+    rows = pd.concat(
+        pd.DataFrame(
+            {
+                "minutes": path.index.to_numpy(),
+                "value": path[column].to_numpy(),
+                "stockout": WORDS[t.name].capitalize(),
+                "case": case,
+            }
+        )
+        for t in TARGETS
+        for column, case in ((t.probability, "as supposed"), (_now(t), "as it is"))
+    )
+    city = told.scope == "city"
+    scale = alt.Scale(zero=True) if city else alt.Scale(domain=[0, 1])
+    chart = (
+        alt.Chart(rows)
+        .mark_line(strokeWidth=2.5)
+        .encode(
+            x=alt.X("minutes:Q", title="minutes ahead", axis=alt.Axis(grid=False)),
+            y=alt.Y(
+                "value:Q",
+                title="stations expected" if city else None,
+                scale=scale,
+                axis=alt.Axis(format=".0f" if city else "%"),
+            ),
+            color=alt.Color(
+                "stockout:N",
+                title=None,
+                scale=alt.Scale(domain=words, range=[colours[t.name] for t in TARGETS]),
+                legend=alt.Legend(orient="top"),
+            ),
+            strokeDash=alt.StrokeDash(
+                "case:N",
+                title=None,
+                scale=alt.Scale(domain=["as supposed", "as it is"], range=[[1, 0], [4, 4]]),
+                legend=alt.Legend(orient="top"),
+            ),
+        )
+    )
+    return cast("alt.Chart", chart)
