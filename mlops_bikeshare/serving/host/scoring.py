@@ -55,7 +55,8 @@ class LoadedModel:
     def answer(self, body: bytes, *, content_type: str, accept: str) -> Reply:
         """Score a request; every failure becomes a status and a message without the input."""
         try:
-            return Reply(200, *encode(self.asked(decode(body, content_type)), accept))
+            table = decode(body, content_type, usual=self.asked.usual)
+            return Reply(200, *encode(self.asked(table), accept))
         except BodyError as error:
             return _failure(error.status, str(error))
         except Exception as error:  # a scorer is foreign code: whatever it raises is a 500

@@ -25,12 +25,14 @@ from pathlib import Path
 from typing import TextIO
 
 import uvicorn
+import uvloop
 from starlette.applications import Starlette
 
 from mlops_bikeshare.domain.errors import EndpointError
 from mlops_bikeshare.serving.host.app import build_app
 from mlops_bikeshare.serving.host.control import ControlPlane
 from mlops_bikeshare.serving.host.exposition import Exposition
+from mlops_bikeshare.serving.host.http import BoundedHttp
 from mlops_bikeshare.serving.host.lifecycle import Lifecycle
 from mlops_bikeshare.serving.host.meter import Meter, Sink
 from mlops_bikeshare.serving.host.objects import ObjectStore
@@ -66,7 +68,7 @@ def run_host(
         address = "127.0.0.1" if host in ANYWHERE else host
         url = f"http://{address}:{listener.getsockname()[1]}"
         try:
-            asyncio.run(
+            uvloop.run(
                 _serve(root, listener, url=url, sink=sink, replay_clock=replay_clock, token=token)
             )
         finally:
@@ -121,6 +123,8 @@ async def _serve(
     server = _Server(
         uvicorn.Config(
             app,
+            http=BoundedHttp,
+            ws="none",
             log_level="warning",
             access_log=False,
             lifespan="on",

@@ -5,28 +5,27 @@ Output   first `{"ready": true}` or `{"ready": false, "reason": …}`, then one 
          `{"id", "status", "content_type"}` and the body.
 
 There is no address to guess or to leave behind: the socket is half of a pair. When the front is
-gone, even by kill -9, the kernel closes its half and the reading thread ends this process, whatever
-the model is doing.
+gone, even by kill -9, the kernel closes its half and the watching thread ends this process,
+whatever the model is doing.
 """
 
 import os
+import select
 import socket
 import sys
 from pathlib import Path
-from queue import SimpleQueue
 from threading import Thread
 from typing import Any
 
 from mlops_bikeshare.domain.errors import ModelError
 from mlops_bikeshare.serving.archive import unpack
-from mlops_bikeshare.serving.host.frames import Message, pack, read
+from mlops_bikeshare.serving.host.frames import pack, read
 
 
 def main(descriptor: int, archive: Path, folder: Path) -> int:
     """Load, report, answer until the front hangs up."""
     connection = socket.socket(fileno=descriptor)
-    requests: SimpleQueue[Message] = SimpleQueue()
-    Thread(target=_receive, args=(connection, requests), daemon=True).start()
+    Thread(target=_watch, args=(descriptor,), daemon=True).start()
     try:
         model = _load(archive, folder)
     except Exception as error:  # whatever a foreign model raises is the reason it cannot be served
@@ -34,8 +33,12 @@ def main(descriptor: int, archive: Path, folder: Path) -> int:
         connection.sendall(pack({"ready": False, "reason": reason[:900]}))
         return 1
     connection.sendall(pack({"ready": True}))
+    requests = connection.makefile("rb")
     while True:
-        header, body = requests.get()
+        try:
+            header, body = read(requests)
+        except (EOFError, OSError):
+            return 0
         reply = model.answer(body, content_type=header["content_type"], accept=header["accept"])
         answer = {"id": header["id"], "status": reply.status, "content_type": reply.content_type}
         connection.sendall(pack(answer, reply.body))
@@ -54,14 +57,12 @@ def _load(archive: Path, folder: Path) -> Any:
     return model
 
 
-def _receive(connection: socket.socket, requests: "SimpleQueue[Message]") -> None:
-    try:
-        with connection.makefile("rb") as stream:
-            while True:
-                requests.put(read(stream))
-    except (EOFError, OSError):
-        # The main thread may be deep in the model: leave without asking it.
-        os._exit(0)
+def _watch(descriptor: int) -> None:
+    front = select.poll()
+    front.register(descriptor, 0)  # hanging up is told without being asked for
+    front.poll()
+    # The main thread may be deep in the model: leave without asking it.
+    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from mlops_bikeshare.domain.errors import ModelError
-from mlops_bikeshare.serving.host.frames import pack, read_async
+from mlops_bikeshare.serving.host.frames import Message, Messages, pack
 
 MODULE = "mlops_bikeshare.serving.host.worker"
 START_S = 120.0
@@ -47,8 +47,8 @@ class Worker:
         self._folder = folder
         self._waiting: dict[int, asyncio.Future[WorkerReply]] = {}
         self._asked = 0
-        self._writer: asyncio.StreamWriter | None = None
-        self._reading: asyncio.Task[None] | None = None
+        self._ready: asyncio.Future[Message | None] = asyncio.get_running_loop().create_future()
+        self._connection = Messages(self._take)
 
     @classmethod
     async def start(cls, archive: Path, folder: Path) -> "Worker":
@@ -62,7 +62,7 @@ class Worker:
                 raise ModelError(f"no process for the model: {error.strerror}") from error
         try:
             await asyncio.wait_for(worker._connect(ours), START_S)
-        except (ModelError, TimeoutError, asyncio.IncompleteReadError, OSError) as error:
+        except (ModelError, TimeoutError, OSError) as error:
             await worker.stop()
             reason = str(error) if isinstance(error, ModelError) else "the worker ended or hung"
             raise ModelError(f"the model cannot be loaded: {reason}") from error
@@ -73,28 +73,23 @@ class Worker:
 
     async def ask(self, header: dict[str, Any], body: bytes) -> WorkerReply:
         """Send one request and wait for its answer."""
-        if self.gone.is_set() or self._writer is None:
+        if self.gone.is_set():
             return _stand_in(503, "the model's process is restarting")
         self._asked += 1
-        number = self._asked
-        future = asyncio.get_running_loop().create_future()
+        number, loop = self._asked, asyncio.get_running_loop()
+        future: asyncio.Future[WorkerReply] = loop.create_future()
         self._waiting[number] = future
-        self._writer.write(pack({**header, "id": number}, body))
+        late = loop.call_later(ANSWER_S, self._give_up, future)
+        self._connection.send(pack({**header, "id": number}, body))
         try:
-            return await asyncio.wait_for(future, ANSWER_S)
-        except TimeoutError:
-            # It may be stuck for good; a fresh process is the only cure.
-            self._process.kill()
-            return _stand_in(504, f"the model gave no answer within {ANSWER_S:.0f} s")
+            return await future
         finally:
+            late.cancel()
             self._waiting.pop(number, None)
 
     async def stop(self) -> None:
         """Hang up, wait for the process to end, remove its folder."""
-        if self._writer is not None:
-            self._writer.close()
-        if self._reading is not None:
-            self._reading.cancel()
+        self._connection.close()
         self._process.terminate()
         try:
             await asyncio.to_thread(self._process.wait, STOP_S)
@@ -109,26 +104,30 @@ class Worker:
         return self._process.pid
 
     async def _connect(self, ours: socket.socket) -> None:
-        reader, self._writer = await asyncio.open_connection(sock=ours)
-        header, _ = await read_async(reader)
-        if not header["ready"]:
-            raise ModelError(header["reason"])
-        self._reading = asyncio.create_task(self._read(reader))
+        await asyncio.get_running_loop().create_connection(lambda: self._connection, sock=ours)
+        message = await self._ready
+        if message is None:
+            raise ModelError("the worker ended")
+        if not message[0]["ready"]:
+            raise ModelError(message[0]["reason"])
 
-    async def _read(self, reader: asyncio.StreamReader) -> None:
-        try:
-            while True:
-                header, body = await read_async(reader)
-                future = self._waiting.get(header["id"])
-                if future is not None and not future.done():
-                    future.set_result(WorkerReply(header["status"], header["content_type"], body))
-        except (asyncio.IncompleteReadError, OSError):
-            pass
-        finally:
+    def _take(self, message: Message | None) -> None:
+        """The first message says whether the model is loaded, the others are answers."""
+        if not self._ready.done():
+            self._ready.set_result(message)
+        elif message is not None:
+            header, body = message
+            reply = WorkerReply(header["status"], header["content_type"], body)
+            _settle(self._waiting.get(header["id"]), reply)
+        if message is None:
             self.gone.set()
             for future in self._waiting.values():
-                if not future.done():
-                    future.set_result(_stand_in(503, "the model's process ended"))
+                _settle(future, _stand_in(503, "the model's process ended"))
+
+    def _give_up(self, future: "asyncio.Future[WorkerReply]") -> None:
+        # It may be stuck for good; a fresh process is the only cure.
+        self._process.kill()
+        _settle(future, _stand_in(504, f"the model gave no answer within {ANSWER_S:.0f} s"))
 
 
 class Variant:
@@ -214,6 +213,11 @@ def _spawn(theirs: socket.socket, archive: Path, folder: Path) -> "subprocess.Po
             # Ctrl-C in a terminal goes to the front alone, which then stops its workers in order
             start_new_session=True,
         )
+
+
+def _settle(future: "asyncio.Future[WorkerReply] | None", reply: WorkerReply) -> None:
+    if future is not None and not future.done():
+        future.set_result(reply)
 
 
 def _stand_in(status: int, message: str) -> WorkerReply:
