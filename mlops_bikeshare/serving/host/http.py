@@ -13,23 +13,26 @@ MAX_HEAD = 64 * 1024
 class BoundedHttp(HttpToolsProtocol):
     """Counts what comes before a head is complete."""
 
-    _head: int | None = 0
+    _head = 0
+    _in_head = True
+    _completed = False
 
     def data_received(self, data: bytes) -> None:
         """Called by asyncio."""
+        self._completed = False
         super().data_received(data)
-        if self._head is None or self.transport.is_closing():
-            return
-        self._head += len(data)
-        if self._head > MAX_HEAD:
-            self.send_400_response("The request's head is too long.")
+        if self._in_head and not self.transport.is_closing():
+            # where a message ended in this piece, only what follows it would count
+            self._head = 0 if self._completed else self._head + len(data)
+            if self._head > MAX_HEAD:
+                self.send_400_response("The request's head is too long.")
 
     def on_headers_complete(self) -> None:
         """Called by the parser."""
-        self._head = None
+        self._in_head = False
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
         """Called by the parser."""
-        self._head = 0
+        self._in_head = self._completed = True
         super().on_message_complete()
