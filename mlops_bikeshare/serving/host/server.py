@@ -56,6 +56,7 @@ def run_host(
     sink: Sink,
     replay_clock: bool,
     token: str | None = None,
+    allow_pickle: bool = False,
 ) -> None:
     """Serve until SIGTERM or SIGINT."""
     root.mkdir(parents=True, exist_ok=True)
@@ -69,7 +70,15 @@ def run_host(
         url = f"http://{address}:{listener.getsockname()[1]}"
         try:
             uvloop.run(
-                _serve(root, listener, url=url, sink=sink, replay_clock=replay_clock, token=token)
+                _serve(
+                    root,
+                    listener,
+                    url=url,
+                    sink=sink,
+                    replay_clock=replay_clock,
+                    token=token,
+                    allow_pickle=allow_pickle,
+                )
             )
         finally:
             (root / READY_FILE).unlink(missing_ok=True)
@@ -97,11 +106,13 @@ async def _serve(
     sink: Sink,
     replay_clock: bool,
     token: str | None,
+    allow_pickle: bool,
 ) -> None:
     state, meter = HostState(root / "host.db"), Meter(sink)
     store = ObjectStore(root / "s3")
     _empty(store.incoming)  # what a killed host had half received
-    lifecycle = Lifecycle(state, store=store, folder=_empty(root / "host"))
+    folder = _empty(root / "host")
+    lifecycle = Lifecycle(state, store=store, folder=folder, allow_pickle=allow_pickle)
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:

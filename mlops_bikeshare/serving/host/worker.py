@@ -1,6 +1,7 @@
 """The process that holds one model: reads requests from an inherited socket, answers in order.
 
-Input    argv: file descriptor of the socket, model archive, empty folder to unpack it into.
+Input    argv: file descriptor of the socket, model archive, empty folder to unpack it into, and
+         `allow-pickle` where the host's owner trusts who made its models.
 Output   first `{"ready": true}` or `{"ready": false, "reason": …}`, then one message per request:
          `{"id", "status", "content_type"}` and the body.
 
@@ -22,12 +23,12 @@ from mlops_bikeshare.serving.archive import unpack
 from mlops_bikeshare.serving.host.frames import pack, read
 
 
-def main(descriptor: int, archive: Path, folder: Path) -> int:
+def main(descriptor: int, archive: Path, folder: Path, *, allow_pickle: bool) -> int:
     """Load, report, answer until the front hangs up."""
     connection = socket.socket(fileno=descriptor)
     Thread(target=_watch, args=(descriptor,), daemon=True).start()
     try:
-        model = _load(archive, folder)
+        model = _load(archive, folder, allow_pickle=allow_pickle)
     except Exception as error:  # whatever a foreign model raises is the reason it cannot be served
         reason = str(error) if isinstance(error, ModelError) else f"{type(error).__name__}: {error}"
         connection.sendall(pack({"ready": False, "reason": reason[:900]}))
@@ -44,8 +45,8 @@ def main(descriptor: int, archive: Path, folder: Path) -> int:
         connection.sendall(pack(answer, reply.body))
 
 
-def _load(archive: Path, folder: Path) -> Any:
-    unpack(archive, folder)
+def _load(archive: Path, folder: Path, *, allow_pickle: bool) -> Any:
+    unpack(archive, folder, allow_pickle=allow_pickle)
     import pyarrow as pa
 
     from mlops_bikeshare.serving.host.bodies import warm_up
@@ -66,4 +67,5 @@ def _watch(descriptor: int) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3])))
+    trusted = "allow-pickle" in sys.argv[4:]
+    sys.exit(main(int(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), allow_pickle=trusted))

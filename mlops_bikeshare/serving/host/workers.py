@@ -51,12 +51,12 @@ class Worker:
         self._connection = Messages(self._take)
 
     @classmethod
-    async def start(cls, archive: Path, folder: Path) -> "Worker":
+    async def start(cls, archive: Path, folder: Path, *words: str) -> "Worker":
         """Spawn a process and wait until its model is loaded; `folder` is its own to use."""
         ours, theirs = socket.socketpair()
         with theirs:
             try:
-                worker = cls(_spawn(theirs, archive, folder), folder)
+                worker = cls(_spawn(theirs, archive, folder, *words), folder)
             except OSError as error:
                 ours.close()
                 raise ModelError(f"no process for the model: {error.strerror}") from error
@@ -133,8 +133,11 @@ class Worker:
 class Variant:
     """One production variant: keeps a worker alive, counts what is in flight."""
 
-    def __init__(self, name: str, archive: Path, folder: Path) -> None:
+    def __init__(
+        self, name: str, archive: Path, folder: Path, *, allow_pickle: bool = False
+    ) -> None:
         self.name = name
+        self._words = ("allow-pickle",) if allow_pickle else ()
         self._archive = archive
         self._folder = folder
         self._worker: Worker | None = None
@@ -183,7 +186,7 @@ class Variant:
     async def _fresh(self) -> Worker:
         folder = self._folder / uuid.uuid4().hex
         folder.mkdir(parents=True)
-        return await Worker.start(self._archive, folder)
+        return await Worker.start(self._archive, folder, *self._words)
 
     async def _keep(self, worker: Worker) -> None:
         pause_s = 0.1
@@ -198,11 +201,13 @@ class Variant:
                 pause_s = min(2 * pause_s, 30.0)
 
 
-def _spawn(theirs: socket.socket, archive: Path, folder: Path) -> "subprocess.Popen[bytes]":
+def _spawn(
+    theirs: socket.socket, archive: Path, folder: Path, *words: str
+) -> "subprocess.Popen[bytes]":
     log = folder.parent / "workers.log"
     with log.open("ab") as output:
         return subprocess.Popen(
-            [sys.executable, "-m", MODULE, str(theirs.fileno()), str(archive), str(folder)],
+            [sys.executable, "-m", MODULE, str(theirs.fileno()), str(archive), str(folder), *words],
             pass_fds=(theirs.fileno(),),
             # the package may be importable only from its checkout (MLflow's own environments)
             cwd=Path(__file__).parents[3],
