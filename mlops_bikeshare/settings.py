@@ -35,10 +35,10 @@ class ServingSettings:
         "127.0.0.1"
     )
     token: Annotated[str | None, "what every request to it must carry; set it on both sides"] = None
-    allow_pickle: Annotated[
-        bool,
-        "whether the local host loads models that hold pickles, which run what their author wrote",
-    ] = False
+    pickles: Annotated[
+        Literal["refuse", "allow"],
+        "what the local host does with models that hold pickles, which run what their author wrote",
+    ] = "refuse"
     bucket: Annotated[
         str,
         "bucket where mlflow.sagemaker puts model archives",

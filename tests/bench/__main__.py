@@ -55,7 +55,11 @@ BENCHES: dict[str, Run] = {
     "infer.batch_2400": infer.batch,
     "dashboard.warm_page": dashboard.pages,
 }
-LONG: dict[str, Run] = {"replay.demo": replay.demo, "replay.demo_boston": replay.demo_boston}
+LONG: dict[str, Run] = {
+    "infer.stations_100000": infer.linear,
+    "replay.demo": replay.demo,
+    "replay.demo_boston": replay.demo_boston,
+}
 SETUP: dict[str, Run] = {"cli.setup_uv": cli.setup_uv, "cli.setup_pip": cli.setup_pip}
 
 

@@ -76,6 +76,7 @@ def test_a_lightgbm_model_answers_as_mlflow_does(endpoint_host: Any, tmp_path: P
         assert "secret" not in json.dumps(caught.value.response)
 
 
+@pytest.mark.filterwarnings("ignore:.*type hints:UserWarning")
 def test_a_pyfunc_from_code_answers_with_text_and_numbers(
     endpoint_host: Any, tmp_path: Path
 ) -> None:

@@ -22,7 +22,7 @@ from mlops_bikeshare.domain.errors import ModelError
 from mlops_bikeshare.serving.host.frames import Message, Messages, pack
 
 MODULE = "mlops_bikeshare.serving.host.worker"
-START_S = 120.0
+START_S = 300.0  # a foreign model imports mlflow and its flavour, which may take a minute
 ANSWER_S = 60.0
 STOP_S = 2.0
 # Two threads per model were 10x slower under load: one process, one thread, one core.
