@@ -13,10 +13,10 @@ from typing import Any
 from urllib.parse import urlparse
 
 from mlops_bikeshare.domain.errors import EndpointError
+from mlops_bikeshare.domain.variants import ALL_TRAFFIC
 from mlops_bikeshare.serving.endpoints import MOVING, delete_endpoint, find, wait_settled
 from mlops_bikeshare.serving.session import Clients, Created
 
-ALL_TRAFFIC = "AllTraffic"
 FAILED_DELETE_S = 60.0
 SETTLED_S = 300.0
 

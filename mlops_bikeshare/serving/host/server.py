@@ -19,7 +19,7 @@ import shutil
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
@@ -57,6 +57,7 @@ def run_host(
     replay_clock: bool,
     token: str | None = None,
     allow_pickle: bool = False,
+    more_metrics: Callable[[], bytes] = bytes,
 ) -> None:
     """Serve until SIGTERM or SIGINT."""
     root.mkdir(parents=True, exist_ok=True)
@@ -78,6 +79,7 @@ def run_host(
                     replay_clock=replay_clock,
                     token=token,
                     allow_pickle=allow_pickle,
+                    more_metrics=more_metrics,
                 )
             )
         finally:
@@ -107,6 +109,7 @@ async def _serve(
     replay_clock: bool,
     token: str | None,
     allow_pickle: bool,
+    more_metrics: Callable[[], bytes],
 ) -> None:
     state, meter = HostState(root / "host.db"), Meter(sink)
     store = ObjectStore(root / "s3")
@@ -126,7 +129,7 @@ async def _serve(
             meter.close()
             state.close()
 
-    exposition = Exposition()
+    exposition = Exposition(more_metrics)
     runtime = Runtime(lifecycle, meter, exposition, replay_clock=replay_clock)
     control = ControlPlane(state, lifecycle, store)
     s3 = S3(store, state)
