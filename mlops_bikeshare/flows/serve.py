@@ -44,6 +44,7 @@ def run(ws: Workspace, *, replay_clock: bool = False, with_parent: bool = False)
         sink=lambda points: _keep(ws, points),
         replay_clock=simulated,
         token=ws.settings.serving.token,
+        allow_pickle=ws.settings.serving.pickles == "allow",
         more_metrics=lambda: _shown(ws),
     )
 

@@ -58,6 +58,7 @@ class SqliteMetricStore:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.Lock()
+        self._ids: dict[tuple[str, str, str, str], int] = {}
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(
@@ -88,9 +89,14 @@ class SqliteMetricStore:
         with self._transaction() as db:
             if once is not None and not _first_time(db, once):
                 return False
-            ids = {key: db.execute(_OPEN_METRIC, key).fetchall()[0][0] for key, _ in rows}
+            new = {key for key, _ in rows} - self._ids.keys()
+            ids = {key: db.execute(_OPEN_METRIC, key).fetchall()[0][0] for key in new} | self._ids
             data = [(ids[key], at_ms, value) for key, (at_ms, value) in rows]
             db.executemany("INSERT INTO datum VALUES (?, ?, ?)", data)
+        if new:
+            # a metric whose unit changed is known under the new unit alone
+            named = {key[:3] for key in new}
+            self._ids = {k: i for k, i in ids.items() if k in new or k[:3] not in named}
         return True
 
     def series(

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 CHUNK_ROWS = 256  # the masks of so many rows stay in a processor's cache
+FEW_ROWS = 8  # up to here all tables are read at once: a call per table would cost more
 _WORD = 64
 _FINE = 40
 _EDGE = float(np.log(1e15))
@@ -92,6 +93,42 @@ class _Table:
 
 
 @dataclass(frozen=True, slots=True)
+class _Whole:
+    """All tables as one, for a row at a time; `begin` and `first` say where each begins in it."""
+
+    feature: NDArray[np.intp]
+    of_threshold: NDArray[np.intp]
+    thresholds: Floats
+    begin: NDArray[np.intp]
+    masks: Masks
+    first: NDArray[np.intp]
+    missing: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, tables: Sequence[_Table]) -> "_Whole":
+        """These tables; each has a threshold."""
+        feature = np.array([table.feature for table in tables], dtype=np.intp)
+        sizes = np.array([len(table.thresholds) for table in tables], dtype=np.intp)
+        ends = np.cumsum(sizes + 2)
+        return cls(
+            feature,
+            np.repeat(feature, sizes),
+            np.concatenate([table.thresholds for table in tables]),
+            np.cumsum(sizes) - sizes,
+            np.concatenate([table.masks for table in tables]),
+            ends - sizes - 2,
+            ends - 1,
+        )
+
+    def left(self, row: Floats) -> Masks:
+        """What the features of a row leave of every tree."""
+        above = np.add.reduceat(row[self.of_threshold] > self.thresholds, self.begin, dtype=np.intp)
+        at = np.where(np.isnan(row[self.feature]), self.missing, self.first + above)
+        left: Masks = np.bitwise_and.reduce(self.masks[at], axis=0)
+        return left
+
+
+@dataclass(frozen=True, slots=True)
 class _Forest:
     """The trees of every target; `tree` and `mask` list each tree once per answer to the horizon.
 
@@ -100,6 +137,7 @@ class _Forest:
     """
 
     tables: tuple[_Table, ...]
+    whole: _Whole | None
     tree: NDArray[np.intp]
     mask: Masks
     values: Floats
@@ -121,8 +159,10 @@ class _Forest:
         edges = np.searchsorted(of_tree, np.cumsum([0, *map(len, targets)]))
         whole = np.concatenate(serves)
         values = np.concatenate([tree.values for tree in trees])
+        asked = tuple(table for table in tables if len(table.thresholds))
         return cls(
-            tuple(table for table in tables if len(table.thresholds)),
+            asked,
+            _Whole.of(asked) if asked else None,
             of_tree,
             np.concatenate([masks for masks, _ in answers]),
             np.ldexp(np.round(np.ldexp(values, _FINE)), -_FINE),
@@ -132,26 +172,31 @@ class _Forest:
     def log_odds(self, matrix: Floats) -> Floats:
         """Sums of leaf values, shape (targets, rows, horizons)."""
         answer = np.empty((len(self.targets), len(matrix), self.targets[0][1].shape[1]))
+        if self.whole is not None and 0 < len(matrix) <= FEW_ROWS:
+            return self._sums(np.array([self.whole.left(row) for row in matrix]))
         rows = [table.rows(matrix[:, table.feature]) for table in self.tables]
         for start in range(0, len(matrix), CHUNK_ROWS):
             chunk = slice(start, start + CHUNK_ROWS)
-            values = self._values([each[chunk] for each in rows], len(matrix[chunk]))
-            for target, (part, serves) in enumerate(self.targets):
-                answer[target, chunk] = values[:, part] @ serves
+            left = self._left([each[chunk] for each in rows], len(matrix[chunk]))
+            answer[:, chunk] = self._sums(left)
         return answer
 
-    def _values(self, rows: Sequence[NDArray[np.intp]], count: int) -> Floats:
-        """The value of the leaf each row ends in, for every tree and answer to the horizon."""
+    def _left(self, rows: Sequence[NDArray[np.intp]], count: int) -> Masks:
+        """The leaves that are left of every tree, before the horizon is asked."""
         left = np.full((count, len(self.values) // _WORD), _ALL)
         taken = np.empty_like(left)
         for table, at in zip(self.tables, rows, strict=True):
             # every index is in bounds; saying so spares a copy
             np.take(table.masks, at, axis=0, out=taken, mode="clip")
             np.bitwise_and(left, taken, out=left)
+        return left
+
+    def _sums(self, left: Masks) -> Floats:
+        """Of the values of the leaves that answer, shape (targets, rows, horizons)."""
         ends = left[:, self.tree] & self.mask
         ends &= np.negative(ends)  # the lowest bit alone
-        answer: Floats = self.values[np.bitwise_count(ends - np.uint64(1)) + self.tree * _WORD]
-        return answer
+        values = self.values[np.bitwise_count(ends - np.uint64(1)) + self.tree * _WORD]
+        return np.stack([values[:, part] @ serves for part, serves in self.targets])
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,10 @@
 Input    a `.tar.gz` as mlflow.sagemaker makes it (MLmodel at its root), a folder that exists.
 Output   nothing; the folder then holds the archive's files and directories, and nothing else.
 Raises   ModelError naming the member: a path outside the folder, a link or device, a pickle
-         (loading one runs whatever its author wrote), compiled Python (it runs instead of the
-         source that people read), more than `MAX_BYTES` in all, headers of more than `MAX_HEADERS`
-         bytes (tarfile reads a long name or a sparse map into memory whole), no archive.
+         (loading one runs whatever its author wrote; `allow_pickle` lets it pass), compiled Python
+         (it runs instead of the source that people read), more than `MAX_BYTES` in all, headers of
+         more than `MAX_HEADERS` bytes (tarfile reads a long name or a sparse map into memory
+         whole), no archive.
 """
 
 import gzip
@@ -23,13 +24,13 @@ COMPILED = (".pyc", ".pyo")
 CACHE = "__pycache__"
 
 
-def unpack(archive: Path, into: Path) -> None:
+def unpack(archive: Path, into: Path, *, allow_pickle: bool = False) -> None:
     """Extract every member of `archive` under `into`, or refuse before writing anything."""
     try:
         with gzip.open(archive) as content:
             metered = _Metered(content)
             tar = tarfile.TarFile(fileobj=metered)  # type: ignore[arg-type]
-            members = list(_checked(tar))
+            members = list(_checked(tar, allow_pickle=allow_pickle))
             metered.left = MAX_BYTES
             # `data` repeats the path and link checks on the way out and drops owners and modes.
             tar.extractall(into, members=members, filter="data")
@@ -54,7 +55,7 @@ class _Metered:
         return self._content.read(size)
 
 
-def _checked(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+def _checked(tar: tarfile.TarFile, *, allow_pickle: bool) -> Iterator[tarfile.TarInfo]:
     total = 0
     for member in tar:
         path = PurePosixPath(member.name)
@@ -62,10 +63,10 @@ def _checked(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
             raise ModelError(f"model archive refused: {member.name!r} leaves its folder")
         if not (member.isreg() or member.isdir()) or member.issparse():
             raise ModelError(f"model archive refused: {member.name!r} is a link or a device")
-        if path.suffix.lower() in PICKLES:
+        if path.suffix.lower() in PICKLES and not allow_pickle:
             raise ModelError(
                 f"model archive refused: {member.name!r} is a pickle; log the model from code "
-                "(models-from-code) instead"
+                "(models-from-code), or scikit-learn's as skops, instead"
             )
         if path.suffix.lower() in COMPILED or CACHE in map(str.lower, path.parts):
             raise ModelError(

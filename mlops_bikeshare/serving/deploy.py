@@ -3,20 +3,22 @@
 Input    a model URI (or a folder with MLmodel) and the tags that identify it: version, digest, …
 Output   Deployment: names of the new model, config and archive. Nothing is waited for;
          `endpoints.wait_in_service(config=deployment.config)` says whether it came to be.
-Raises   EndpointError. What a failed call left behind (model, config, archive) is deleted first.
+Raises   EndpointError. What a failed call left behind (model, config, archive) is deleted first. A
+         call whose answer was lost may have worked: an endpoint that took the config is a success.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlparse
 
 from mlops_bikeshare.domain.errors import EndpointError
 from mlops_bikeshare.domain.variants import ALL_TRAFFIC
-from mlops_bikeshare.serving.endpoints import delete_endpoint, find
+from mlops_bikeshare.serving.endpoints import MOVING, delete_endpoint, find, wait_settled
 from mlops_bikeshare.serving.session import Clients, Created
 
 FAILED_DELETE_S = 60.0
+SETTLED_S = 300.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,10 +69,11 @@ def deploy(
                 config=_config(clients, hosting, tags, variant_name, exists=exists),
             )
         except (MlflowException, ClientError, BotoCoreError, OSError) as error:
-            undo(clients, created)
-            raise EndpointError(
-                f"endpoint {endpoint}: cannot deploy {model_uri}: {error}"
-            ) from error
+            if not _took(clients, endpoint, created.configs):
+                undo(clients, created)
+                raise EndpointError(
+                    f"endpoint {endpoint}: cannot deploy {model_uri}: {error}"
+                ) from error
         except BaseException:
             undo(clients, created)
             raise
@@ -84,7 +87,14 @@ def deploy(
 
 
 def discard(clients: Clients, deployment: Deployment) -> None:
-    """Delete the model, config and archive of a deployment that does not serve."""
+    """Delete what a deployment made that came to nothing; what serves, or still may, stays."""
+    state = find(clients, deployment.endpoint)
+    if state is not None and state.status in MOVING:
+        return
+    if state is not None and state.config == deployment.config:
+        if state.status != "Failed":
+            return
+        delete_endpoint(clients, deployment.endpoint, timeout_s=FAILED_DELETE_S)
     url = urlparse(deployment.archive_url)
     archive = (url.netloc, url.path.removeprefix("/"))
     undo(clients, Created([deployment.model], [deployment.config], [archive]))
@@ -108,6 +118,18 @@ def undo(clients: Clients, created: Created) -> None:
         except (ClientError, BotoCoreError):
             # The deploy's own failure is the one to report; this one may be its cause.
             continue
+
+
+def _took(clients: Clients, endpoint: str, configs: Sequence[str]) -> bool:
+    """Whether the endpoint serves, or is about to serve, one of these configs."""
+    if not configs:
+        return False
+    try:
+        if find(clients, endpoint) is None:
+            return False
+        return wait_settled(clients, endpoint, timeout_s=SETTLED_S).config in configs
+    except EndpointError:
+        return False
 
 
 def _replaceable(clients: Clients, endpoint: str) -> bool:

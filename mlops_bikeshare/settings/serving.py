@@ -1,7 +1,7 @@
 """Settings of the endpoints: where they live and what they are made of."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from mlops_bikeshare.domain.bounds import Between
 
@@ -17,6 +17,10 @@ class ServingSettings:
         "127.0.0.1"
     )
     token: Annotated[str | None, "what every request to it must carry; set it on both sides"] = None
+    pickles: Annotated[
+        Literal["refuse", "allow"],
+        "what the local host does with models that hold pickles, which run what their author wrote",
+    ] = "refuse"
     bucket: Annotated[
         str,
         "bucket where mlflow.sagemaker puts model archives",

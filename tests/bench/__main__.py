@@ -61,6 +61,7 @@ BENCHES: dict[str, Run] = {
 }
 LONG: dict[str, Run] = {
     "features.season": season.season,
+    "infer.stations_100000": infer.linear,
     "replay.demo": replay.demo,
     "replay.demo_boston": replay.demo_boston,
 }

@@ -9,21 +9,28 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from functools import partial
 
+import numpy as np
+
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.clock import SimulatedClock
 from mlops_bikeshare.domain.tables import PROFILES, STATION_INFORMATION_RAW, STATION_STATUS
 from mlops_bikeshare.domain.windows import Window, stamp
+from mlops_bikeshare.features.definition import FEATURE_NAMES
 from mlops_bikeshare.features.grid import LOOKBACK
 from mlops_bikeshare.flows import features, infer, serve
+from mlops_bikeshare.flows.features import OFFLINE
 from mlops_bikeshare.flows.releasing import steps
 from mlops_bikeshare.registry import versions
+from mlops_bikeshare.serving.predict import invoke
 from mlops_bikeshare.settings import Stage
 from tests.bench.bed import Bed
 from tests.bench.measure import BenchError, Row, once
 from tests.bench.tiles import tiled_stations, tiled_status
 
 STATIONS = 2400
-LIMIT_S = 2.0
+ENDPOINT = "bikeshare-bench-many"
+LIMIT_S = 1.0
+MANY = 100_000
 BATCHES, QUICK_BATCHES = 7, 3
 STAGES: dict[str, Stage] = {
     "infer.batch_2400": "staging",
@@ -51,6 +58,29 @@ def batch(bed: Bed) -> Iterator[Row]:
                 against=f"limit, {STATIONS:,} stations x 12 horizons x 2 targets, worst of"
                 f" {count} {max(seconds):.2f} s",
             )
+
+
+def linear(bed: Bed) -> Iterator[Row]:
+    """The model's part of a batch of 100,000 stations, against that of 2,400 scaled up."""
+    version = versions.find(bed.city.registered_model, bed.version.version)
+    rows = bed.ws.lake.read(OFFLINE, city=bed.city.name, window=bed.split.calibrate)
+    few = rows[list(FEATURE_NAMES)].head(STATIONS).reset_index(drop=True)
+    many = few.loc[np.arange(MANY) % STATIONS].reset_index(drop=True)
+    dt = bed.window.end - timedelta(hours=1)
+    with serve.hosting(bed.ws):
+        steps.place(bed.ws, bed.city, version, endpoint=ENDPOINT)
+        ask = partial(invoke, bed.ws.clients, ENDPOINT, dt=dt, patience=infer.ONE_BY_ONE)
+        ask(few)
+        scaled = statistics.median(once(partial(ask, few)).wall_s for _ in range(BATCHES))
+        asked = once(partial(ask, many)).wall_s
+    yield Row(
+        name="infer.stations_100000",
+        ours=asked,
+        peer=scaled * MANY / STATIONS,
+        unit="s",
+        goal=0.8,
+        against=f"{STATIONS:,} stations x {MANY / STATIONS:.1f}: linear is a ratio of 1",
+    )
 
 
 def _batch(bed: Bed, dt: datetime) -> None:

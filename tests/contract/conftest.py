@@ -34,7 +34,11 @@ def sink(points):
 
 token = next((word[6:] for word in sys.argv if word.startswith("token=")), None)
 clock = "replay" in sys.argv
-run_host(root=root, host="127.0.0.1", port=0, sink=sink, replay_clock=clock, token=token)
+trust = "allow-pickle" in sys.argv
+run_host(
+    root=root, host="127.0.0.1", port=0, sink=sink, replay_clock=clock, token=token,
+    allow_pickle=trust,
+)
 """
 COLUMNS = ("a", "b", "c")
 TINY = """

@@ -39,7 +39,7 @@ def create_endpoint(clients: Clients, name: str, *variants: dict[str, Any], **co
     sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=variants, **config)
     sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)
     waiter = sagemaker.get_waiter("endpoint_in_service")
-    waiter.wait(EndpointName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+    waiter.wait(EndpointName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 300})
 
 
 def variant(name: str, model: str, weight: float = 1.0) -> dict[str, Any]:

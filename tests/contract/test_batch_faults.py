@@ -1,5 +1,6 @@
 """A batch against a real host whose model, or which itself, fails in the middle."""
 
+import contextlib
 import json
 import multiprocessing
 import os
@@ -7,11 +8,14 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pandas as pd
 import pytest
@@ -27,6 +31,8 @@ from mlops_bikeshare.flows.features import ONLINE
 from mlops_bikeshare.flows.judging import beats
 from mlops_bikeshare.monitoring.metrics import MODEL
 from mlops_bikeshare.serving import endpoints, predict
+from mlops_bikeshare.serving.predict import Patience, invoke
+from mlops_bikeshare.serving.session import Clients
 from mlops_bikeshare.settings import FILE, Settings, load
 from tests.contract.models import create_endpoint, put_model, variant
 
@@ -162,6 +168,79 @@ def test_a_host_killed_in_the_middle_of_a_batch_costs_the_rest_of_it(
     assert 0 < done.fallback <= 12 * 400
     assert done.rows == len(rows) == 12 * STATIONS
     assert posted(ws, "BatchSuccessRate") == [pytest.approx(done.stations / STATIONS)]
+
+
+@contextlib.contextmanager
+def flapping(url: str) -> Iterator[tuple[str, Counter[int]]]:
+    """An address before a host that answers in turns: throttled, unavailable, hung up, through."""
+    told: Counter[int] = Counter()
+
+    class Turns(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            asked = self.path.startswith("/endpoints/")
+            turn = sum(told.values()) % 4 if asked else 3
+            if turn == 2:
+                told[0] += 1
+                self.close_connection = True
+                return
+            if turn == 3:
+                headers = {k: v for k, v in self.headers.items() if k.lower() != "host"}
+                got = httpx.post(f"{url}{self.path}", content=body, headers=headers, timeout=60)
+                status, answer, kept = got.status_code, got.content, dict(got.headers)
+            else:
+                code = ("ThrottlingException", "ServiceUnavailable")[turn]
+                status, answer = (429, 503)[turn], b'{"message": "later"}'
+                kept = {"x-amzn-ErrorType": code}
+            told[status] += asked
+            self.send_response(status)
+            for name, value in kept.items():
+                if name.lower() not in {"date", "content-length"}:
+                    self.send_header(name, value)
+            self.send_header("content-length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Turns) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}", told
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_an_endpoint_that_flaps_is_asked_again_until_it_answers(host: Any, city: City) -> None:
+    asked = features()[list(FEATURE_NAMES)]
+    with flapping(host.facts.url) as (url, told):
+        clients = Clients(url=url, region="eu-west-1")
+        patience = Patience(in_flight=1)
+        answers = invoke(clients, ENDPOINT, asked, dt=NOW, patience=patience)
+    assert city.name == "boston"
+    assert answers.answered.all()
+    assert [chunk.attempts for chunk in answers.chunks] == [4, 4, 4]
+    assert told == {429: 3, 503: 3, 0: 3, 200: 3}
+
+
+def test_a_host_that_dies_and_returns_between_batches_costs_one_batch(
+    host: Any, ws: Workspace, city: City
+) -> None:
+    state, asked = endpoints.describe(ws.clients, ENDPOINT), features()
+    os.kill(host.facts.pid, signal.SIGKILL)
+    host.process.wait()
+    lost = infer._batch(ws, city, state, NOW, asked)
+    host.start()
+    ws.advance(NOW + timedelta(minutes=10))
+    found = endpoints.describe(ws.clients, ENDPOINT)
+    back = infer._batch(ws, city, found, NOW + timedelta(minutes=10), asked)
+    assert (lost.stations, lost.fallback) == (0, 12 * STATIONS)
+    assert (back.stations, back.fallback, back.failure) == (STATIONS, 0, None)
 
 
 def test_stand_ins_alone_are_no_heartbeat_and_unknown_counts_have_none(

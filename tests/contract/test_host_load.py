@@ -135,31 +135,26 @@ def test_a_host_killed_in_the_middle_of_an_upload_has_no_half_of_it(
     assert list((host.root / "s3" / ".incoming").iterdir()) == []
 
 
-def test_a_slow_model_delays_no_other_endpoint(endpoint_host: Any, models: Any) -> None:
-    clients = endpoint_host.clients
-    slow = models().joinpath("code", "scorer.py")
-    slow.write_text(
-        slow.read_text().replace(
-            'if (frame["a"] == 668)', 'time.sleep(2)\n        if (frame["a"] == 668)'
-        )
-    )
-    put_model(clients, "slow-model", slow.parent.parent)
+def test_a_slow_model_delays_no_other_endpoint(
+    endpoint_host: Any, models: Any, tmp_path: Path
+) -> None:
+    clients, go_on = endpoint_host.clients, tmp_path / "go-on"
+    slow = SLOW.replace("GO_ON", str(go_on))
+    put_model(clients, "slow-model", models(scorer=slow))
     put_model(clients, "quick-model", models())
     create_endpoint(clients, "slow-one", variant("AllTraffic", "slow-model"))
     create_endpoint(clients, "quick-one", variant("AllTraffic", "quick-model"))
-    url, order = endpoint_host.facts.url, []
+    url = endpoint_host.facts.url
 
-    def ask(name: str) -> None:
-        reply = httpx.post(f"{url}/endpoints/{name}/invocations", json=ROWS, timeout=30)
-        assert reply.status_code == 200, reply.text
-        order.append(name)
+    def ask(name: str) -> int:
+        return httpx.post(f"{url}/endpoints/{name}/invocations", json=ROWS, timeout=50).status_code
 
-    with ThreadPoolExecutor(2) as pool:
-        first = pool.submit(ask, "slow-one")
-        for _ in range(5):
-            pool.submit(ask, "quick-one").result()
-        first.result()
-    assert order == [*["quick-one"] * 5, "slow-one"]
+    with ThreadPoolExecutor(1) as pool:
+        slow_one = pool.submit(ask, "slow-one")
+        assert [ask("quick-one") for _ in range(5)] == [200] * 5
+        assert not slow_one.done()
+        go_on.touch()
+        assert slow_one.result() == 200
 
 
 def test_a_model_that_never_answers_is_a_504_and_its_process_is_replaced(
@@ -192,6 +187,21 @@ def test_a_model_that_never_answers_is_a_504_and_its_process_is_replaced(
     assert asyncio.run(scenario()) == [504, 200]
 
 
+SLOW = """
+import time
+from pathlib import Path
+import pandas as pd
+
+class Scorer:
+    @classmethod
+    def load(cls, folder):
+        return cls()
+
+    def predict(self, frame):
+        while not Path("GO_ON").exists():
+            time.sleep(0.01)
+        return pd.DataFrame({"p_x_10": frame["a"].to_numpy(float)})
+"""
 NEVER = """
 import threading
 import pandas as pd

@@ -1,9 +1,11 @@
 """Nobody without the token, nothing but a 4xx for nonsense, no pickle, no echo."""
 
+import contextlib
 import json
 import os
 import pickle
 import random
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -137,6 +139,24 @@ def test_a_model_with_a_pickle_is_refused_by_name_and_not_run(
         create_endpoint(endpoint_host.clients, "pickled", variant("AllTraffic", "pickled"))
     reason = sagemaker.describe_endpoint(EndpointName="pickled")["FailureReason"]
     assert "'python_model.pkl' is a pickle" in reason
+
+
+@pytest.mark.parametrize("head", [b"x: " + b"a" * 200_000, b"x: a\r\n" * 30_000])
+def test_a_head_without_an_end_ends_the_connection_and_not_the_host(
+    endpoint_host: Any, head: bytes
+) -> None:
+    with socket.create_connection(("127.0.0.1", endpoint_host.facts.port), timeout=20) as line:
+        line.settimeout(20)
+        with contextlib.suppress(OSError):  # it may hang up before all is sent
+            line.sendall(b"POST /endpoints/fuzzed/invocations HTTP/1.1\r\n" + head)
+        with contextlib.suppress(ConnectionResetError):
+            assert line.recv(100).startswith(b"HTTP/1.1 400")
+            while line.recv(1000):
+                pass
+    with httpx.Client(base_url=endpoint_host.facts.url) as client:  # one connection
+        for _ in range(3):
+            assert client.put("/bucket/large-body", content=bytes(300_000)).status_code == 200
+            assert client.get("/ping").status_code == 200
 
 
 def test_with_a_token_nobody_else_is_let_in(own_host: Callable[..., Any]) -> None:

@@ -126,12 +126,17 @@ def test_waiting_ends_and_what_never_served_can_be_discarded(shared: Any, models
     made = put(clients, "slow", models(scorer="import time; time.sleep(1.5); no"))
     with pytest.raises(EndpointError, match="still Creating after 0 s"):
         endpoints.wait_in_service(clients, "slow", config=made.config, timeout_s=0)
+    discard(clients, made)  # it may still come up
+    assert endpoints.find(clients, "slow") is not None
     with pytest.raises(EndpointError, match="is Failed"):
         endpoints.wait_in_service(clients, "slow", config=made.config, timeout_s=30)
-    endpoints.delete_endpoint(clients, "slow", timeout_s=10)
     discard(clients, made)
+    assert endpoints.find(clients, "slow") is None
     with pytest.raises(ClientError, match="Could not find model"):
         clients.sagemaker.describe_model(ModelName=made.model)
+    serving = serve(clients, "slow", models(bias=2.0))
+    discard(clients, serving)
+    assert answer(clients, "slow") == 2.0
 
 
 def test_rollback_to_an_earlier_config(shared: Any, models: Any) -> None:

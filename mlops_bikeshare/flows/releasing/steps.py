@@ -305,6 +305,10 @@ def place(ws: Workspace, city: City, version: ModelVersion, *, endpoint: str) ->
         made = serving.deploy(
             ws.clients, endpoint=endpoint, model_uri=str(folder), hosting=hosting, tags=tags
         )
-    return endpoints.wait_in_service(
-        ws.clients, endpoint, config=made.config, timeout_s=settings.timeout_s
-    )
+    try:
+        return endpoints.wait_in_service(
+            ws.clients, endpoint, config=made.config, timeout_s=settings.timeout_s
+        )
+    except EndpointError:
+        serving.discard(ws.clients, made)
+        raise

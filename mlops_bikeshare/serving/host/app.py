@@ -46,14 +46,15 @@ def build_app(
     s3_answer = _guarded(s3.answer, _s3_error)
     return Starlette(
         routes=[
-            Route("/", _guarded(_control(control), _json_error), methods=["POST"]),
-            Route("/ping", _ping, methods=["GET"]),
-            Route("/metrics", _metrics(exposition), methods=["GET"]),
+            # the first that matches answers: what is asked most comes first
             Route(
                 "/endpoints/{name}/invocations",
                 _guarded(_invocation(runtime), _runtime_error),
                 methods=["POST"],
             ),
+            Route("/", _guarded(_control(control), _json_error), methods=["POST"]),
+            Route("/ping", _ping, methods=["GET"]),
+            Route("/metrics", _metrics(exposition), methods=["GET"]),
             Route("/{bucket}", s3_answer, methods=s3_methods),
             Route("/{bucket}/{key:path}", s3_answer, methods=s3_methods),
         ],

@@ -29,11 +29,14 @@ from mlops_bikeshare.serving.host.workers import Variant
 class Lifecycle:
     """Moves endpoints between their states and owns their fleets."""
 
-    def __init__(self, state: HostState, *, store: ObjectStore, folder: Path) -> None:
+    def __init__(
+        self, state: HostState, *, store: ObjectStore, folder: Path, allow_pickle: bool = False
+    ) -> None:
         self.fleets: dict[str, Fleet] = {}
         self._state = state
         self._store = store
         self._folder = folder
+        self._allow_pickle = allow_pickle
         self._tasks: set[asyncio.Task[None]] = set()
 
     def create(self, name: str, config: str) -> None:
@@ -152,7 +155,8 @@ class Lifecycle:
         if model is None:
             raise ModelError(f"model {variant['ModelName']} of config {config} was deleted")
         archive = self._store.archive(model["PrimaryContainer"]["ModelDataUrl"])
-        return Variant(variant["VariantName"], archive, self._folder)
+        name, trust = variant["VariantName"], self._allow_pickle
+        return Variant(name, archive, self._folder, allow_pickle=trust)
 
     def _settled(self, name: str) -> dict[str, Any]:
         document = self.get(name)

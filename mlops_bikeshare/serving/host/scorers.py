@@ -10,7 +10,8 @@ its process never imports pandas: 60 MB, half a second of its start, 2 ms of a r
 """
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +27,23 @@ from mlops_bikeshare.serving.host.sizes import BodyError
 if TYPE_CHECKING:
     import pandas as pd
 
-Asked = Callable[[pa.Table], Answer]
 MATRICES = ("features", "columns", "probabilities")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """How a model is asked, and the schema of the tables that it is asked fastest with."""
+
+    answer: Callable[[pa.Table], Answer]
+    usual: pa.Schema | None = None
+
+    def __call__(self, table: pa.Table) -> Answer:
+        """The model's answer; ModelError when it has not a row for each row of the table."""
+        answer = self.answer(table)
+        rows = answer.table.num_rows
+        if rows != table.num_rows:
+            raise ModelError(f"the model gave {rows} rows for {table.num_rows}")
+        return answer
 
 
 def of_scorer(kind: Any, artifacts: Path, columns: Mapping[str, bool]) -> Asked:
@@ -36,34 +52,29 @@ def of_scorer(kind: Any, artifacts: Path, columns: Mapping[str, bool]) -> Asked:
         sys.meta_path.insert(0, _NoPandas())
     scorer = kind.load(str(artifacts))
     if not all(hasattr(scorer, name) for name in MATRICES):
-        return lambda table: _checked(
-            table, Answer(of_frame(scorer.predict(frame(table, columns))))
-        )
-    features, names = tuple(scorer.features), list(scorer.columns)
+        return Asked(lambda table: Answer(of_frame(scorer.predict(frame(table, columns)))))
+    usual = pa.schema([(name, pa.float32()) for name in scorer.features])
+    says = pa.schema([(name, pa.float64()) for name in scorer.columns])
 
-    def asked(table: pa.Table) -> Answer:
-        answer = np.ascontiguousarray(scorer.probabilities(matrix(table, features)).T)
-        return _checked(table, Answer(pa.table([pa.array(c) for c in answer], names=names)))
+    def answer(table: pa.Table) -> Answer:
+        given = np.ascontiguousarray(scorer.probabilities(matrix(table, usual)).T)
+        return Answer(pa.Table.from_arrays([pa.array(column) for column in given], schema=says))
 
-    return asked
+    return Asked(answer, usual)
 
 
-def matrix(table: pa.Table, features: tuple[str, ...]) -> NDArray[np.float32]:
+def matrix(table: pa.Table, usual: pa.Schema) -> NDArray[np.float32]:
     """The features of a table in their order, NaN where unknown; other columns are ignored."""
-    names = tuple(table.column_names)
-    if names != features:
-        _check_missing(names, features)
-        table = table.select(features)
-    batches = table.to_batches()
-    if set(table.schema.types) == {pa.float32()} and len(batches) == 1:
+    if table.schema.equals(usual) and len(batches := table.to_batches()) == 1:
         return batches[0].to_tensor(null_to_nan=True).to_numpy()  # type: ignore[no-any-return]
-    return np.column_stack([_numbers(name, table[name]) for name in features])
+    _check_missing(table.column_names, usual.names)
+    return np.column_stack([_numbers(name, table[name]) for name in usual.names])
 
 
 def frame(table: pa.Table, columns: Mapping[str, bool]) -> "pd.DataFrame":
     """The columns of a signature (name to whether it is a number), or all without a signature."""
     if columns:
-        _check_missing(tuple(table.column_names), tuple(columns))
+        _check_missing(table.column_names, list(columns))
         table = table.select(list(columns))
     for name in (name for name, numeric in columns.items() if numeric):
         place = table.column_names.index(name)
@@ -89,15 +100,9 @@ class _NoPandas:
             raise ModuleNotFoundError("this process does without pandas", name=name)
 
 
-def _checked(table: pa.Table, answer: Answer) -> Answer:
-    rows = answer.table.num_rows
-    if rows != table.num_rows:
-        raise ModelError(f"the scorer gave {rows} rows for {table.num_rows}")
-    return answer
-
-
-def _check_missing(names: tuple[str, ...], wanted: tuple[str, ...]) -> None:
-    missing = [name for name in wanted if name not in set(names)]
+def _check_missing(names: Sequence[str], wanted: Sequence[str]) -> None:
+    there = set(names)
+    missing = [name for name in wanted if name not in there]
     if missing:
         raise BodyError(400, f"{len(missing)} columns are missing, the first is {missing[0]!r}")
 

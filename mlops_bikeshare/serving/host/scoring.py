@@ -1,7 +1,8 @@
-"""A model as the worker holds it: an unpacked MLflow model whose metadata names its scorer.
+"""A model as the worker holds it: an unpacked MLflow model.
 
-Input    a folder with MLmodel (`metadata.scorer: "module:Class"`, code path, signature) and
-         `artifacts/`; requests as bytes with a content type and an accept type.
+Input    a folder with MLmodel; where its metadata names a scorer (`metadata.scorer:
+         "module:Class"`), that is asked, without mlflow. Other models are asked as pyfuncs.
+         Requests are bytes with a content type and an accept type.
 Output   a Reply: HTTP status, content type, body. 4xx: the request was bad; 500: the model failed.
 Raises   ModelError when the folder cannot be loaded. Asking never raises.
 """
@@ -21,6 +22,7 @@ from mlops_bikeshare.serving.host.sizes import BodyError
 # LightGBM imports these when they are installed (3.5 s and 200 MB instead of 0.65 s and 60 MB);
 # the scorer contract promises numpy, pandas and lightgbm only.
 OPTIONAL = ("sklearn", "matplotlib", "dask", "distributed", "graphviz")
+_NUMBERS = {"float", "double", "integer", "long", "boolean"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,22 +42,27 @@ class LoadedModel:
 
     @classmethod
     def load(cls, folder: Path) -> "LoadedModel":
-        """Import the scorer named by MLmodel from the model's own code path."""
-        sys.modules.update(dict.fromkeys(OPTIONAL))  # type: ignore[arg-type]
+        """Import the scorer named by MLmodel from the model's own code path, or ask mlflow."""
         description = _description(folder)
         name = (description.get("metadata") or {}).get("scorer")
+        flavor = (description.get("flavors") or {}).get("python_function")
+        if name is None and flavor:
+            return cls(_foreign(folder, _types(description)))
         if not isinstance(name, str) or ":" not in name:
-            raise ModelError('MLmodel has no metadata.scorer such as "scorer:Scorer"')
+            words = 'neither a metadata.scorer such as "scorer:Scorer" nor a python_function'
+            raise ModelError(f"MLmodel has {words}")
+        sys.modules.update(dict.fromkeys(OPTIONAL))  # type: ignore[arg-type]
         module_name, _, class_name = name.partition(":")
-        flavor = description.get("flavors", {}).get("python_function", {})
-        sys.path.insert(0, str(folder / (flavor.get("code") or "code")))
+        sys.path.insert(0, str(folder / ((flavor or {}).get("code") or "code")))
+        columns = {each: kind in _NUMBERS for each, kind in _types(description).items()}
         kind = getattr(importlib.import_module(module_name), class_name)
-        return cls(of_scorer(kind, folder / "artifacts", _columns(description)))
+        return cls(of_scorer(kind, folder / "artifacts", columns))
 
     def answer(self, body: bytes, *, content_type: str, accept: str) -> Reply:
         """Score a request; every failure becomes a status and a message without the input."""
         try:
-            return Reply(200, *encode(self.asked(decode(body, content_type)), accept))
+            table = decode(body, content_type, usual=self.asked.usual)
+            return Reply(200, *encode(self.asked(table), accept))
         except BodyError as error:
             return _failure(error.status, str(error))
         except Exception as error:  # a scorer is foreign code: whatever it raises is a 500
@@ -74,13 +81,21 @@ def _description(folder: Path) -> dict[str, Any]:
     return description
 
 
-def _columns(description: dict[str, Any]) -> dict[str, bool]:
+def _foreign(folder: Path, types: dict[str, str]) -> Asked:
+    try:
+        from mlops_bikeshare.serving.host.foreign import of_pyfunc
+
+        return of_pyfunc(folder, types)
+    except ModuleNotFoundError as error:
+        raise ModelError(f"the model needs {error.name}, which is not installed here") from error
+
+
+def _types(description: dict[str, Any]) -> dict[str, str]:
+    """The named columns of the signature that must be there, and their types."""
     signature = description.get("signature") or {}
-    inputs = json.loads(signature.get("inputs") or "[]")
-    numbers = {"float", "double", "integer", "long", "boolean"}
     return {
-        column["name"]: column.get("type") in numbers
-        for column in inputs
+        column["name"]: str(column.get("type"))
+        for column in json.loads(signature.get("inputs") or "[]")
         if "name" in column and column.get("required", True)
     }
 

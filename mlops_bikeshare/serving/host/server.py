@@ -25,12 +25,14 @@ from pathlib import Path
 from typing import TextIO
 
 import uvicorn
+import uvloop
 from starlette.applications import Starlette
 
 from mlops_bikeshare.domain.errors import EndpointError
 from mlops_bikeshare.serving.host.app import build_app
 from mlops_bikeshare.serving.host.control import ControlPlane
 from mlops_bikeshare.serving.host.exposition import Exposition
+from mlops_bikeshare.serving.host.http import BoundedHttp
 from mlops_bikeshare.serving.host.lifecycle import Lifecycle
 from mlops_bikeshare.serving.host.meter import Meter, Sink
 from mlops_bikeshare.serving.host.objects import ObjectStore
@@ -54,6 +56,7 @@ def run_host(
     sink: Sink,
     replay_clock: bool,
     token: str | None = None,
+    allow_pickle: bool = False,
     more_metrics: Callable[[], bytes] = bytes,
 ) -> None:
     """Serve until SIGTERM or SIGINT."""
@@ -67,7 +70,7 @@ def run_host(
         address = "127.0.0.1" if host in ANYWHERE else host
         url = f"http://{address}:{listener.getsockname()[1]}"
         try:
-            asyncio.run(
+            uvloop.run(
                 _serve(
                     root,
                     listener,
@@ -75,6 +78,7 @@ def run_host(
                     sink=sink,
                     replay_clock=replay_clock,
                     token=token,
+                    allow_pickle=allow_pickle,
                     more_metrics=more_metrics,
                 )
             )
@@ -104,12 +108,14 @@ async def _serve(
     sink: Sink,
     replay_clock: bool,
     token: str | None,
+    allow_pickle: bool,
     more_metrics: Callable[[], bytes],
 ) -> None:
     state, meter = HostState(root / "host.db"), Meter(sink)
     store = ObjectStore(root / "s3")
     _empty(store.incoming)  # what a killed host had half received
-    lifecycle = Lifecycle(state, store=store, folder=_empty(root / "host"))
+    folder = _empty(root / "host")
+    lifecycle = Lifecycle(state, store=store, folder=folder, allow_pickle=allow_pickle)
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -131,6 +137,8 @@ async def _serve(
     server = _Server(
         uvicorn.Config(
             app,
+            http=BoundedHttp,
+            ws="none",
             log_level="warning",
             access_log=False,
             lifespan="on",

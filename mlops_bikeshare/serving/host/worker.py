@@ -1,48 +1,52 @@
 """The process that holds one model: reads requests from an inherited socket, answers in order.
 
-Input    argv: file descriptor of the socket, model archive, empty folder to unpack it into.
+Input    argv: file descriptor of the socket, model archive, empty folder to unpack it into, and
+         `allow-pickle` where the host's owner trusts who made its models.
 Output   first `{"ready": true}` or `{"ready": false, "reason": …}`, then one message per request:
          `{"id", "status", "content_type"}` and the body.
 
 There is no address to guess or to leave behind: the socket is half of a pair. When the front is
-gone, even by kill -9, the kernel closes its half and the reading thread ends this process, whatever
-the model is doing.
+gone, even by kill -9, the kernel closes its half and the watching thread ends this process,
+whatever the model is doing.
 """
 
 import os
+import select
 import socket
 import sys
 from pathlib import Path
-from queue import SimpleQueue
 from threading import Thread
 from typing import Any
 
 from mlops_bikeshare.domain.errors import ModelError
 from mlops_bikeshare.serving.archive import unpack
-from mlops_bikeshare.serving.host.frames import Message, pack, read
+from mlops_bikeshare.serving.host.frames import pack, read
 
 
-def main(descriptor: int, archive: Path, folder: Path) -> int:
+def main(descriptor: int, archive: Path, folder: Path, *, allow_pickle: bool) -> int:
     """Load, report, answer until the front hangs up."""
     connection = socket.socket(fileno=descriptor)
-    requests: SimpleQueue[Message] = SimpleQueue()
-    Thread(target=_receive, args=(connection, requests), daemon=True).start()
+    Thread(target=_watch, args=(descriptor,), daemon=True).start()
     try:
-        model = _load(archive, folder)
+        model = _load(archive, folder, allow_pickle=allow_pickle)
     except Exception as error:  # whatever a foreign model raises is the reason it cannot be served
         reason = str(error) if isinstance(error, ModelError) else f"{type(error).__name__}: {error}"
         connection.sendall(pack({"ready": False, "reason": reason[:900]}))
         return 1
     connection.sendall(pack({"ready": True}))
+    requests = connection.makefile("rb")
     while True:
-        header, body = requests.get()
+        try:
+            header, body = read(requests)
+        except (EOFError, OSError):
+            return 0
         reply = model.answer(body, content_type=header["content_type"], accept=header["accept"])
         answer = {"id": header["id"], "status": reply.status, "content_type": reply.content_type}
         connection.sendall(pack(answer, reply.body))
 
 
-def _load(archive: Path, folder: Path) -> Any:
-    unpack(archive, folder)
+def _load(archive: Path, folder: Path, *, allow_pickle: bool) -> Any:
+    unpack(archive, folder, allow_pickle=allow_pickle)
     import pyarrow as pa
 
     from mlops_bikeshare.serving.host.bodies import warm_up
@@ -54,15 +58,14 @@ def _load(archive: Path, folder: Path) -> Any:
     return model
 
 
-def _receive(connection: socket.socket, requests: "SimpleQueue[Message]") -> None:
-    try:
-        with connection.makefile("rb") as stream:
-            while True:
-                requests.put(read(stream))
-    except (EOFError, OSError):
-        # The main thread may be deep in the model: leave without asking it.
-        os._exit(0)
+def _watch(descriptor: int) -> None:
+    front = select.poll()
+    front.register(descriptor, 0)  # hanging up is told without being asked for
+    front.poll()
+    # The main thread may be deep in the model: leave without asking it.
+    os._exit(0)
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3])))
+    trusted = "allow-pickle" in sys.argv[4:]
+    sys.exit(main(int(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), allow_pickle=trusted))

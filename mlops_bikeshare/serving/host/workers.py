@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from mlops_bikeshare.domain.errors import ModelError
-from mlops_bikeshare.serving.host.frames import pack, read_async
+from mlops_bikeshare.serving.host.frames import Message, Messages, pack
 
 MODULE = "mlops_bikeshare.serving.host.worker"
-START_S = 120.0
+START_S = 300.0  # a foreign model imports mlflow and its flavour, which may take a minute
 ANSWER_S = 60.0
 STOP_S = 2.0
 # Two threads per model were 10x slower under load: one process, one thread, one core.
@@ -47,22 +47,22 @@ class Worker:
         self._folder = folder
         self._waiting: dict[int, asyncio.Future[WorkerReply]] = {}
         self._asked = 0
-        self._writer: asyncio.StreamWriter | None = None
-        self._reading: asyncio.Task[None] | None = None
+        self._ready: asyncio.Future[Message | None] = asyncio.get_running_loop().create_future()
+        self._connection = Messages(self._take)
 
     @classmethod
-    async def start(cls, archive: Path, folder: Path) -> "Worker":
+    async def start(cls, archive: Path, folder: Path, *words: str) -> "Worker":
         """Spawn a process and wait until its model is loaded; `folder` is its own to use."""
         ours, theirs = socket.socketpair()
         with theirs:
             try:
-                worker = cls(_spawn(theirs, archive, folder), folder)
+                worker = cls(_spawn(theirs, archive, folder, *words), folder)
             except OSError as error:
                 ours.close()
                 raise ModelError(f"no process for the model: {error.strerror}") from error
         try:
             await asyncio.wait_for(worker._connect(ours), START_S)
-        except (ModelError, TimeoutError, asyncio.IncompleteReadError, OSError) as error:
+        except (ModelError, TimeoutError, OSError) as error:
             await worker.stop()
             reason = str(error) if isinstance(error, ModelError) else "the worker ended or hung"
             raise ModelError(f"the model cannot be loaded: {reason}") from error
@@ -73,28 +73,23 @@ class Worker:
 
     async def ask(self, header: dict[str, Any], body: bytes) -> WorkerReply:
         """Send one request and wait for its answer."""
-        if self.gone.is_set() or self._writer is None:
+        if self.gone.is_set():
             return _stand_in(503, "the model's process is restarting")
         self._asked += 1
-        number = self._asked
-        future = asyncio.get_running_loop().create_future()
+        number, loop = self._asked, asyncio.get_running_loop()
+        future: asyncio.Future[WorkerReply] = loop.create_future()
         self._waiting[number] = future
-        self._writer.write(pack({**header, "id": number}, body))
+        late = loop.call_later(ANSWER_S, self._give_up, future)
+        self._connection.send(pack({**header, "id": number}, body))
         try:
-            return await asyncio.wait_for(future, ANSWER_S)
-        except TimeoutError:
-            # It may be stuck for good; a fresh process is the only cure.
-            self._process.kill()
-            return _stand_in(504, f"the model gave no answer within {ANSWER_S:.0f} s")
+            return await future
         finally:
+            late.cancel()
             self._waiting.pop(number, None)
 
     async def stop(self) -> None:
         """Hang up, wait for the process to end, remove its folder."""
-        if self._writer is not None:
-            self._writer.close()
-        if self._reading is not None:
-            self._reading.cancel()
+        self._connection.close()
         self._process.terminate()
         try:
             await asyncio.to_thread(self._process.wait, STOP_S)
@@ -109,33 +104,40 @@ class Worker:
         return self._process.pid
 
     async def _connect(self, ours: socket.socket) -> None:
-        reader, self._writer = await asyncio.open_connection(sock=ours)
-        header, _ = await read_async(reader)
-        if not header["ready"]:
-            raise ModelError(header["reason"])
-        self._reading = asyncio.create_task(self._read(reader))
+        await asyncio.get_running_loop().create_connection(lambda: self._connection, sock=ours)
+        message = await self._ready
+        if message is None:
+            raise ModelError("the worker ended")
+        if not message[0]["ready"]:
+            raise ModelError(message[0]["reason"])
 
-    async def _read(self, reader: asyncio.StreamReader) -> None:
-        try:
-            while True:
-                header, body = await read_async(reader)
-                future = self._waiting.get(header["id"])
-                if future is not None and not future.done():
-                    future.set_result(WorkerReply(header["status"], header["content_type"], body))
-        except (asyncio.IncompleteReadError, OSError):
-            pass
-        finally:
+    def _take(self, message: Message | None) -> None:
+        """The first message says whether the model is loaded, the others are answers."""
+        if not self._ready.done():
+            self._ready.set_result(message)
+        elif message is not None:
+            header, body = message
+            reply = WorkerReply(header["status"], header["content_type"], body)
+            _settle(self._waiting.get(header["id"]), reply)
+        if message is None:
             self.gone.set()
             for future in self._waiting.values():
-                if not future.done():
-                    future.set_result(_stand_in(503, "the model's process ended"))
+                _settle(future, _stand_in(503, "the model's process ended"))
+
+    def _give_up(self, future: "asyncio.Future[WorkerReply]") -> None:
+        # It may be stuck for good; a fresh process is the only cure.
+        self._process.kill()
+        _settle(future, _stand_in(504, f"the model gave no answer within {ANSWER_S:.0f} s"))
 
 
 class Variant:
     """One production variant: keeps a worker alive, counts what is in flight."""
 
-    def __init__(self, name: str, archive: Path, folder: Path) -> None:
+    def __init__(
+        self, name: str, archive: Path, folder: Path, *, allow_pickle: bool = False
+    ) -> None:
         self.name = name
+        self._words = ("allow-pickle",) if allow_pickle else ()
         self._archive = archive
         self._folder = folder
         self._worker: Worker | None = None
@@ -184,7 +186,7 @@ class Variant:
     async def _fresh(self) -> Worker:
         folder = self._folder / uuid.uuid4().hex
         folder.mkdir(parents=True)
-        return await Worker.start(self._archive, folder)
+        return await Worker.start(self._archive, folder, *self._words)
 
     async def _keep(self, worker: Worker) -> None:
         pause_s = 0.1
@@ -199,11 +201,13 @@ class Variant:
                 pause_s = min(2 * pause_s, 30.0)
 
 
-def _spawn(theirs: socket.socket, archive: Path, folder: Path) -> "subprocess.Popen[bytes]":
+def _spawn(
+    theirs: socket.socket, archive: Path, folder: Path, *words: str
+) -> "subprocess.Popen[bytes]":
     log = folder.parent / "workers.log"
     with log.open("ab") as output:
         return subprocess.Popen(
-            [sys.executable, "-m", MODULE, str(theirs.fileno()), str(archive), str(folder)],
+            [sys.executable, "-m", MODULE, str(theirs.fileno()), str(archive), str(folder), *words],
             pass_fds=(theirs.fileno(),),
             # the package may be importable only from its checkout (MLflow's own environments)
             cwd=Path(__file__).parents[3],
@@ -214,6 +218,11 @@ def _spawn(theirs: socket.socket, archive: Path, folder: Path) -> "subprocess.Po
             # Ctrl-C in a terminal goes to the front alone, which then stops its workers in order
             start_new_session=True,
         )
+
+
+def _settle(future: "asyncio.Future[WorkerReply] | None", reply: WorkerReply) -> None:
+    if future is not None and not future.done():
+        future.set_result(reply)
 
 
 def _stand_in(status: int, message: str) -> WorkerReply:

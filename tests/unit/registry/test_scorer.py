@@ -56,11 +56,13 @@ def test_rows_do_not_depend_on_their_neighbours(scorer: Scorer, order: list[int]
     pd.testing.assert_frame_equal(shuffled, whole.iloc[order], check_exact=True)
 
 
-def test_chunks_change_nothing(
+def test_neither_chunks_nor_rows_one_by_one_change_anything(
     scorer: Scorer, rows: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = scorer.predict(rows)
     monkeypatch.setattr(scorer_module, "CHUNK_ROWS", 7)
+    pd.testing.assert_frame_equal(scorer.predict(rows), whole, check_exact=True)
+    monkeypatch.setattr(scorer_module, "FEW_ROWS", len(rows))
     pd.testing.assert_frame_equal(scorer.predict(rows), whole, check_exact=True)
 
 

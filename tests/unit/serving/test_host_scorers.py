@@ -9,7 +9,9 @@ from mlops_bikeshare.domain.errors import ModelError
 from mlops_bikeshare.serving.host import scorers
 from mlops_bikeshare.serving.host.sizes import BodyError
 
-FEATURES = ("a", "b", "c")
+
+def floats(*names: str) -> pa.Schema:
+    return pa.schema([(name, pa.float32()) for name in names])
 
 
 class Frames:
@@ -59,24 +61,24 @@ def test_scorers_of_frames_and_of_matrices_answer_alike(kind: Any, tmp_path: Any
     ],
 )
 def test_a_matrix_is_the_features_in_order_with_nan_for_missing(table: pa.Table) -> None:
-    got = scorers.matrix(table, ("a", "b"))
+    got = scorers.matrix(table, floats("a", "b"))
     assert got.dtype == np.float32
     assert np.array_equal(got, np.array([[1.5, 2], [np.nan, 3]], np.float32), equal_nan=True)
 
 
 def test_a_column_of_nulls_is_missing_numbers_and_text_is_a_bad_request() -> None:
     table = pa.table({"a": pa.nulls(1), "b": [True], "c": ["x"]})
-    nulls = scorers.matrix(table, ("a", "b"))
+    nulls = scorers.matrix(table, floats("a", "b"))
     assert np.array_equal(nulls, np.array([[np.nan, 1]], np.float32), equal_nan=True)
     assert scorers.frame(table, {"a": True})["a"].isna().all()
     for asked in (
-        lambda: scorers.matrix(table, ("a", "c")),
+        lambda: scorers.matrix(table, floats("a", "c")),
         lambda: scorers.frame(table, {"c": True}),
     ):
         with pytest.raises(BodyError, match="'c' does not hold numbers"):
             asked()
     with pytest.raises(BodyError, match="1 columns are missing, the first is 'd'"):
-        scorers.matrix(table, ("a", "d"))
+        scorers.matrix(table, floats("a", "d"))
 
 
 def test_another_number_of_rows_is_the_models_failure(tmp_path: Any) -> None:

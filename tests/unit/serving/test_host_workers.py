@@ -64,7 +64,7 @@ def test_a_model_that_never_answers_is_a_504_and_its_process_is_replaced(
     [
         ({"x": ""}, "no MLmodel"),
         ({"MLmodel": "[1]"}, "not a mapping"),
-        ({"MLmodel": "metadata: {}"}, "no metadata.scorer"),
+        ({"MLmodel": "metadata: {}"}, "neither a metadata.scorer"),
         ({"MLmodel": 'metadata: {scorer: "no_such:Scorer"}'}, "no_such"),
         ({"MLmodel": "", "python_model.pkl": ""}, "python_model.pkl' is a pickle"),
     ],
