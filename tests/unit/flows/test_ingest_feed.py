@@ -58,7 +58,7 @@ def stations(at: datetime, *, shift: int = 0) -> list[dict[str, Any]]:
 
 def reading(at: datetime, listed: list[Any] | None = None, **changes: Any) -> Reading:
     rows = status_rows(listed or stations(at), fetched_at=at, observed_at=at)
-    made = Reading(fetched_at=at, rows=rows.good, refused=rows.refused, observed_at=at)
+    made = Reading(fetched_at=at, rows=rows.arrow, refused=rows.refused, observed_at=at)
     return replace(made, repeated=rows.repeated, **changes)
 
 
@@ -67,7 +67,7 @@ def places(at: datetime, capacity: int | None = 12, count: int = 8) -> Reading:
         {"station_id": f"{i:03}", "name": "Quay", "lat": 42.0, "lon": -71.0, "capacity": capacity}
         for i in range(count)
     ]
-    return Reading(fetched_at=at, rows=information_rows(listed, fetched_at=at).good)
+    return Reading(fetched_at=at, rows=information_rows(listed, fetched_at=at).arrow)
 
 
 @pytest.fixture
@@ -181,7 +181,7 @@ def test_a_poll_that_arrives_an_hour_late_changes_no_feature_of_the_past(
     assert len(before) == 8
 
     at = NOON - minutes(50)
-    late = status_rows(stations(at, shift=3), fetched_at=NOON + minutes(10), observed_at=at).good
+    late = status_rows(stations(at, shift=3), fetched_at=NOON + minutes(10), observed_at=at).arrow
     kept = ingest.keep(ws, city, Reading(fetched_at=NOON + minutes(10), rows=late), at)
 
     assert kept.rows == 8
@@ -305,8 +305,7 @@ def test_a_full_disk_stores_nothing_by_half_and_the_poll_can_be_made_again(
 
 
 def test_a_replayed_document_reads_as_the_rows_it_was_made_from() -> None:
-    rows = reading(NOON).rows
-    assert rows is not None
+    rows = status_rows(stations(NOON), fetched_at=NOON, observed_at=NOON).good
     for version in render.VERSIONS:
         document = render.status(rows, at=NOON, version=render.checked(version), ttl_s=0)
         again = status_rows(document["data"]["stations"], fetched_at=NOON, observed_at=NOON).good
