@@ -42,6 +42,7 @@ BENCHES: dict[str, Run] = {
     "sources.poll": sources.polled,
     "lake.parquet": lake.parquet,
     "lake.compacted": lake.compaction,
+    "lake.s3_append": lake.appends,
     "features.offline": features.offline,
     "features.offline_write": features.offline_write,
     "features.online": features.online,
@@ -55,7 +56,12 @@ BENCHES: dict[str, Run] = {
     "infer.batch_2400": infer.batch,
     "dashboard.warm_page": dashboard.pages,
 }
-LONG: dict[str, Run] = {"replay.demo": replay.demo, "replay.demo_boston": replay.demo_boston}
+LONG: dict[str, Run] = {
+    "lake.parquet_large": lake.parquet_large,
+    "lake.s3_append_large": lake.appends_large,
+    "replay.demo": replay.demo,
+    "replay.demo_boston": replay.demo_boston,
+}
 SETUP: dict[str, Run] = {"cli.setup_uv": cli.setup_uv, "cli.setup_pip": cli.setup_pip}
 
 
