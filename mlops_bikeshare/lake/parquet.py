@@ -2,8 +2,9 @@
 
 Rows of stations are sorted by station and then time, others by time: within a station counts and
 report times change little, so that DELTA_BINARY_PACKED finds small steps (a day of Boston's polls:
-160 kB; sorted by time 515 kB; snappy defaults 394 kB). Ids are dictionary-encoded, all is zstd. A
-poll is written in haste, and merged the day after: its numbers are snappy.
+160 kB; sorted by time 515 kB; snappy defaults 394 kB). Ids are dictionary-encoded. Counts and flags
+are snappy, which is read faster, the rest is zstd; a poll, which is written in haste and merged the
+day after, is snappy but for its ids.
 `validate` raises TableError with the offending rows; `decode` trusts what `encode` wrote. `merge`
 makes one object of many, which says what it holds.
 """
@@ -150,11 +151,12 @@ def _written(rows: "pa.Table", *, quick: bool = False) -> bytes:
     kinds = {field.name: field.type for field in rows.schema}
     whole = [n for n, k in kinds.items() if pa.types.is_integer(k) or pa.types.is_timestamp(k)]
     texts = [n for n, kind in kinds.items() if pa.types.is_string(kind)]
+    light = {n for n, k in kinds.items() if quick or k in {pa.int16(), pa.bool_()}} - set(texts)
     sink = io.BytesIO()
     pq.write_table(
         rows,
         sink,
-        compression={n: "snappy" if quick and n not in texts else "zstd" for n in kinds},
+        compression={n: "snappy" if n in light else "zstd" for n in kinds},
         use_dictionary=texts,
         column_encoding=dict.fromkeys(whole, "DELTA_BINARY_PACKED"),
     )
