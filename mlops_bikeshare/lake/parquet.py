@@ -185,9 +185,10 @@ def _whole(body: bytes, columns: Sequence[str]) -> "pa.Table":
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    file = pq.ParquetFile(pa.BufferReader(body), read_dictionary=[STATION.name])
+    ids = [STATION.name] if STATION.name in columns else []
+    file = pq.ParquetFile(pa.BufferReader(body), read_dictionary=ids)
     rows = file.read(columns=list(columns), use_threads=False).select(list(columns))
-    place = rows.schema.get_field_index(STATION.name)
-    if place < 0:
+    if not ids:
         return rows
+    place = rows.schema.get_field_index(STATION.name)
     return rows.set_column(place, STATION.name, rows[STATION.name].cast(pa.string()))

@@ -26,8 +26,10 @@ from mlops_bikeshare.domain.tables import (
 from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.features.online import row_at
 from mlops_bikeshare.features.profiles import ProfileState
-from mlops_bikeshare.flows import ingest
+from mlops_bikeshare.flows import ingest, status_text
 from mlops_bikeshare.flows.features import known_at, station_list
+from mlops_bikeshare.flows.process.feed_health import FeedHealth
+from mlops_bikeshare.flows.status import status
 from mlops_bikeshare.lake.local import LocalStore
 from mlops_bikeshare.lake.quarantine import FOLDER, read_document
 from mlops_bikeshare.lake.stations import valid_at
@@ -311,3 +313,20 @@ def test_a_replayed_document_reads_as_the_rows_it_was_made_from() -> None:
         again = status_rows(document["data"]["stations"], fetched_at=NOON, observed_at=NOON).good
         assert np.array_equal(rows["last_reported"], again["last_reported"])
         pd.testing.assert_frame_equal(rows, again)
+
+
+def test_status_tells_each_citys_failed_polls_rows_put_aside_and_age(
+    ws: Workspace, city: City
+) -> None:
+    late = replace(reading(NOON - minutes(5)), observed_at=NOON - minutes(7))
+    ingest.keep(ws, city, late, NOON - minutes(5))
+    ingest.keep(ws, city, reading(NOON, [*stations(NOON), {"station_id": "bad"}]), NOON)
+    ingest.keep(ws, city, Reading(fetched_at=NOON, failure="no answer"), NOON)
+    ws.advance(NOON)
+
+    seen = status(ws.settings, city=city.name)
+
+    assert seen.feed == FeedHealth(age_s=0.0, poll_failures_24h=1, quarantined_rows_24h=1)
+    told = "document 0 s old when read; 24 h: 1 polls failed, 1 rows put aside"
+    assert told in status_text.summary(seen)
+    assert status(ws.settings, city="taipei").feed is None
