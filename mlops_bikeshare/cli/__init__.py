@@ -13,7 +13,18 @@ from typing import Annotated, Any
 
 import typer
 
-from mlops_bikeshare.cli import data, feeding, given, hosting, looking, operation, proving, screen
+from mlops_bikeshare.cli import (
+    alarming,
+    data,
+    feeding,
+    given,
+    hosting,
+    looking,
+    moving,
+    operation,
+    proving,
+    screen,
+)
 from mlops_bikeshare.cli.failures import BAD_INPUT, INTERRUPTED, explain
 from mlops_bikeshare.cli.given import examples
 from mlops_bikeshare.cli.screen import LogFormat, LogLevel
@@ -160,11 +171,30 @@ _add(
     'bikeshare rollback --reason "dockout warnings came too late"',
     "bikeshare rollback --to 3",
 )
+_add(proving.drill, "bikeshare drill", "bikeshare drill --days 1 --stations 40")
 _add(operation.watch, "bikeshare infer && bikeshare monitor && bikeshare watch")
+_add(operation.retrain, "bikeshare retrain --check", "bikeshare retrain --json | jq .reasons")
 _add(
     operation.history,
     "bikeshare history",
     "bikeshare history --at 2021-09-01T08:00 --json | jq .reigns[0].version",
+)
+_add(
+    moving.moves,
+    "bikeshare moves --vans 3 --capacity 20",
+    "bikeshare --workspace demo moves --csv > moves.csv",
+)
+_add(
+    moving.moves_backtest,
+    "bikeshare moves-backtest --recording ../recordings/boston --city boston \\",
+    "    --train 2021-06-01..2021-08-11 --calibrate 2021-08-11..2021-08-18 \\",
+    "    --test 2021-08-18..2021-09-01 --report var/moves.json",
+    name="moves-backtest",
+)
+_add(
+    moving.feedback,
+    "bikeshare feedback --station 67 --what handled",
+    'bikeshare feedback --station 67 --what wrong --note "ten bikes there"',
 )
 _add(operation.staging, "bikeshare staging --stop")
 _add(
@@ -196,6 +226,8 @@ _add(
     "bikeshare replay-feed --recording ../recordings/boston --gbfs 3.0 --fault html",
     name="replay-feed",
 )
+_add(alarming.poll, "bikeshare poll --city boston")
+_add(alarming.exporter, "bikeshare exporter", "bikeshare --workspace demo exporter --port 0")
 _add(hosting.stop, "bikeshare stop", "bikeshare --workspace demo stop")
 
 _APPLY = "bikeshare --profile aws catalog apply"
@@ -219,6 +251,42 @@ _endpoint = typer.Typer(
 _endpoint.command("split", epilog=examples(_SPLIT, f"{_SPLIT[:-3]}0.5"))(hosting.split)
 _endpoint.command("merge", epilog=examples(_MERGE))(hosting.merge)
 app.add_typer(_endpoint, name="endpoint")
+
+
+_ALARMS = "bikeshare --profile aws alarms apply"
+_alarms = typer.Typer(
+    epilog=examples("bikeshare alarms", "bikeshare alarms --json | jq '.[].seen.state'", _ALARMS),
+    rich_markup_mode=None,
+)
+_alarms.callback(invoke_without_command=True)(alarming.alarms)
+_alarms.command("apply", epilog=examples(_ALARMS, "bikeshare alarms apply --dry-run"))(
+    alarming.alarms_apply
+)
+app.add_typer(_alarms, name="alarms")
+
+_notify = typer.Typer(
+    help="Who is told of alarms and releases.",
+    epilog=examples("bikeshare notify test"),
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+_notify.callback()(lambda: None)
+_notify.command("test", epilog=examples("bikeshare notify test --json"))(alarming.notify_test)
+app.add_typer(_notify, name="notify")
+
+_schedule = typer.Typer(
+    help="What cron or systemd should run when.",
+    epilog=examples("bikeshare schedule cron", "bikeshare schedule systemd --into units"),
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+_schedule.command("cron", epilog=examples("bikeshare schedule cron --city boston"))(
+    alarming.schedule_cron
+)
+_schedule.command("systemd", epilog=examples("bikeshare schedule systemd --into units"))(
+    alarming.schedule_systemd
+)
+app.add_typer(_schedule, name="schedule")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

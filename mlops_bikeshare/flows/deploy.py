@@ -19,7 +19,7 @@ from mlops_bikeshare.domain.errors import ModelError, Refused
 from mlops_bikeshare.domain.targets import TARGETS
 from mlops_bikeshare.features.definition import FEATURE_NAMES
 from mlops_bikeshare.features.definition import feature_digest as feature_definition
-from mlops_bikeshare.flows import records, tracking
+from mlops_bikeshare.flows import notify, records, tracking
 from mlops_bikeshare.flows.process.logged import Told, logged
 from mlops_bikeshare.flows.releasing import execute, steps
 from mlops_bikeshare.registry import versions
@@ -63,11 +63,12 @@ def deploy(
     """Deploy and verify, or finish a deploy that was interrupted."""
     tracking.connect(ws)
     found = versions.find(city.registered_model, version)
-    _check_features(found)
+    _check_features(city, found)
     name = endpoint or ws.settings.endpoint("prod" if initial else "staging", city.name)
     with execute.alone(ws):
         plan = _resumed(ws, city, name, found) or _plan(ws, city, name, found, initial=initial)
         execute.execute(ws, plan, steps.actions(ws, city, plan))
+    notify.tell(ws, city)
     return Deployed(
         city=city.name,
         endpoint=name,
@@ -127,11 +128,11 @@ def _of_others(ws: Workspace, city: City) -> dict[str, str]:
     return {ws.settings.endpoint(stage, name): name for name in others for stage in stages}
 
 
-def _check_features(version: ModelVersion) -> None:
+def _check_features(city: City, version: ModelVersion) -> None:
     """A version of other features would refuse every batch: say so before it is deployed."""
     names, formulas = (version.tags.get(t) for t in (versions.FEATURES_TAG, "feature_definition"))
     same = names in {None, feature_digest(FEATURE_NAMES)}
-    if not (same and formulas in {None, feature_definition()}):
+    if not (same and formulas in {None, feature_definition(city.label)}):
         other = (names if not same else formulas) or ""
         msg = f"{version.uri} was trained on other features ({other[:12]}) than this code makes"
         raise ModelError(f"{msg}; train a new version, or check out the code of its tag `git`")

@@ -80,7 +80,7 @@ def live(
         told[city.name].caught_up = ingest.catch_up(ws, city)
         _information(ws, city, feeds[city.name], pace.now(), told[city.name])
     with ThreadPoolExecutor(len(cities)) as pool:
-        tick = _next_tick(pace.now(), poll_s)
+        tick = next_tick(pace.now(), poll_s)
         while pace.wait_until(tick - timedelta(seconds=LEAD_S)):
             ws.advance(pace.now())
             readings = pool.map(lambda city: feeds[city.name].read_status(tick), cities)  # noqa: B023 - read now
@@ -88,7 +88,7 @@ def live(
                 _keep(ws, city, reading, tick, told[city.name])
             if not _jobs(ws, cities, feeds, pace, tick, told):
                 break
-            following = _next_tick(max(pace.now(), tick), poll_s)
+            following = next_tick(max(pace.now(), tick), poll_s)
             skipped = (following - tick) // timedelta(seconds=poll_s) - 1
             for lived in told.values():
                 lived.skipped += skipped
@@ -112,7 +112,7 @@ def _line(done: Lived) -> str:
     return f"{came}; {aside}; {lost} polls lost{why}{failed}"
 
 
-def _next_tick(now: datetime, poll_s: int) -> datetime:
+def next_tick(now: datetime, poll_s: int) -> datetime:
     """The end of the first interval whose poll can still be made."""
     return from_seconds((to_seconds(now) + LEAD_S) // poll_s * poll_s + poll_s)
 

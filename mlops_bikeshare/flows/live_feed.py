@@ -13,8 +13,11 @@ from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.clock import Clock, PacedClock, RealClock
 from mlops_bikeshare.domain.errors import InputError, SettingsError, SourceError
+from mlops_bikeshare.domain.tables import STATION_INFORMATION_RAW
 from mlops_bikeshare.domain.windows import parse_time
-from mlops_bikeshare.flows.live import Lived, live
+from mlops_bikeshare.flows import ingest
+from mlops_bikeshare.flows.ingest import Polled
+from mlops_bikeshare.flows.live import Lived, live, next_tick
 from mlops_bikeshare.flows.process.pace import Running
 from mlops_bikeshare.settings import Settings
 from mlops_bikeshare.sources.gbfs.client import FeedClient, Patience
@@ -65,6 +68,16 @@ def run(
         }
         pace = Running(clock, stop, speed=speed, until=until)
         return live(ws, cities, feeds, pace, poll_s=ws.settings.ingest.poll_s)
+
+
+def poll(ws: Workspace, city: City) -> Polled:
+    """One poll for the interval that ends next, and the station list every hour."""
+    with client_of(ws.settings) as client:
+        feed = feed_of(ws.settings, city, client=client, clock=ws.clock)
+        at = next_tick(ws.now, ws.settings.ingest.poll_s)
+        if at.minute == 0 or not ws.lake.days(STATION_INFORMATION_RAW, city=city.name):
+            ingest.poll_information(ws, city, feed, at)
+        return ingest.poll(ws, city, feed, at)
 
 
 def clock_of(client: FeedClient, url: str) -> tuple[Clock, float]:

@@ -164,20 +164,33 @@ def _written(rows: "pa.Table", *, quick: bool = False) -> bytes:
 
 
 def decode(
-    body: bytes, columns: Sequence[str], where: tuple[str, object] | None = None
+    body: bytes,
+    columns: Sequence[str],
+    where: tuple[str, object] | None = None,
+    *,
+    table: Table | None = None,
 ) -> "pd.DataFrame":
-    """The named columns of an object, of the rows that hold the value in the column of `where`."""
+    """The named columns of an object, of the rows that hold the value in the column of `where`.
+
+    A column that `table` got after the object was written is null.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    there = set(pq.read_schema(pa.BufferReader(body)).names) if table else set(columns)
+    known = [name for name in columns if name in there]
     if where:
-        rows = pq.read_table(
-            pa.BufferReader(body), columns=list(columns), filters=[(where[0], "=", where[1])]
-        )
+        filters = [(where[0], "=", where[1])]
+        rows = pq.read_table(pa.BufferReader(body), columns=known, filters=filters)
     else:
-        rows = _whole(body, columns)
+        rows = _whole(body, known)
+    if table and not there.issuperset(columns):
+        kinds = {field.name: field.type for field in arrow_schema(table)}
+        for name in columns:
+            if name not in there:
+                rows = rows.append_column(name, pa.nulls(len(rows), kinds[name]))
     # A block per column needs no copy.
-    return rows.to_pandas(split_blocks=True)  # type: ignore[no-any-return]
+    return rows.select(list(columns)).to_pandas(split_blocks=True)  # type: ignore[no-any-return]
 
 
 def _whole(body: bytes, columns: Sequence[str]) -> "pa.Table":
@@ -187,7 +200,7 @@ def _whole(body: bytes, columns: Sequence[str]) -> "pa.Table":
 
     ids = [STATION.name] if STATION.name in columns else []
     file = pq.ParquetFile(pa.BufferReader(body), read_dictionary=ids)
-    rows = file.read(columns=list(columns), use_threads=False).select(list(columns))
+    rows = file.read(columns=list(columns), use_threads=False)
     if not ids:
         return rows
     place = rows.schema.get_field_index(STATION.name)

@@ -3,6 +3,7 @@
 from mlops_bikeshare.settings.data import IngestSettings, LakeSettings
 from mlops_bikeshare.settings.every import DEMO, FILE, Profile, Settings, Stage
 from mlops_bikeshare.settings.judging import GateSettings, GuardSettings, MonitoringSettings
+from mlops_bikeshare.settings.operating import NotifySettings, ScheduleSettings
 from mlops_bikeshare.settings.reading import find_root, keys, load
 from mlops_bikeshare.settings.serving import ServingSettings
 from mlops_bikeshare.settings.training import RetrainSettings, TrainingSettings
@@ -15,8 +16,10 @@ __all__ = [
     "IngestSettings",
     "LakeSettings",
     "MonitoringSettings",
+    "NotifySettings",
     "Profile",
     "RetrainSettings",
+    "ScheduleSettings",
     "ServingSettings",
     "Settings",
     "Stage",

@@ -13,8 +13,10 @@ from typing import Annotated, Literal, Self
 from mlops_bikeshare.domain.bounds import NAME
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import SettingsError
+from mlops_bikeshare.domain.label import USUAL, Label
 from mlops_bikeshare.settings.data import IngestSettings, LakeSettings
 from mlops_bikeshare.settings.judging import GateSettings, GuardSettings, MonitoringSettings
+from mlops_bikeshare.settings.operating import NotifySettings, ScheduleSettings
 from mlops_bikeshare.settings.serving import ServingSettings
 from mlops_bikeshare.settings.training import RetrainSettings, TrainingSettings
 
@@ -50,9 +52,12 @@ class Settings:
     serving: ServingSettings = ServingSettings()
     lake: LakeSettings = LakeSettings()
     ingest: IngestSettings = IngestSettings()
+    labels: Label = USUAL
     training: TrainingSettings = TrainingSettings()
     retrain: RetrainSettings = RetrainSettings()
     monitoring: MonitoringSettings = MonitoringSettings()
+    notify: NotifySettings = NotifySettings()
+    schedule: ScheduleSettings = ScheduleSettings()
     gate: GateSettings = GateSettings()
     guard: GuardSettings = GuardSettings()
     cities: Mapping[str, City] = field(default_factory=dict)

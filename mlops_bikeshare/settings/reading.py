@@ -15,6 +15,7 @@ from typing import Any
 from mlops_bikeshare.domain.bounds import NAME, convert
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import SettingsError
+from mlops_bikeshare.domain.label import USUAL
 from mlops_bikeshare.settings.every import FILE, Settings
 
 
@@ -96,6 +97,8 @@ def _build(root: Path, values: dict[str, Any], origins: dict[str, str]) -> Setti
     for section, inner in sections.items():
         top[section] = typing.get_type_hints(Settings)[section](**inner)
     every = {name: origins.get(name, "default") for name in known}
+    label = top.get("labels", USUAL)
+    cities = {name: dataclasses.replace(city, label=label) for name, city in cities.items()}
     return Settings(root=root, cities=cities, origins=every, **top)
 
 
@@ -107,7 +110,7 @@ def _hint(section: str, key: str) -> Any:
 def _city(name: str, table: Any) -> City:
     if not NAME.holds(name):
         raise SettingsError(f"[cities.{name}]: expected a name {NAME.words}, got {name!r}")
-    allowed = [f.name for f in dataclasses.fields(City) if f.name != "name"]
+    allowed = [f.name for f in dataclasses.fields(City) if f.name not in {"name", "label"}]
     if not isinstance(table, Mapping):
         msg = f"cities.{name}: expected a table with the keys {', '.join(allowed)}, got {table!r}"
         raise SettingsError(msg)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from mlops_bikeshare.domain.bounds import Between
+from mlops_bikeshare.domain.bounds import Between, Spelt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,3 +50,21 @@ class RetrainSettings:
     least_gain: Annotated[
         float, "least gain in onset PR-AUC on them, the worse target", Between(0, 1)
     ] = 0.02
+    frozen_tolerance: Annotated[
+        float, "onset PR-AUC that a candidate may lose on the frozen set", Between(0, 1)
+    ] = 0.02
+    drift_share: Annotated[
+        float, "share of drifted features that asks for a retraining", Between(0, 1)
+    ] = 0.5
+    warning_below: Annotated[
+        float, "PR-AUC-24h so far below the champion's own test is a warning", Between(0, 1)
+    ] = 0.05
+    falling: Annotated[
+        float, "PR-AUC-24h less than over the days before by this much falls", Between(0, 1)
+    ] = 0.02
+    most_days: Annotated[int, "age of what the champion learned from", Between(1)] = 45
+    seasons: Annotated[
+        str,
+        "first days of seasons; one that the champion has seen nothing of asks for a retraining",
+        Spelt(r"((0[1-9]|1[0-2])-([01]\d|2[0-8])( |$))*", "of days such as 03-15 06-15, or none"),
+    ] = "03-15 06-15 09-15 12-15"

@@ -6,15 +6,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlops_bikeshare.domain.targets import OUT_AT_OR_BELOW, PROMISE_MIN, TARGETS
+from mlops_bikeshare.domain.label import USUAL
+from mlops_bikeshare.domain.targets import PROMISE_MIN, TARGETS
 from mlops_bikeshare.domain.windows import Window, to_seconds
 from mlops_bikeshare.evaluation.persistence import Persistence
 from mlops_bikeshare.features.grid import Grid
+from mlops_bikeshare.flows import alarms
 from mlops_bikeshare.flows.features import OFFLINE
 from mlops_bikeshare.flows.judging import judged
 from mlops_bikeshare.monitoring import drift, quality
 from mlops_bikeshare.monitoring.quality import Yardstick
 from mlops_bikeshare.registry import artefact
+from tests import watched
 from tests.bench.bed import END, Bed
 from tests.bench.measure import Row, compare
 
@@ -25,6 +28,7 @@ STATIONS, LARGE = 414, 2400
 DECISIONS = 144
 QUALITY_S = 2.0
 PSI_MS = 100.0
+ALARMS_MS = 50.0
 WINDOW = Window.before(END)
 
 
@@ -60,7 +64,7 @@ def quality_of_a_large_day(bed: Bed) -> Iterator[Row]:
     def both() -> None:
         for endpoint in ("bikeshare-staging", "bikeshare-prod"):
             quality.judge(
-                judged.joined(said, grid),
+                judged.labelled(said, grid),
                 yardsticks,
                 endpoint=endpoint,
                 city="boston",
@@ -152,7 +156,7 @@ def _sklearn(frame: "pd.DataFrame", yardsticks: dict[str, Yardstick]) -> list[fl
     found = []
     for target, yardstick in yardsticks.items():
         y, count = frame[f"label_{target}"].to_numpy(), frame[f"count_{target}"].to_numpy()
-        onset = count > OUT_AT_OR_BELOW
+        onset = ~USUAL.out(count)
         baseline = yardstick.persistence.predict(count, horizon_min=PROMISE_MIN)
         for p in (frame[f"p_{target}"].to_numpy(), baseline):
             for rows in (slice(None), onset):
@@ -161,3 +165,17 @@ def _sklearn(frame: "pd.DataFrame", yardsticks: dict[str, Yardstick]) -> list[fl
             found += [log_loss(y, p), calibration_curve(y, p, n_bins=10)[0][0]]
         found += [f1_score(y, frame[f"p_{target}"] >= 0.5)]
     return found
+
+
+def alarms_tick(bed: Bed) -> Iterator[Row]:
+    """Every alarm of both endpoints over a day of metrics; the host is asked and is not there."""
+    ws, city = watched.a_day(bed.home)
+    (cost,) = compare(lambda: alarms.tick(ws, city, at=ws.now), repeats=3 if bed.quick else 15)
+    seen = alarms.tick(ws, city, at=ws.now)
+    yield Row(
+        name="monitoring.alarms_tick",
+        ours=cost.cpu_s * 1000,
+        peer=ALARMS_MS,
+        unit="CPU ms",
+        against=f"limit, {len(seen)} alarms over a day of metrics, states kept, nobody to tell",
+    )

@@ -16,6 +16,8 @@ from mlops_bikeshare.domain.tables.outcome import (
     MONITORING_AUDIT,
     MONITORING_DRIFT,
     MONITORING_QUALITY,
+    STATION_FEEDBACK,
+    WHATIF_REQUESTS,
 )
 from mlops_bikeshare.domain.tables.raw import (
     QUARANTINED_ROWS,
@@ -34,11 +36,13 @@ __all__ = [
     "PROFILE_MEASURES",
     "QUARANTINED_ROWS",
     "STATION",
+    "STATION_FEEDBACK",
     "STATION_INFORMATION",
     "STATION_INFORMATION_RAW",
     "STATION_STATUS",
     "STATION_STATUS_RAW",
     "WEATHER_HOURLY_RAW",
+    "WHATIF_REQUESTS",
     "Column",
     "Kind",
     "Table",
