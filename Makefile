@@ -10,7 +10,7 @@ city := $(if $(CITY),--city $(CITY),)
 
 
 .PHONY: endpoint screenshots help setup lock demo test test-all check bench serve stop clean \
-	ingest features train deploy replay infer monitor gate promote rollback watch retrain history staging \
+	ingest features train deploy replay infer monitor gate promote rollback watch retrain drill history staging \
 	status doctor explain tune dashboard mlflow-ui docs docs-simulator backtest cold-start verify-features \
 	replay-feed try live import-recording compact catalog moves moves-backtest feedback \
 	alarms notify exporter schedule poll check-ops
@@ -163,6 +163,9 @@ rollback: setup ## put the previous champion back
 
 watch: setup ## after a batch: take a canary further, roll back on a trigger, say which alarms fire
 	@$(BIN)/bikeshare watch $(city) $(ARGS)
+
+drill: setup ## a week of production with faults: what should happen, and what did
+	@$(BIN)/bikeshare drill $(ARGS)
 
 retrain: setup ## retrain if the champion calls for it: make retrain ARGS=--check explains only
 	@$(BIN)/bikeshare retrain $(city) $(ARGS)

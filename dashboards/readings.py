@@ -23,6 +23,7 @@ from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import SettingsError
 from mlops_bikeshare.flows.status import looked_at
 from mlops_bikeshare.settings import Settings, load
+from mlops_bikeshare.sources.weather import ATTRIBUTIONS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,6 +82,7 @@ class CityReading:
     stale_after: timedelta
     stations: "pd.DataFrame"
     predictions: "pd.DataFrame"
+    attribution: str = ""
 
     @property
     def age(self) -> timedelta:
@@ -171,6 +173,7 @@ def _reading(
         stale_after=timedelta(minutes=ws.settings.gate.stale_min),
         stations=stations.join(_counts(ws, city, now)),
         predictions=predicted.drop(columns="dt").set_index(["station_id", "horizon_min"]),
+        attribution=ATTRIBUTIONS.get(ws.settings.weather.provider, ""),
     )
 
 

@@ -31,11 +31,11 @@ from mlops_bikeshare.flows.drilling.faults import Fault, Finding
 from mlops_bikeshare.flows.drilling.production import FaultyFeed, Production, Webhook
 from mlops_bikeshare.flows.process.progress import Track, silent
 from mlops_bikeshare.flows.train import by_shares, train
-from mlops_bikeshare.settings import Settings
+from mlops_bikeshare.settings import DRILL, Settings
 from mlops_bikeshare.sources.recorded import open_recording
 from mlops_bikeshare.sources.simulator.simulate import simulate
 
-WORKSPACE, CITY = "drill", "demo"
+CITY = "demo"
 START = date(2025, 6, 2)
 LEARNED_DAYS = 14
 CHAMPION_DAYS = 8
@@ -131,7 +131,7 @@ def _faults(
 
 def _fresh(settings: Settings, webhook: Webhook) -> tuple[Workspace, City]:
     """The drill's workspace, emptied; a host left over from before is stopped."""
-    own = settings.with_workspace(WORKSPACE, default_city=CITY)
+    own = settings.with_workspace(DRILL, default_city=CITY)
     own = dataclasses.replace(
         own,
         serving=dataclasses.replace(own.serving, port=0),

@@ -26,6 +26,7 @@ from mlops_bikeshare.domain.errors import InputError
 from mlops_bikeshare.domain.targets import PROMISE_MIN, TARGETS
 from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.flows import deploy, features, records, tracking
+from mlops_bikeshare.flows.judging import judged
 from mlops_bikeshare.flows.process.logged import Told, logged
 from mlops_bikeshare.flows.process.progress import Track, silent
 from mlops_bikeshare.flows.runs import champion, outcome, two_sets
@@ -83,6 +84,7 @@ def retrain(
         return looked
     if choice.row == "WAIT" and not force:
         return _recorded(ws, looked)
+    judged.check_label(ws, city, standing.version, city.label, whose="a new version would be")
     with outcome.posted(ws, city, "retrain"):
         return _done(ws, city, looked, standing, freeze=freeze, track=track)
 

@@ -69,7 +69,9 @@ class GateSettings:
         Between(0, 1),
     ] = 0.0
     slice_km: Annotated[
-        float, "side of a neighbourhood's grid cell, kilometres", Between(0.1, 100)
+        float,
+        "side of a neighbourhood's grid cell, where the feed has no regions, kilometres",
+        Between(0.1, 100),
     ] = 1.0
     slice_samples: Annotated[int, "least labelled rows to judge a neighbourhood by", Between(1)] = (
         400

@@ -27,6 +27,7 @@ from tests.bench import (
     release,
     replay,
     scoring,
+    season,
     serving,
     sources,
     training,
@@ -62,6 +63,7 @@ BENCHES: dict[str, Run] = {
 LONG: dict[str, Run] = {
     "lake.parquet_large": lake.parquet_large,
     "lake.s3_append_large": lake.appends_large,
+    "features.season": season.season,
     "replay.demo": replay.demo,
     "replay.demo_boston": replay.demo_boston,
 }

@@ -88,4 +88,5 @@ PLACE = (
     Column("lat", "float64", "latitude", "degrees", GBFS, nullable=True, low=-90, high=90),
     Column("lon", "float64", "longitude", "degrees", GBFS, nullable=True, low=-180, high=180),
     count("capacity", "docks in total", nullable=True),
+    Column("region_id", "string", "the feed's id of the station's region", "", GBFS, nullable=True),
 )

@@ -47,7 +47,7 @@ WEATHER_HOURLY_RAW = Table(
         measure("precipitation_mm", "rain and melted snow of the hour", "mm", 0, 500),
         measure("wind_km_h", "mean wind speed", "km/h", 0, 500),
         measure("humidity_pct", "relative humidity", "%", 0, 100),
-        Column("origin", "string", "who says so: `recording`"),
+        Column("origin", "string", "who says so: `recording` or `meteostat`"),
         instant("fetched_at", "when it was known"),
     ),
 )

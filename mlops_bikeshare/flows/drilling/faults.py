@@ -79,8 +79,7 @@ def host_killed(p: Production, start: datetime, *, minutes: int = 40) -> Finding
     p.run(start)
     before = endpoints.describe(p.ws.clients, p.prod)
     end = start + timedelta(minutes=minutes)
-    with p.without_host():
-        p.run(end)
+    p.after = {start: p.kill_host, end - TICK: p.start_host}
     p.run(end + timedelta(hours=1))
     alarm = f"{p.prod}-host-down-critical"
     fired, back = p.fired(alarm, start), _full_again(p, end)

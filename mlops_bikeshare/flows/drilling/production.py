@@ -1,7 +1,7 @@
 """Production under drill: a city's polls, batches and judgements, with faults to be switched on.
 
-`Production.run` replays up to a time and notes, after every batch, which alarms stood and how many
-stations the model answered on each endpoint; `silent`: polls alone, as when a batch was missed.
+`Production.run` replays up to a time and notes after every batch which alarms stand; `after` says
+what else is done after the batch of a time. `silent`: polls alone, as when a batch was missed.
 `FaultyFeed` is the recorded feed, dead or distorted while told so. `Webhook` is a channel for
 notifications: a real HTTP server on loopback that can be closed and opened again.
 """
@@ -9,8 +9,7 @@ notifications: a real HTTP server on loopback that can be closed and opened agai
 import json
 import signal
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -107,6 +106,7 @@ class Production:
     webhook: Webhook
     track: Track
     stood: list[tuple[datetime, frozenset[str]]] = field(default_factory=list)
+    after: dict[datetime, Callable[[], None]] = field(default_factory=dict)
 
     @property
     def prod(self) -> str:
@@ -131,16 +131,15 @@ class Production:
             ingest.poll(self.ws, self.city, self.feed, at)
         self.ws.advance(until)
 
-    @contextmanager
-    def without_host(self) -> Iterator[None]:
-        """The endpoint host is killed, and started again at the end."""
+    def kill_host(self) -> None:
+        """Kill -9."""
         facts = launch.running(self.ws.path)
         if facts is not None:
             launch.stop(facts, timeout_s=KILL_S, by=signal.SIGKILL)
-        try:
-            yield
-        finally:
-            serve.start(self.ws)
+
+    def start_host(self) -> None:
+        """Start it again, as `make serve` does."""
+        serve.start(self.ws)
 
     def fired(self, name: str, since: datetime) -> datetime | None:
         """When an alarm was first seen standing, from `since` on."""
@@ -164,3 +163,8 @@ class Production:
         kept = alarms.read(ws)
         up = frozenset(name for name, found in kept.items() if found["state"] == "ALARM")
         self.stood.append((ws.now, up))
+        self.after.pop(ws.now, _nothing)()
+
+
+def _nothing() -> None:
+    """What is done after most batches."""

@@ -114,6 +114,7 @@ def information_rows(
         faults.append(out_of_bounds(column_of(STATION_INFORMATION_RAW, name), column))
     good = ~np.logical_or.reduce([fault.broken for fault in faults])
     kept, repeated = newest(ids, np.full(len(ids), values.UNKNOWN_TIME), good)
+    regions = values.ids(told(objects, "region_id"))  # what is no id is a region not given
     named = values.names(told(objects, "name"), language=language)
     frame = pd.DataFrame(
         {
@@ -122,6 +123,7 @@ def information_rows(
             "lat": lat[kept],
             "lon": lon[kept],
             "capacity": _integers(numbers["capacity"][kept]),
+            "region_id": pd.array([regions[i] for i in kept], dtype="str"),
             "fetched_at": _stamp(fetched_at),
         }
     )
