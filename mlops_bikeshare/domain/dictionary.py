@@ -37,7 +37,7 @@ TABLES: tuple[Table, ...] = (
 )
 _INTRODUCTION = """# Data dictionary
 
-This page is generated from `mlops_bikeshare/domain/tables.py` (`make docs`); do not edit it. The
+This page is generated from `mlops_bikeshare/domain/tables/` (`make docs`); do not edit it. The
 same contract yields the schema of the Parquet files, the checks of what enters the lake, and the
 tables of Glue and Athena.
 

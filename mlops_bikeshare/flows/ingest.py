@@ -20,6 +20,7 @@ import numpy as np
 
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
+from mlops_bikeshare.domain.contract import to_frame
 from mlops_bikeshare.domain.errors import InputError
 from mlops_bikeshare.domain.tables import (
     QUARANTINED_ROWS,
@@ -34,7 +35,7 @@ from mlops_bikeshare.domain.windows import SLOT_S, Window, floor_time, stamp
 from mlops_bikeshare.flows.process.logged import Told, logged
 from mlops_bikeshare.flows.process.progress import Track, silent
 from mlops_bikeshare.lake.quarantine import keep_document
-from mlops_bikeshare.lake.slots import to_slots
+from mlops_bikeshare.lake.slots import poll_to_slot, to_slots
 from mlops_bikeshare.lake.stations import capacities, changed
 from mlops_bikeshare.monitoring.heartbeat import feed_points
 from mlops_bikeshare.sources.feed import Feed, Reading
@@ -124,7 +125,7 @@ def keep(ws: Workspace, city: City, reading: Reading, at: datetime) -> Polled:
     if not created:
         curate(ws, city, at)
         return Polled(at=at, already_there=True)
-    ws.lake.write(STATION_STATUS, to_slots(reading.rows), city=city.name, name=name)
+    ws.lake.write(STATION_STATUS, poll_to_slot(reading.rows), city=city.name, name=name)
     return Polled(
         at=at,
         rows=len(reading.rows),
@@ -176,8 +177,8 @@ def keep_information(ws: Workspace, city: City, reading: Reading, at: datetime) 
         log.warning("stations of %s: %d rows refused; %s", city.name, refused, reading.failure)
     if reading.rows is None or reading.unchanged:
         return 0
-    known = ws.lake.read(STATION_INFORMATION, city=city.name)
-    added = changed(known, reading.rows, inferred=_inferred(ws, city, reading.rows, at))
+    known, listed = ws.lake.read(STATION_INFORMATION, city=city.name), to_frame(reading.rows)
+    added = changed(known, listed, inferred=_inferred(ws, city, listed, at))
     if added.empty:
         return 0
     ws.lake.write(STATION_INFORMATION_RAW, reading.rows, city=city.name, name=name)

@@ -24,6 +24,7 @@ from mlops_bikeshare.domain.tables import (
 )
 from mlops_bikeshare.flows import records, tracking
 from mlops_bikeshare.flows.features import OFFLINE, ONLINE
+from mlops_bikeshare.flows.process.feed_health import FeedHealth, feed_health
 from mlops_bikeshare.registry import versions
 from mlops_bikeshare.serving import endpoints, launch
 from mlops_bikeshare.settings import DEMO, Settings
@@ -94,6 +95,7 @@ class Status:
     city: str
     tables: tuple[Newest, ...]
     batches: tuple[Newest, ...]
+    feed: FeedHealth | None
     host: str | None
     endpoints: tuple[Served, ...]
     models: dict[str, Registered | None]
@@ -133,6 +135,7 @@ def status(settings: Settings, *, city: str | None = None) -> Status:
         city=where.name,
         tables=_tables(ws, where) if ws else (),
         batches=_batches(ws, where) if ws else (),
+        feed=feed_health(ws, where) if ws else None,
         host=_host(chosen),
         endpoints=_endpoints(ws, where) if ws else (),
         models=_models(ws, where) if ws else dict.fromkeys(versions.ALIASES),

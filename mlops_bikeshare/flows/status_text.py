@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta
 
+from mlops_bikeshare.flows.process.feed_health import FeedHealth
 from mlops_bikeshare.flows.status import Judged, Newest, Registered, Served, Status
 
 
@@ -12,6 +13,8 @@ def summary(seen: Status) -> str:
     rows = [("workspace", [seen.workspace + why]), ("clock", [clock]), ("city", [seen.city])]
     rows.append(("tables", [_newest_text(item) for item in seen.tables]))
     rows.append(("last batch", [_newest_text(item) for item in seen.batches]))
+    if seen.feed:
+        rows.append(("feed", [_feed_text(seen.feed)]))
     rows.append(("host", [seen.host or "not running"]))
     rows.append(("endpoints", _served(seen)))
     rows.append(("models", [_model_text(*item) for item in seen.models.items()]))
@@ -22,6 +25,12 @@ def summary(seen: Status) -> str:
         for name, lines in rows
         for first, line in ((i == 0, line) for i, line in enumerate(lines or ["none yet"]))
     )
+
+
+def _feed_text(feed: FeedHealth) -> str:
+    age = "of unknown age" if feed.age_s is None else f"{feed.age_s:.0f} s old when read"
+    failed = f"{feed.poll_failures_24h:,} polls failed"
+    return f"document {age}; 24 h: {failed}, {feed.quarantined_rows_24h:,} rows put aside"
 
 
 def _served(seen: Status) -> list[str]:

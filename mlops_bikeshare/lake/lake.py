@@ -24,6 +24,7 @@ from mlops_bikeshare.lake.store import ObjectGoneError, Store
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 T = TypeVar("T")
 # Values, not rows: a feature row is six times as wide as a status row. Two to eight bytes each.
@@ -50,11 +51,12 @@ class Lake:
         self._room = cached_values
         self._merged: dict[str, list[str]] = {}
 
-    def write(self, table: Table, frame: "pd.DataFrame", *, city: str, name: str) -> list[str]:
+    def write(
+        self, table: Table, given: "pd.DataFrame | pa.Table", *, city: str, name: str
+    ) -> list[str]:
         """Create one object per UTC date; the keys created (an existing one is left alone)."""
-        ordered = validate(table, frame)
         created = []
-        for day, rows in _by_day(ordered, table.partition_by):
+        for day, rows in _by_day(validate(table, given), table.partition_by):
             key = key_of(table, city, day, check_part(name))
             if self.store.create(key, encode(table, rows)):
                 created.append(key)
@@ -205,14 +207,18 @@ class Lake:
             self._room += oldest.size
 
 
-def _by_day(frame: "pd.DataFrame", column: str) -> "list[tuple[date, pd.DataFrame]]":
+def _by_day(rows: "pa.Table", column: str) -> "list[tuple[date, pa.Table]]":
     """The rows of each UTC date; most objects have one, which costs next to nothing."""
-    if frame.empty:
+    import pyarrow.compute as pc
+
+    ends = pc.min_max(rows[column])
+    first, last = (ends[end].as_py() for end in ("min", "max"))
+    if first is None:
         return []
-    days = frame[column].to_numpy(dtype="datetime64[D]")
-    if (days == days[0]).all():
-        return [(days[0].item(), frame)]
-    return list(frame.groupby(frame[column].dt.date, sort=True))
+    if first.date() == last.date():
+        return [(first.date(), rows)]
+    days = rows[column].to_numpy().astype("datetime64[D]")
+    return [(day.item(), rows.filter(days == day)) for day in np.unique(days)]
 
 
 def folder_of(table: Table, city: str, day: date) -> str:

@@ -24,8 +24,11 @@ class LocalStore:
         path = self._path(key)
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            _write_through(temporary, body)
+            try:
+                _write_through(temporary, body)
+            except FileNotFoundError:  # the first object of its folder
+                path.parent.mkdir(parents=True, exist_ok=True)
+                _write_through(temporary, body)
             os.link(temporary, path)
         except FileExistsError:
             return False

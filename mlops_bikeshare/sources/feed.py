@@ -1,8 +1,8 @@
 """A feed as ingest sees it: looks at station_status and at the list of stations.
 
-A look gives a `Reading`: the good rows (columns of STATION_STATUS_RAW or STATION_INFORMATION_RAW),
-the rows that were refused (columns of QUARANTINED_ROWS) and, when there was no usable document,
-why, with the document as evidence. Adapters: `recorded`, `gbfs`.
+A look gives a `Reading`: the good rows (an Arrow table under the schema of STATION_STATUS_RAW or
+STATION_INFORMATION_RAW), the rows that were refused (columns of QUARANTINED_ROWS) and, when there
+was no usable document, why, with the document as evidence. Adapters: `recorded`, `gbfs`.
 """
 
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +23,7 @@ class Reading:
     """
 
     fetched_at: datetime
-    rows: "pd.DataFrame | None" = None
+    rows: "pa.Table | None" = None
     refused: "pd.DataFrame | None" = None
     observed_at: datetime | None = None
     repeated: int = 0

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mlops_bikeshare.domain.contract import to_arrow
 from mlops_bikeshare.domain.errors import SourceError
 from mlops_bikeshare.domain.tables import STATION_INFORMATION_RAW, STATION_STATUS_RAW
 from mlops_bikeshare.domain.windows import SLOT_S, Window, from_seconds, to_seconds
@@ -64,12 +65,15 @@ class Recording:
         if rows is None:
             return Reading(fetched_at=at, failure="the recording has no poll of this time")
         return Reading(
-            fetched_at=rows["fetched_at"].iloc[0].to_pydatetime(), rows=rows, observed_at=at
+            fetched_at=rows["fetched_at"].iloc[0].to_pydatetime(),
+            rows=to_arrow(STATION_STATUS_RAW, rows),
+            observed_at=at,
         )
 
     def read_information(self, at: datetime) -> Reading:
         """The station list as a reading."""
-        return Reading(fetched_at=at, rows=self.information(at), observed_at=at)
+        rows = to_arrow(STATION_INFORMATION_RAW, self.information(at))
+        return Reading(fetched_at=at, rows=rows, observed_at=at)
 
     def polls(self, scheduled: NDArray[np.int64]) -> "pd.DataFrame":
         """All polls scheduled at these times (int64 seconds); failed ones have no rows."""

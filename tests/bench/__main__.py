@@ -44,6 +44,7 @@ BENCHES: dict[str, Run] = {
     "sources.poll": sources.polled,
     "lake.parquet": lake.parquet,
     "lake.compacted": lake.compaction,
+    "lake.s3_append": lake.appends,
     "features.offline": features.offline,
     "features.offline_write": features.offline_write,
     "features.online": features.online,
@@ -60,6 +61,8 @@ BENCHES: dict[str, Run] = {
     "dashboard.warm_page": dashboard.pages,
 }
 LONG: dict[str, Run] = {
+    "lake.parquet_large": lake.parquet_large,
+    "lake.s3_append_large": lake.appends_large,
     "features.season": season.season,
     "infer.stations_100000": infer.linear,
     "replay.demo": replay.demo,

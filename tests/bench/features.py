@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlops_bikeshare.domain.city import City
+from mlops_bikeshare.domain.contract import to_arrow
 from mlops_bikeshare.domain.tables import STATION_STATUS
 from mlops_bikeshare.domain.windows import Window, to_seconds
 from mlops_bikeshare.features.block import Block
@@ -89,7 +90,7 @@ def offline_write(bed: Bed) -> Iterator[Row]:
         return build_day(part, day=day, stations=bed.stations, city=bed.city, profiles=profiles)
 
     rows = build()
-    ours, writing = compare(build, lambda: encode(OFFLINE, rows), repeats=5)
+    ours, writing = compare(build, lambda: encode(OFFLINE, to_arrow(OFFLINE, rows)), repeats=5)
     yield Row(
         name="features.offline_write",
         ours=ours.cpu_s,

@@ -14,11 +14,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from mlops_bikeshare.domain.contract import to_frame
 from mlops_bikeshare.domain.tables import STATION_STATUS, STATION_STATUS_RAW, pandera_schema
 from mlops_bikeshare.domain.windows import stamp
 from mlops_bikeshare.lake.lake import Lake
 from mlops_bikeshare.lake.local import LocalStore
-from mlops_bikeshare.lake.slots import to_slots
+from mlops_bikeshare.lake.slots import poll_to_slot
 from mlops_bikeshare.sources.gbfs import render
 from mlops_bikeshare.sources.gbfs.documents import parse
 from mlops_bikeshare.sources.gbfs.rows import status_rows
@@ -29,6 +30,7 @@ from tests.bench.measure import BenchError, Row, compare
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 LIMIT_S = 10.0
 START = date(2025, 6, 2)
@@ -76,11 +78,12 @@ def _document(bed: Bed) -> bytes:
     return json.dumps(document).encode()
 
 
-def _ours(body: bytes, lake: Lake, number: "count[int]") -> "tuple[pd.DataFrame, pd.DataFrame]":
+def _ours(body: bytes, lake: Lake, number: "count[int]") -> "tuple[pa.Table, pa.Table]":
     fetched = AT + timedelta(seconds=next(number))
     document = parse(body)
-    raw = status_rows(document.stations, fetched_at=fetched, observed_at=document.last_updated).good
-    slots = to_slots(raw)
+    told = document.last_updated
+    raw = status_rows(document.stations, fetched_at=fetched, observed_at=told).arrow
+    slots = poll_to_slot(raw)
     lake.write(STATION_STATUS_RAW, raw, city="bench", name=stamp(fetched))
     lake.write(STATION_STATUS, slots, city="bench", name=stamp(fetched))
     return raw, slots
@@ -106,9 +109,9 @@ def _theirs(body: bytes, root: Path, number: "count[int]") -> "tuple[pd.DataFram
 
 
 def _check_alike(
-    ours: "tuple[pd.DataFrame, pd.DataFrame]", theirs: "tuple[pd.DataFrame, pd.DataFrame]"
+    ours: "tuple[pa.Table, pa.Table]", theirs: "tuple[pd.DataFrame, pd.DataFrame]"
 ) -> None:
     for mine, peer in zip(ours, theirs, strict=True):
-        sums = [frame[_NUMBERS[:4]].sum().sum() for frame in (mine, peer)]
+        sums = [frame[_NUMBERS[:4]].sum().sum() for frame in (to_frame(mine), peer)]
         if len(mine) != len(peer) or sums[0] != sums[1]:
             raise BenchError(f"the peer made other rows: {len(mine)} and {len(peer)}, {sums}")

@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
+import orjson
 
 from mlops_bikeshare.domain.errors import SourceError
 from mlops_bikeshare.domain.windows import from_seconds
@@ -63,6 +64,15 @@ def parse(body: bytes) -> Document:
 def _json(body: bytes) -> Any:
     if body.lstrip()[:1] == b"<":
         raise SourceError(f"expected JSON, got HTML or XML: {_head(body)}")
+    try:
+        return orjson.loads(body)
+    except ValueError:
+        # What orjson will not read may be JSON all the same: half a surrogate pair, a number too
+        # long for 64 bits, a byte order mark, another encoding. The slow reader decides and tells.
+        return _slowly(body)
+
+
+def _slowly(body: bytes) -> Any:
     try:
         return json.loads(body, parse_constant=_refuse)
     except ValueError as error:

@@ -33,7 +33,7 @@ from mlops_bikeshare.sources.gbfs.ebikes import electric_types
 from mlops_bikeshare.sources.gbfs.rows import Rows, information_rows, status_rows
 
 if TYPE_CHECKING:
-    import pandas as pd
+    import pyarrow as pa
 
 log = logging.getLogger(__name__)
 STATUS_TTL_S = 240
@@ -116,20 +116,20 @@ class GbfsFeed:
         now = self._clock.now()
         rows = kept.reading.rows
         if rows is not None:
-            rows = rows.assign(fetched_at=_stamp(now))
+            rows = _fetched_at(rows, now)
         return replace(kept.reading, fetched_at=now, rows=rows, refused=None, unchanged=True)
 
     def _kept_of(self, feed: str, document: Document, before: _Kept | None) -> _Kept:
         now = self._clock.now()
         told = document.last_updated and min(document.last_updated, now)
         rows = self._rows(feed, document, now, told)
-        if rows.good.empty:
+        if not rows.arrow.num_rows:
             first = rows.refused["reason"].iloc[0] if rows.refused is not None else "none listed"
             raise SourceError(f"none of {len(document.stations)} stations can be used: {first}")
-        observed = rows.good["observed_at"].iloc[0].to_pydatetime() if feed == STATUS else told
+        observed = rows.arrow["observed_at"][0].as_py() if feed == STATUS else told
         reading = Reading(
             fetched_at=now,
-            rows=rows.good,
+            rows=rows.arrow,
             refused=rows.refused,
             observed_at=observed,
             repeated=rows.repeated,
@@ -168,7 +168,10 @@ def _held(ttl_s: int) -> timedelta:
     return timedelta(seconds=min(max(ttl_s, _OTHER_LEAST_S), OTHER_TTL_S))
 
 
-def _stamp(at: datetime) -> "pd.Timestamp":
-    import pandas as pd
+def _fetched_at(rows: "pa.Table", at: datetime) -> "pa.Table":
+    """The rows as read at `at`."""
+    import pyarrow as pa
 
-    return pd.Timestamp(at).as_unit("ms")
+    place = rows.schema.get_field_index("fetched_at")
+    field = rows.schema.field(place)
+    return rows.set_column(place, field, pa.repeat(pa.scalar(at, field.type), rows.num_rows))

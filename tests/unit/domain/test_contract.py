@@ -5,17 +5,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pandera.errors
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlops_bikeshare.domain.contract import conforms
+from mlops_bikeshare.domain.contract import conforms, to_arrow
 from mlops_bikeshare.domain.dictionary import GLUE_TYPES, TABLES, ddl, glue_columns
+from mlops_bikeshare.domain.errors import TableError
 from mlops_bikeshare.domain.tables import (
     STATION_INFORMATION_RAW,
     STATION_STATUS_RAW,
     Table,
     arrow_schema,
+    check_columns,
     pandera_schema,
 )
 
@@ -42,10 +45,19 @@ def accepted(table: Table, rows: pd.DataFrame) -> bool:
     return True
 
 
+def taken(rows: pd.DataFrame) -> bool:
+    """Whether the quick way takes the frame, without asking Pandera."""
+    try:
+        check_columns(STATION_STATUS_RAW, rows)
+        return conforms(STATION_STATUS_RAW, to_arrow(STATION_STATUS_RAW, rows))
+    except (TableError, pa.ArrowInvalid, pa.ArrowTypeError):
+        return False
+
+
 def test_a_frame_that_keeps_the_contract_is_accepted_at_once() -> None:
-    assert conforms(STATION_STATUS_RAW, frame())
-    assert conforms(STATION_STATUS_RAW, frame(0))
-    assert conforms(STATION_STATUS_RAW, frame(1))
+    assert taken(frame())
+    assert taken(frame(0))
+    assert taken(frame(1))
 
 
 CELLS = st.tuples(
@@ -68,25 +80,24 @@ def test_it_never_accepts_what_pandera_refuses(cells: list[tuple[str, int, Any]]
         except (TypeError, ValueError):
             continue
 
-    if conforms(STATION_STATUS_RAW, rows):
+    if taken(rows):
         assert accepted(STATION_STATUS_RAW, rows)
 
 
-@pytest.mark.parametrize("change", ["key", "column", "order", "bound", "null"])
+@pytest.mark.parametrize("change", ["key", "column", "bound", "null"])
 def test_every_kind_of_breach_is_noticed(change: str) -> None:
     rows = frame()
     if change == "key":
         rows["station_id"] = "same"
     elif change == "column":
         rows = rows.assign(colour="red")
-    elif change == "order":
-        rows = rows[rows.columns[::-1]]
     elif change == "bound":
         rows["num_docks_available"] = pd.array([0, 1, 2, 2001], dtype="Int16")
     else:
         rows["num_bikes_available"] = pd.array([0, 1, 2, None], dtype="Int16")
 
-    assert not conforms(STATION_STATUS_RAW, rows)
+    assert not taken(rows)
+    assert change == "column" or not accepted(STATION_STATUS_RAW, rows)
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: str(table.name))

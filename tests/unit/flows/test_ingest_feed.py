@@ -26,8 +26,10 @@ from mlops_bikeshare.domain.tables import (
 from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.features.online import row_at
 from mlops_bikeshare.features.profiles import ProfileState
-from mlops_bikeshare.flows import ingest
+from mlops_bikeshare.flows import ingest, status_text
 from mlops_bikeshare.flows.features import known_at, station_list
+from mlops_bikeshare.flows.process.feed_health import FeedHealth
+from mlops_bikeshare.flows.status import status
 from mlops_bikeshare.lake.local import LocalStore
 from mlops_bikeshare.lake.quarantine import FOLDER, read_document
 from mlops_bikeshare.lake.stations import valid_at
@@ -58,7 +60,7 @@ def stations(at: datetime, *, shift: int = 0) -> list[dict[str, Any]]:
 
 def reading(at: datetime, listed: list[Any] | None = None, **changes: Any) -> Reading:
     rows = status_rows(listed or stations(at), fetched_at=at, observed_at=at)
-    made = Reading(fetched_at=at, rows=rows.good, refused=rows.refused, observed_at=at)
+    made = Reading(fetched_at=at, rows=rows.arrow, refused=rows.refused, observed_at=at)
     return replace(made, repeated=rows.repeated, **changes)
 
 
@@ -67,7 +69,7 @@ def places(at: datetime, capacity: int | None = 12, count: int = 8) -> Reading:
         {"station_id": f"{i:03}", "name": "Quay", "lat": 42.0, "lon": -71.0, "capacity": capacity}
         for i in range(count)
     ]
-    return Reading(fetched_at=at, rows=information_rows(listed, fetched_at=at).good)
+    return Reading(fetched_at=at, rows=information_rows(listed, fetched_at=at).arrow)
 
 
 @pytest.fixture
@@ -181,7 +183,7 @@ def test_a_poll_that_arrives_an_hour_late_changes_no_feature_of_the_past(
     assert len(before) == 8
 
     at = NOON - minutes(50)
-    late = status_rows(stations(at, shift=3), fetched_at=NOON + minutes(10), observed_at=at).good
+    late = status_rows(stations(at, shift=3), fetched_at=NOON + minutes(10), observed_at=at).arrow
     kept = ingest.keep(ws, city, Reading(fetched_at=NOON + minutes(10), rows=late), at)
 
     assert kept.rows == 8
@@ -305,10 +307,26 @@ def test_a_full_disk_stores_nothing_by_half_and_the_poll_can_be_made_again(
 
 
 def test_a_replayed_document_reads_as_the_rows_it_was_made_from() -> None:
-    rows = reading(NOON).rows
-    assert rows is not None
+    rows = status_rows(stations(NOON), fetched_at=NOON, observed_at=NOON).good
     for version in render.VERSIONS:
         document = render.status(rows, at=NOON, version=render.checked(version), ttl_s=0)
         again = status_rows(document["data"]["stations"], fetched_at=NOON, observed_at=NOON).good
         assert np.array_equal(rows["last_reported"], again["last_reported"])
         pd.testing.assert_frame_equal(rows, again)
+
+
+def test_status_tells_each_citys_failed_polls_rows_put_aside_and_age(
+    ws: Workspace, city: City
+) -> None:
+    late = replace(reading(NOON - minutes(5)), observed_at=NOON - minutes(7))
+    ingest.keep(ws, city, late, NOON - minutes(5))
+    ingest.keep(ws, city, reading(NOON, [*stations(NOON), {"station_id": "bad"}]), NOON)
+    ingest.keep(ws, city, Reading(fetched_at=NOON, failure="no answer"), NOON)
+    ws.advance(NOON)
+
+    seen = status(ws.settings, city=city.name)
+
+    assert seen.feed == FeedHealth(age_s=0.0, poll_failures_24h=1, quarantined_rows_24h=1)
+    told = "document 0 s old when read; 24 h: 1 polls failed, 1 rows put aside"
+    assert told in status_text.summary(seen)
+    assert status(ws.settings, city="taipei").feed is None

@@ -1,5 +1,6 @@
 """Real and published documents of every version, and what is refused."""
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -114,6 +115,19 @@ def envelope(data: str) -> bytes:
 def test_what_is_no_station_document_is_refused(body: bytes, reason: str) -> None:
     with pytest.raises(SourceError, match=reason):
         _ = parse(body).stations
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"data": {"a": "\\ud800"}}', "\ud800"),  # half a surrogate pair
+        ('{"data": {"a": 1, "a": 2}}', 2),  # the last one holds
+        (f'{{"data": {{"a": {10**400}}}}}', 10**400),
+        ('{"data": {"a": 0.1}}', 0.1),
+    ],
+)
+def test_what_only_the_slow_reader_takes_reads_the_same(text: str, said: object) -> None:
+    assert parse(text.encode()).data["a"] == said == json.loads(text)["data"]["a"]
 
 
 def test_a_byte_order_mark_and_a_missing_version_do_no_harm() -> None:
