@@ -4,10 +4,21 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
+# The same examples every time, however slow the machine: a red test is red for everybody.
+settings.register_profile("project", deadline=None, derandomize=True)
+settings.load_profile("project")
 ROOT = Path(__file__).resolve().parent.parent
 # Files go to workers one by one: begun last, one of these would keep a single worker busy for long.
-LONGEST = ("test_lifecycle", "test_boston", "test_release_faults", "test_mlflow_ui")
+LONGEST = (
+    "test_lifecycle",
+    "test_boston",
+    "test_release_faults",
+    "test_mlflow_ui",
+    "test_live_boston",
+    "test_retrain",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

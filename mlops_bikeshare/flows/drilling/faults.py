@@ -9,15 +9,20 @@ that the model answered in full.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
+from mlops_bikeshare.domain.contract import to_arrow, to_frame
 from mlops_bikeshare.domain.errors import BikeshareError, EndpointError, Refused
+from mlops_bikeshare.domain.tables import INFERENCE, STATION_STATUS_RAW
 from mlops_bikeshare.domain.windows import CADENCE_S, Window
 from mlops_bikeshare.flows import deploy, gate, promote, records, retrain
 from mlops_bikeshare.flows.drilling.production import Production
 from mlops_bikeshare.serving import endpoints
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 TICK = timedelta(seconds=CADENCE_S)
 FULL = 0.99
@@ -217,13 +222,13 @@ def good_challenger(p: Production, start: datetime, *, version: str) -> Finding:
     )
 
 
-def _halved(rows: pd.DataFrame) -> pd.DataFrame:
+def _halved(rows: "pa.Table") -> "pa.Table":
     """Half the bikes; what is gone is docks."""
-    bikes = rows["num_bikes_available"] // 2
-    docks = rows["num_docks_available"] + rows["num_bikes_available"] - bikes
-    kinds = rows.dtypes[["num_bikes_available", "num_docks_available"]]
-    halved = rows.assign(num_bikes_available=bikes, num_docks_available=docks)
-    return halved.astype(kinds.to_dict())
+    frame = to_frame(rows)
+    bikes = frame["num_bikes_available"] // 2
+    docks = frame["num_docks_available"] + frame["num_bikes_available"] - bikes
+    halved = frame.assign(num_bikes_available=bikes, num_docks_available=docks)
+    return to_arrow(STATION_STATUS_RAW, halved)
 
 
 def _serves(p: Production, endpoint: str) -> str | None:
@@ -249,8 +254,6 @@ def _full_again(p: Production, since: datetime) -> datetime | None:
 
 
 def _any_rows(p: Production, window: Window) -> bool:
-    from mlops_bikeshare.domain.tables import INFERENCE
-
     rows = p.ws.lake.read(INFERENCE, city=p.city.name, window=window, columns=["dt"])
     return bool(np.count_nonzero(rows["dt"].notna()))
 

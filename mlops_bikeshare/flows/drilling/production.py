@@ -25,10 +25,10 @@ from mlops_bikeshare.serving import launch
 from mlops_bikeshare.sources.feed import Feed, Reading
 
 if TYPE_CHECKING:
-    import pandas as pd
+    import pyarrow as pa
 
 KILL_S = 30
-Distortion = Callable[["pd.DataFrame"], "pd.DataFrame"]
+Distortion = Callable[["pa.Table"], "pa.Table"]
 
 
 @dataclass

@@ -6,6 +6,8 @@ import pytest
 
 from mlops_bikeshare.backends import Workspace, open_workspace
 from mlops_bikeshare.domain.city import City
+from mlops_bikeshare.domain.contract import to_arrow
+from mlops_bikeshare.domain.tables import STATION_INFORMATION_RAW
 from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.flows import features, infer, ingest
 from mlops_bikeshare.settings import Settings
@@ -39,7 +41,9 @@ def test_a_list_read_during_a_day_counts_from_the_next_day_on(folder: Path, tmp_
         capacity=known["capacity"] + 1,
         lat=known["lat"].to_numpy()[::-1],
     )
-    ingest.keep_information(noisy, CITY, Reading(fetched_at=noon, rows=turned), noon)
+    ingest.keep_information(
+        noisy, CITY, Reading(fetched_at=noon, rows=to_arrow(STATION_INFORMATION_RAW, turned)), noon
+    )
     for ws in (quiet, noisy):
         features.build(ws, CITY)
     one, other = (ws.lake.read(features.OFFLINE, city=CITY.name) for ws in (quiet, noisy))
