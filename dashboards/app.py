@@ -6,36 +6,58 @@ Only this file acts when it is run. What a person can mend is shown as a message
 import argparse
 import os
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import streamlit as st
 
 from dashboards.launch import place_leaflet
-from dashboards.pages import city_map
+from dashboards.pages import city_map, freshness, model_health, releases, system_health, top
 from dashboards.readings import Choice, choose
 from mlops_bikeshare.domain.errors import BikeshareError
 
 _COMPACT = """<style>
-.stMainBlockContainer {padding-top: 2.5rem; padding-bottom: 2rem}
+.stMainBlockContainer {padding-top: 3.2rem; padding-bottom: 2rem}
 .stMainBlockContainer h1 {font-size: 2rem; padding: .5rem 0 0}
+@media (max-width: 640px) {
+  .stMainBlockContainer {padding-left: 1rem; padding-right: 1rem}
+  .stMarkdown table {display: block; overflow-x: auto}
+}
 </style>"""
+_PAGES: tuple[tuple[str, str, str, Callable[[Choice], None]], ...] = (
+    ("City Map", "map", "", city_map.show),
+    ("Top-N", "format_list_numbered", "top", top.show),
+    ("Model Health", "monitor_heart", "model-health", model_health.show),
+    ("System Health", "dns", "system-health", system_health.show),
+    ("Data Freshness", "update", "data-freshness", freshness.show),
+    ("Releases", "rocket_launch", "releases", releases.show),
+)
 
 
 def main() -> None:
     """Draw the chosen page."""
     st.set_page_config(page_title="Bike-share stockouts", page_icon="🚲", layout="wide")
     st.html(_COMPACT)
-    pages = [st.Page(_city_map, title="City Map", icon=":material/map:", default=True)]
-    page = st.navigation(pages)
+    pages = [
+        st.Page(
+            partial(_page, show),
+            title=title,
+            icon=f":material/{icon}:",
+            url_path=path,
+            default=not path,
+        )
+        for title, icon, path, show in _PAGES
+    ]
+    st.navigation(pages, position="top").run()
+
+
+def _page(show: Callable[[Choice], None]) -> None:
     try:
         place_leaflet()
-        page.run()
+        show(_choice())
     except BikeshareError as error:
         st.error(str(error), icon=":material/error:")
-
-
-def _city_map() -> None:
-    city_map.show(_choice())
 
 
 def _choice() -> Choice:
