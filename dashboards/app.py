@@ -20,6 +20,8 @@ from mlops_bikeshare.domain.errors import BikeshareError
 _COMPACT = """<style>
 .stMainBlockContainer {padding-top: 3.2rem; padding-bottom: 2rem}
 .stMainBlockContainer h1 {font-size: 2rem; padding: .5rem 0 0}
+[data-testid="stCaptionContainer"], [data-testid="stCaptionContainer"] * {color: inherit}
+[data-testid="stCaptionContainer"] {opacity: .88}
 @media (max-width: 640px) {
   .stMainBlockContainer {padding-left: 1rem; padding-right: 1rem}
   .stMarkdown table {display: block; overflow-x: auto}

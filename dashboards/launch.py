@@ -26,6 +26,9 @@ _OPTIONS = {
     "browser.gatherUsageStats": "false",
     "client.toolbarMode": "minimal",
     "client.showSidebarNavigation": "false",
+    "global.minCachedMessageSize": "2000",
+    "theme.light.primaryColor": "#0a5286",
+    "theme.dark.primaryColor": "#7cc4ff",
 }
 
 

@@ -6,13 +6,14 @@ the map itself stays in the browser, only its dots are exchanged, and only when 
 
 from dataclasses import dataclass
 from datetime import datetime
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from dashboards import readings, risk, station_layer
 from dashboards.pages import parts, station_panel
-from dashboards.readings import Choice, CityReading, Empty
+from dashboards.readings import Choice, CityReading
 from dashboards.readings.city import NO_POSITION
 from dashboards.risk import Theme
 from dashboards.station_layer import Layer
@@ -60,7 +61,7 @@ def _live(choice: Choice) -> None:
     _headline(choice, reading)
     horizon_min, wanted = _controls(reading)
     every = _rows(reading, horizon_min)
-    rows = _filtered(every, wanted)
+    rows = _shown(reading, horizon_min, wanted)
     st.write(_summary(rows, horizon_min, of=len(every)))
     chart, panel = st.columns([3, 2], gap="medium")
     with chart:
@@ -80,9 +81,9 @@ def _live(choice: Choice) -> None:
 @st.cache_resource(
     ttl=parts.REFRESH_S - 5, show_spinner="Reading the lake …", hash_funcs={Choice: repr}
 )
-def read_city(choice: Choice) -> CityReading | Empty:
+def read_city(choice: Choice) -> CityReading:
     """The newest batch, read once a minute for all visitors and for the pages that show it."""
-    return readings.read(choice, parts.clients(choice))
+    return parts.there(readings.read(choice, parts.clients(choice)))
 
 
 def choose_horizon(reading: CityReading, *, key: str = _HORIZON) -> int:
@@ -170,13 +171,17 @@ def _rows(reading: CityReading, horizon_min: int) -> "pd.DataFrame":
 )
 def _layer(reading: CityReading, horizon_min: int, wanted: Filter, theme: Theme) -> Layer:
     """The dots as they are sent; the same for all who look at the same."""
-    rows = _filtered(_rows(reading, horizon_min), wanted)
+    rows = _shown(reading, horizon_min, wanted)
     placed = rows.dropna(subset=["lat", "lon"])
     return station_layer.layer(placed, risk.PALETTES[theme], heat=wanted.heat)
 
 
-def _filtered(rows: "pd.DataFrame", wanted: Filter) -> "pd.DataFrame":
+@st.cache_resource(
+    ttl=parts.REFRESH_S, max_entries=96, show_spinner=False, hash_funcs={CityReading: _of_reading}
+)
+def _shown(reading: CityReading, horizon_min: int, wanted: Filter) -> "pd.DataFrame":
     """The rows that were asked for, with the risk and the shade of the stockout asked for."""
+    rows = _rows(reading, horizon_min)
     if wanted.which != EITHER:
         other = (DOCKOUT if wanted.which == BIKEOUT.name else BIKEOUT).probability
         risks = rows[f"p_{wanted.which}"]
@@ -228,21 +233,26 @@ def _map(choice: Choice, reading: CityReading, horizon_min: int, wanted: Filter)
 
 
 def _choose_station(rows: "pd.DataFrame") -> str | None:
-    """A list for the keyboard and for finding a name; a click on the map sets it too."""
-    by_name = rows["name"].sort_values()
-    names = dict(zip(by_name.index.astype(str), by_name, strict=True))
-    chosen = st.session_state.get(_CHOSEN)
-    st.session_state[_LISTED] = chosen if chosen in names else None
-    picked: str | None = st.selectbox(
+    """A list for the keyboard and for finding a name.
+
+    It is empty again after each choice: with a value it would be sent whole at every click.
+    """
+    named = zip(rows.index.astype(str), rows["name"], strict=True)
+    names = dict(sorted(named, key=itemgetter(1)))
+    st.selectbox(
         "Station",
         list(names),
         index=None,
         format_func=names.__getitem__,
         placeholder="Click a dot, or type a name",
         key=_LISTED,
-        on_change=lambda: _choose(st.session_state[_LISTED]),
+        on_change=_take_name,
     )
-    return picked
+    chosen = st.session_state.get(_CHOSEN)
+    if chosen not in names:
+        return None
+    st.button("Back to the list", icon=":material/arrow_back:", on_click=_choose, args=(None,))
+    return str(chosen)
 
 
 def _riskiest(rows: "pd.DataFrame") -> None:
@@ -267,6 +277,11 @@ def _take_click() -> None:
     station = station_layer.clicked(st.session_state.get(_MAP))
     if station:
         st.session_state[_CHOSEN] = station
+
+
+def _take_name() -> None:
+    _choose(st.session_state[_LISTED])
+    st.session_state[_LISTED] = None
 
 
 def _choose(station: str | None) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from dashboards.pages import parts
-from dashboards.readings import Choice, Empty, freshness
+from dashboards.readings import Choice, freshness
 from dashboards.readings.freshness import Freshness
 from dashboards.wording import both_zones, figure
 
@@ -27,8 +27,8 @@ def show(choice: Choice) -> None:
 
 
 @st.cache_data(ttl=parts.REFRESH_S, show_spinner="Reading the lake …", hash_funcs={Choice: repr})
-def _read(choice: Choice) -> Freshness | Empty:
-    return freshness.read(choice, parts.clients(choice))
+def _read(choice: Choice) -> Freshness:
+    return parts.there(freshness.read(choice, parts.clients(choice)))
 
 
 @st.fragment(run_every=parts.REFRESH_S)

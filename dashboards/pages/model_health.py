@@ -6,10 +6,11 @@ import streamlit as st
 
 from dashboards import charts
 from dashboards.pages import parts
-from dashboards.readings import Choice, Empty, model_health
+from dashboards.readings import Choice, model_health
 from dashboards.readings.model_health import ModelHealth
 from dashboards.risk import WORDS
 from dashboards.wording import both_zones, figure
+from mlops_bikeshare.domain.errors import BikeshareError
 from mlops_bikeshare.domain.targets import TARGETS
 
 if TYPE_CHECKING:
@@ -38,16 +39,14 @@ def show(choice: Choice) -> None:
 
 
 @st.cache_data(ttl=parts.REFRESH_S, show_spinner="Reading quality …", hash_funcs={Choice: repr})
-def _read(choice: Choice) -> ModelHealth | Empty:
-    return model_health.read(choice, parts.clients(choice))
+def _read(choice: Choice) -> ModelHealth:
+    return parts.there(model_health.read(choice, parts.clients(choice)))
 
 
 @st.cache_data(ttl=10 * parts.REFRESH_S, show_spinner=False, hash_funcs={Choice: repr})
 def _curves(choice: Choice, hour: str) -> "pd.DataFrame":
     _ = hour
-    reading = _read(choice)
-    assert isinstance(reading, ModelHealth)  # noqa: S101 - the caller has shown it
-    return model_health.reliability(choice, reading.now)
+    return model_health.reliability(choice, _read(choice).now)
 
 
 @st.fragment(run_every=parts.REFRESH_S)
@@ -208,10 +207,7 @@ def _reliability(choice: Choice) -> None:
 
 def _read_quietly(choice: Choice) -> ModelHealth | None:
     """What the part above has shown; None where it could not."""
-    from mlops_bikeshare.domain.errors import BikeshareError
-
     try:
-        reading = _read(choice)
-    except BikeshareError:
+        return _read(choice)
+    except (BikeshareError, parts.NothingYet):
         return None
-    return reading if isinstance(reading, ModelHealth) else None

@@ -17,6 +17,21 @@ REFRESH_S = 60
 T = TypeVar("T")
 
 
+class NothingYet(Exception):  # noqa: N818 - not a mishap
+    """Carries an Empty out of a cached reading: that there is nothing is looked up every time."""
+
+    def __init__(self, nothing: Empty) -> None:
+        super().__init__(nothing.what)
+        self.nothing = nothing
+
+
+def there(found: "T | Empty") -> T:
+    """What was found, for a cache to keep."""
+    if isinstance(found, Empty):
+        raise NothingYet(found)
+    return found
+
+
 def head(title: str, sentence: str) -> None:
     """Title and one sentence on what the page shows."""
     st.title(title, anchor=False)
@@ -29,17 +44,15 @@ def clients(choice: Choice) -> Clients:
     return readings.connect(choice)
 
 
-def read(reading: Callable[[], "T | Empty"], *, source: str) -> T | None:
+def read(reading: Callable[[], T], *, source: str) -> T | None:
     """What was read; None after saying why there is nothing, or which source is broken."""
     try:
-        found = reading()
+        return reading()
+    except NothingYet as yet:
+        empty(yet.nothing)
     except BikeshareError as error:
         broken(source, error)
-        return None
-    if isinstance(found, Empty):
-        empty(found)
-        return None
-    return found
+    return None
 
 
 def empty(nothing: Empty) -> None:

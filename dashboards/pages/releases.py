@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from dashboards.pages import parts
-from dashboards.readings import Choice, Empty, releases
+from dashboards.readings import Choice, releases
 from dashboards.readings.releases import Releases
 from dashboards.wording import both_zones, figure
 
@@ -28,8 +28,8 @@ def show(choice: Choice) -> None:
 
 
 @st.cache_data(ttl=parts.REFRESH_S, show_spinner="Reading the audit …", hash_funcs={Choice: repr})
-def _read(choice: Choice) -> Releases | Empty:
-    return releases.read(choice)
+def _read(choice: Choice) -> Releases:
+    return parts.there(releases.read(choice))
 
 
 @st.fragment(run_every=parts.REFRESH_S)

@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 CHART_HEIGHT = 230
 AHEAD, BACK, WHY = "Next two hours", "Last 24 hours", "What drives it"
-_BY_PERSISTENCE = "by persistence"
+_BY_PERSISTENCE = {
+    WORDS[target.name].capitalize(): f"{noun}, persistence"
+    for target, noun in zip(TARGETS, ("Bikes", "Docks"), strict=True)
+}
 
 
 def show(
@@ -104,7 +107,7 @@ def _persistence(
 def _with_persistence(model: "pd.DataFrame", expected: "pd.DataFrame") -> "pd.DataFrame":
     import pandas as pd
 
-    named = expected.assign(stockout=expected["stockout"] + ", " + _BY_PERSISTENCE)
+    named = expected.assign(stockout=expected["stockout"].map(_BY_PERSISTENCE))
     return pd.concat([model, named], ignore_index=True)
 
 
@@ -146,7 +149,6 @@ def _long(reading: CityReading, path: "pd.DataFrame") -> "pd.DataFrame":
                 "clock": wall,
                 "chance": path[target.probability].to_numpy(),
                 "stockout": WORDS[target.name].capitalize(),
-                "ahead": [f"{minutes} min" for minutes in path.index],
                 "time": [both_zones(t.to_pydatetime(), reading.city.zone) for t in at],
                 "horizon_min": path.index.to_numpy(),
             }
@@ -163,7 +165,7 @@ def _chart(rows: "pd.DataFrame", horizon_min: int, theme: Theme) -> "alt.LayerCh
     words = [WORDS[target.name].capitalize() for target in TARGETS]
     dashes = [[1, 0], [6, 3]]
     if rows["stockout"].nunique() > len(words):
-        words += [f"{word}, {_BY_PERSISTENCE}" for word in words]
+        words += [_BY_PERSISTENCE[word] for word in words]
         colours, dashes = colours * 2, [*dashes, [1, 3], [1, 5]]
     hue = alt.Scale(domain=words, range=colours)
     legend = alt.Legend(
@@ -191,11 +193,11 @@ def _chart(rows: "pd.DataFrame", horizon_min: int, theme: Theme) -> "alt.LayerCh
         tooltip=[
             alt.Tooltip("stockout:N", title="Stockout"),
             alt.Tooltip("chance:Q", title="Chance", format=".0%"),
-            alt.Tooltip("ahead:N", title="Ahead"),
+            alt.Tooltip("horizon_min:Q", title="Minutes ahead"),
             alt.Tooltip("time:N", title="Time"),
         ],
     )
-    lines = base.mark_line(strokeWidth=2.5).encode(
+    lines = base.mark_line(strokeWidth=2.5, point={"filled": True, "size": 30}).encode(
         strokeDash=alt.StrokeDash(
             "stockout:N", title=None, scale=alt.Scale(domain=words, range=dashes)
         )
@@ -204,9 +206,8 @@ def _chart(rows: "pd.DataFrame", horizon_min: int, theme: Theme) -> "alt.LayerCh
     marked = base.transform_filter(at_horizon)
     rule = alt.Chart(rows).transform_filter(at_horizon).mark_rule(strokeDash=[2, 3], opacity=0.5)
     rule = rule.encode(x=alt.X("clock:T", scale=alt.Scale(type="utc")))
-    points = base.mark_point(filled=True, size=30, opacity=1)
     now = marked.mark_point(filled=True, size=120, opacity=1)
-    return cast("alt.LayerChart", alt.layer(rule, lines, points, now))
+    return cast("alt.LayerChart", alt.layer(rule, lines, now))
 
 
 def _table(reading: CityReading, path: "pd.DataFrame") -> "pd.DataFrame":

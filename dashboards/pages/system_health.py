@@ -6,7 +6,7 @@ import streamlit as st
 
 from dashboards import charts
 from dashboards.pages import parts
-from dashboards.readings import Choice, Empty, system_health
+from dashboards.readings import Choice, system_health
 from dashboards.readings.system_health import SystemHealth
 from dashboards.wording import both_zones, figure
 
@@ -33,8 +33,8 @@ def show(choice: Choice) -> None:
 
 
 @st.cache_data(ttl=parts.REFRESH_S, show_spinner="Reading metrics …", hash_funcs={Choice: repr})
-def _read(choice: Choice, hours: int) -> SystemHealth | Empty:
-    return system_health.read(choice, parts.clients(choice), hours=hours)
+def _read(choice: Choice, hours: int) -> SystemHealth:
+    return parts.there(system_health.read(choice, parts.clients(choice), hours=hours))
 
 
 @st.fragment(run_every=parts.REFRESH_S)

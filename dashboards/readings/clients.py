@@ -5,7 +5,7 @@ Output   `connect`: Clients, made once and shared by all visitors; `opened`: the
 Raises   SettingsError for a city that is not in the settings, LakeError when a source is broken.
 """
 
-from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from dashboards.readings.choosing import Choice, Empty
@@ -19,44 +19,59 @@ if TYPE_CHECKING:
     from mlops_bikeshare.monitoring.metrics import MetricStore
 
 
-@dataclass(frozen=True, slots=True)
 class Clients:
-    """`metrics` None: nothing was measured yet."""
+    """Each is opened when first used, so that a broken one breaks only the pages that need it."""
 
-    query: "Query"
-    metrics: "MetricStore | None"
+    def __init__(self, choice: Choice) -> None:
+        self._choice = choice
+        self._metrics: MetricStore | None = None
+
+    @cached_property
+    def query(self) -> "Query":
+        """SQL over the lake."""
+        choice, settings = self._choice, self._choice.settings
+        if settings.profile == "local":
+            from mlops_bikeshare.lake.duckdb import DuckDbQuery
+
+            return DuckDbQuery(settings.var / "lake")
+        from mlops_bikeshare.lake import athena
+
+        address = Workspace(settings, RealClock()).lake_address
+        connection = athena.connect(
+            settings.region,
+            database=settings.lake.database,
+            workgroup=settings.lake.workgroup,
+            results=choice.athena_output or f"{address}/athena_results/",
+            profile=choice.aws_profile,
+        )
+        return athena.AthenaQuery(connection)
+
+    @property
+    def metrics(self) -> "MetricStore | None":
+        """The metric store; None while nothing was measured."""
+        if self._metrics is None:
+            self._metrics = self._opened()
+        return self._metrics
+
+    def _opened(self) -> "MetricStore | None":
+        choice, settings = self._choice, self._choice.settings
+        if settings.profile == "local":
+            from mlops_bikeshare.monitoring.sqlite import SqliteMetricStore
+
+            path = settings.var / "metrics.db"
+            return SqliteMetricStore(path) if path.is_file() else None
+        from mlops_bikeshare.monitoring import cloudwatch
+
+        ws = Workspace(settings, RealClock())
+        reader = cloudwatch.client(settings.region, attempts=4, profile=choice.aws_profile)
+        return cloudwatch.CloudWatchMetricStore(
+            reader=reader, writer=reader, marks=ws.lake.store, now=ws.clock.now
+        )
 
 
 def connect(choice: Choice) -> Clients:
-    """Open both; nothing is asked and nothing is made yet."""
-    if choice.settings.profile == "aws":
-        return _aws(choice)
-    from mlops_bikeshare.lake.duckdb import DuckDbQuery
-    from mlops_bikeshare.monitoring.sqlite import SqliteMetricStore
-
-    path = choice.settings.var / "metrics.db"
-    metrics = SqliteMetricStore(path) if path.is_file() else None
-    return Clients(DuckDbQuery(choice.settings.var / "lake"), metrics)
-
-
-def _aws(choice: Choice) -> Clients:
-    from mlops_bikeshare.lake import athena
-    from mlops_bikeshare.monitoring import cloudwatch
-
-    settings = choice.settings
-    ws = Workspace(settings, RealClock())
-    connection = athena.connect(
-        settings.region,
-        database=settings.lake.database,
-        workgroup=settings.lake.workgroup,
-        results=choice.athena_output or f"{ws.lake_address}/athena_results/",
-        profile=choice.aws_profile,
-    )
-    reader = cloudwatch.client(settings.region, attempts=4, profile=choice.aws_profile)
-    metrics = cloudwatch.CloudWatchMetricStore(
-        reader=reader, writer=reader, marks=ws.lake.store, now=ws.clock.now
-    )
-    return Clients(athena.AthenaQuery(connection), metrics)
+    """What all visitors read with."""
+    return Clients(choice)
 
 
 def opened(choice: Choice) -> Workspace | Empty:

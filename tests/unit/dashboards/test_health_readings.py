@@ -126,7 +126,7 @@ def test_nothing_measured_is_said_and_no_file_is_made(home: Path, workspace: Pat
 def test_a_broken_metric_store_is_named(home: Path, workspace: Path) -> None:
     (workspace / "metrics.db").write_bytes(b"no database at all" * 99)
     with pytest.raises(LakeError, match=r"metrics\.db"):
-        connect(choose(home, {}, workspace=None))
+        _ = connect(choose(home, {}, workspace=None)).metrics
 
 
 def test_a_view_that_is_not_there_is_named(home: Path, full: None) -> None:
