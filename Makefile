@@ -10,9 +10,9 @@ city := $(if $(CITY),--city $(CITY),)
 
 
 .PHONY: endpoint screenshots help setup lock demo test test-all check bench serve stop clean \
-	ingest features train deploy replay infer monitor gate promote rollback watch history staging \
+	ingest features train deploy replay infer monitor gate promote rollback watch retrain history staging \
 	status doctor explain tune dashboard mlflow-ui docs docs-simulator backtest cold-start verify-features \
-	replay-feed try live import-recording compact catalog
+	replay-feed try live import-recording compact catalog moves moves-backtest feedback
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -127,6 +127,15 @@ backtest: setup ## train and test on a recording, against the baselines: make ba
 cold-start: setup ## judge a model of other cities on a new one: ARGS="--recording DIR --train-on DIR:CITY"
 	@$(BIN)/bikeshare cold-start $(city) $(ARGS)
 
+moves: setup ## which bikes to move where in the next round: make moves ARGS="--vans 3"
+	@$(BIN)/bikeshare moves $(city) $(ARGS)
+
+moves-backtest: setup ## judge plans of moves on recorded days: ARGS="--recording DIR --train A..B ..."
+	@$(BIN)/bikeshare moves-backtest $(city) $(ARGS)
+
+feedback: setup ## say what was seen at a station: ARGS="--station 67 --what handled"
+	@$(BIN)/bikeshare feedback $(city) $(ARGS)
+
 verify-features: setup ## prove on a recording or the lake that features know no future
 	@$(BIN)/bikeshare verify-features $(city) $(ARGS)
 
@@ -153,6 +162,9 @@ rollback: setup ## put the previous champion back
 
 watch: setup ## after a batch: take a canary further, roll back on a trigger, say which alarms fire
 	@$(BIN)/bikeshare watch $(city) $(ARGS)
+
+retrain: setup ## retrain if the champion calls for it: make retrain ARGS=--check explains only
+	@$(BIN)/bikeshare retrain $(city) $(ARGS)
 
 history: setup ## what was in production when: make history ARGS="--at 2021-09-01T08:00"
 	@$(BIN)/bikeshare history $(city) $(ARGS)

@@ -13,7 +13,17 @@ from typing import Annotated, Any
 
 import typer
 
-from mlops_bikeshare.cli import data, feeding, given, hosting, looking, operation, proving, screen
+from mlops_bikeshare.cli import (
+    data,
+    feeding,
+    given,
+    hosting,
+    looking,
+    moving,
+    operation,
+    proving,
+    screen,
+)
 from mlops_bikeshare.cli.failures import BAD_INPUT, INTERRUPTED, explain
 from mlops_bikeshare.cli.given import examples
 from mlops_bikeshare.cli.screen import LogFormat, LogLevel
@@ -161,10 +171,28 @@ _add(
     "bikeshare rollback --to 3",
 )
 _add(operation.watch, "bikeshare infer && bikeshare monitor && bikeshare watch")
+_add(operation.retrain, "bikeshare retrain --check", "bikeshare retrain --json | jq .reasons")
 _add(
     operation.history,
     "bikeshare history",
     "bikeshare history --at 2021-09-01T08:00 --json | jq .reigns[0].version",
+)
+_add(
+    moving.moves,
+    "bikeshare moves --vans 3 --capacity 20",
+    "bikeshare --workspace demo moves --csv > moves.csv",
+)
+_add(
+    moving.moves_backtest,
+    "bikeshare moves-backtest --recording ../recordings/boston --city boston \\",
+    "    --train 2021-06-01..2021-08-11 --calibrate 2021-08-11..2021-08-18 \\",
+    "    --test 2021-08-18..2021-09-01 --report var/moves.json",
+    name="moves-backtest",
+)
+_add(
+    moving.feedback,
+    "bikeshare feedback --station 67 --what handled",
+    'bikeshare feedback --station 67 --what wrong --note "ten bikes there"',
 )
 _add(operation.staging, "bikeshare staging --stop")
 _add(

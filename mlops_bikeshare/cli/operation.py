@@ -1,4 +1,4 @@
-"""Commands that run a model: deploy, infer, monitor, gate, promote, rollback, watch, history."""
+"""Commands that run a model, from deploy and infer to promote, rollback, retrain and history."""
 
 from pathlib import Path
 from typing import Annotated
@@ -181,6 +181,27 @@ def watch(city: CityName = None, json_: AsJson = False) -> None:
     seen = flow.watch(ws, where)
     screen.show(seen, flow.summary(seen), as_json=json_)
     raise typer.Exit(1 if seen.stuck else 0)
+
+
+def retrain(
+    city: CityName = None,
+    check: Annotated[bool, typer.Option("--check", help="Explain, and do nothing.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Though nothing asks for it.")] = False,
+    freeze: Annotated[
+        bool, typer.Option("--freeze", help="Today's champion sets frozen days and floor anew.")
+    ] = False,
+    json_: AsJson = False,
+) -> None:
+    """Retrain if the champion calls for it, judge the candidate twice, stage it if it is better.
+
+    Exit 1 when the candidate is rejected: it lost what the service once knew.
+    """
+    from mlops_bikeshare.flows import retrain as flow
+
+    ws, where = opened(city)
+    done = flow.retrain(ws, where, check=check, force=force, freeze=freeze, track=screen.track())
+    screen.show(done, flow.summary(done), as_json=json_)
+    raise typer.Exit(1 if done.verdict == "REJECT" else 0)
 
 
 def history(

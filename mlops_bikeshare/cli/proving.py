@@ -44,19 +44,19 @@ def backtest(
     from mlops_bikeshare.sources.recorded import open_recording
     from mlops_bikeshare.training.split import Split
 
-    settings = _settings(threads)
+    settings = settings_with(threads)
     where = city_of(settings, city, timezone=timezone, country=country)
     split = Split(
         Window.parse(train, key="--train"),
         Window.parse(calibrate, key="--calibrate"),
         Window.parse(test, key="--test"),
     )
-    _check_report(report)
+    check_report(report)
     done = flow.backtest(
         open_recording(recording),
         where,
         split,
-        plan=plan_of(settings.training),
+        plan=plan_of(settings),
         horizon_min=horizon,
         cadence_min=cadence,
         folds=folds,
@@ -90,14 +90,14 @@ def cold_start(
     from mlops_bikeshare.flows.train import plan_of
     from mlops_bikeshare.sources.recorded import open_recording
 
-    settings = _settings(threads)
+    settings = settings_with(threads)
     where = city_of(settings, city, timezone=timezone, country=country)
     named = [_recorded(text, settings) for text in train_on]
-    _check_report(report)
+    check_report(report)
     done = flow.cold_start(
         RecordedCity(open_recording(recording), where, cadence),
         [RecordedCity(open_recording(folder), other, cadence) for folder, other in named],
-        plan=plan_of(settings.training),
+        plan=plan_of(settings),
         days=days,
         learn_days=learn_days,
         horizon_min=horizon,
@@ -120,7 +120,7 @@ def _recorded(text: str, settings: "Settings") -> "tuple[Path, City]":
     return Path(folder), settings.cities[name]
 
 
-def _check_report(path: Path | None) -> None:
+def check_report(path: Path | None) -> None:
     """InputError before any work when a report could not be written after it."""
     if path is not None and not path.absolute().parent.is_dir():
         raise InputError(f"--report {path}: the folder {path.parent} does not exist; make it")
@@ -141,7 +141,7 @@ def verify_features(
     from mlops_bikeshare.domain.reports import to_json
     from mlops_bikeshare.flows import verify as flow
 
-    settings = _settings()
+    settings = settings_with()
     where = city_of(settings, city, timezone=timezone, country=country)
     if recording is not None:
         from mlops_bikeshare.sources.recorded import open_recording
@@ -178,9 +178,8 @@ def city_of(
         raise InputError(f"--country {country!r}: expected an ISO 3166 code such as US")
     flags = {"timezone": timezone, "country": country}
     changes = {key: value for key, value in flags.items() if value}
-    found = (
-        dataclasses.replace(known, **changes) if known else City(name=name, **changes)  # type: ignore[arg-type]
-    )
+    base = known or City(name=name, timezone="UTC", country="US", label=settings.labels)
+    found = dataclasses.replace(base, **changes)  # type: ignore[arg-type]
     try:
         _ = found.zone
     except (KeyError, ValueError, OSError):
@@ -189,7 +188,7 @@ def city_of(
     return found
 
 
-def _settings(threads: int | None = None) -> "Settings":
+def settings_with(threads: int | None = None) -> "Settings":
     """The settings of the checkout, or the defaults outside of one."""
     import dataclasses
 

@@ -107,7 +107,7 @@ def settings() -> str:
             section = hints[item.name]
             parts += [f"## `[{item.name}]`\n", f"{section.__doc__}\n"]
             parts.append(_table(section, dataclasses.fields(section), section=item.name))
-    cities = [f for f in dataclasses.fields(City) if f.name != "name"]
+    cities = [f for f in dataclasses.fields(City) if f.name not in {"name", "label"}]
     parts += [_CITIES, _table(City, cities, section=None), _OTHERS]
     return "\n".join(parts)
 

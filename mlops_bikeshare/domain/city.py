@@ -6,11 +6,15 @@ from typing import Annotated
 from zoneinfo import ZoneInfo
 
 from mlops_bikeshare.domain.bounds import COUNTRY, Between
+from mlops_bikeshare.domain.label import USUAL, Label
 
 
 @dataclass(frozen=True)
 class City:
-    """Where a feed is and which calendar its riders live by."""
+    """Where a feed is, which calendar its riders live by, and what counts as out there.
+
+    `label` is no key of the city's table: it is `[labels]`, one definition for all cities.
+    """
 
     name: str
     timezone: Annotated[str, "IANA time zone, such as America/New_York"]
@@ -23,6 +27,7 @@ class City:
         float | None, "latitude, degrees (WGS 84), for the weather", Between(-90, 90)
     ] = None
     lon: Annotated[float | None, "longitude, degrees (WGS 84)", Between(-180, 180)] = None
+    label: Label = USUAL
 
     @cached_property
     def zone(self) -> ZoneInfo:

@@ -32,6 +32,8 @@ TABLES: tuple[Table, ...] = (
     tables.INFERENCE,
     tables.MONITORING_QUALITY,
     tables.MONITORING_DRIFT,
+    tables.STATION_FEEDBACK,
+    tables.WHATIF_REQUESTS,
 )
 _INTRODUCTION = """# Data dictionary
 

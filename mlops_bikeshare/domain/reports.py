@@ -56,7 +56,7 @@ class TargetQuality:
     """Model and persistence on the same rows of one target at one horizon.
 
     Not among the rows: `censored`, whose label or count is not known, and `unanswered`, which have
-    a label but no probability.
+    a label but no probability. `estimated_…`: what the probabilities of the rows promised.
     """
 
     target: str
@@ -68,6 +68,8 @@ class TargetQuality:
     onset_brier_skill: float | None
     censored: int = 0
     unanswered: int = 0
+    estimated_brier: float | None = None
+    estimated_pr_auc: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +77,8 @@ class QualityReport:
     """Matured quality of one endpoint over a window of decision times.
 
     `revision`: 1 when first judged, higher once labels came late. `feed_down`: decision times whose
-    label fell into an outage of the feed; None when that is not known.
+    label fell into an outage of the feed; `handled`: rows censored because somebody had handled
+    their station; None when that is not known.
     """
 
     endpoint: str
@@ -85,6 +88,7 @@ class QualityReport:
     targets: tuple[TargetQuality, ...]
     revision: int = 1
     feed_down: int | None = None
+    handled: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

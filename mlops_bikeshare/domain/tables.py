@@ -195,6 +195,7 @@ _KEYED = (
     _time("window_end", "end of the decision times judged, exclusive"),
 )
 _DOWN = "decision times since the first batch whose label no station has: the feed was down"
+_HANDLED = "of the censored, rows whose station somebody had handled in the hour before the label"
 MONITORING_QUALITY = Table(
     "monitoring_quality",
     "monitoring/monitoring_quality",
@@ -207,6 +208,7 @@ MONITORING_QUALITY = Table(
         Column("horizon_min", "int16", "minutes ahead of dt", "min", low=10, high=120),
         Column("revision", "int16", "1 when first judged; the highest counts", "1", low=1),
         Column("feed_down", "float64", _DOWN, "1", nullable=True, low=0),
+        Column("handled", "float64", _HANDLED, "1", nullable=True, low=0),
         Column("decision_times", "int32", "decision times with a matured label", "1", low=0),
         Column("samples", "int64", "labelled rows that were answered", "1", low=0),
         Column("censored", "int64", "rows without a label", "1", low=0),
@@ -223,6 +225,8 @@ MONITORING_QUALITY = Table(
         _share("persistence_pr_auc", "average precision of persistence"),
         _share("persistence_brier", "Brier score of persistence"),
         _share("persistence_onset_pr_auc", "onset average precision of persistence"),
+        _share("estimated_brier", "Brier score that the answers promised before any label"),
+        _share("estimated_pr_auc", "average precision that the answers promised"),
     ),
 )
 MONITORING_DRIFT = Table(
@@ -257,6 +261,42 @@ MONITORING_AUDIT = Table(
         Column("facts", "string", "the evidence, as JSON"),
         Column("previous", "string", "digest of the line before", nullable=True),
         Column("digest", "string", "digest of this line"),
+    ),
+)
+STATION_FEEDBACK = Table(
+    "station_feedback",
+    "feedback/station_feedback",
+    "said_at",
+    ("station_id", "said_at"),
+    "What people saw or did at stations, one object each.",
+    (
+        STATION,
+        _time("said_at", "when it was said, by the workspace's clock"),
+        Column("what", "string", "`handled`: somebody went there; `wrong`: the prediction was"),
+        Column("note", "string", "in the person's own words", nullable=True),
+        Column("who", "string", "account that said it"),
+    ),
+)
+WHATIF_REQUESTS = Table(
+    "whatif_requests",
+    "whatif/whatif_requests",
+    "asked_at",
+    ("request", "station_id", "horizon_min"),
+    "What people asked an endpoint about other inputs, one object a request; no predictions.",
+    (
+        Column("request", "string", "id of the request"),
+        _time("asked_at", "when it was asked, by the workspace's clock"),
+        Column("scope", "string", "`station` or `city`"),
+        Column("inputs", "string", "what was changed, as JSON"),
+        Column("without_influence", "string", "changed inputs that no feature knows, by comma"),
+        Column("endpoint", "string", "name of the endpoint"),
+        Column("model_version", "string", "registered version that answered", nullable=True),
+        Column("variant", "string", "production variant that answered"),
+        STATION,
+        _time("dt", "decision time whose counts were changed"),
+        Column("horizon_min", "int16", "minutes ahead of dt", "min", low=10, high=120),
+        _share("p_bikeout", "calibrated probability of a bike stockout"),
+        _share("p_dockout", "calibrated probability of a dock stockout"),
     ),
 )
 

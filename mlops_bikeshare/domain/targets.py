@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 HORIZONS_MIN: tuple[int, ...] = tuple(range(10, 121, 10))
 PROMISE_MIN = 30
-OUT_AT_OR_BELOW = 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mlops_bikeshare.domain.targets import OUT_AT_OR_BELOW
 from mlops_bikeshare.domain.windows import SLOT_S
 from mlops_bikeshare.features import network
 from mlops_bikeshare.features.block import Block
@@ -24,7 +23,6 @@ Flow = npt.NDArray[np.floating[Any]]
 DAY_MIN = 1440
 # Of a station that nobody uses some spread is left, or its margin would be endless.
 LEAST_VARIANCE = 0.05
-_EDGE = OUT_AT_OR_BELOW + 0.5
 _HOUR_SLOTS = 3600 // SLOT_S
 
 
@@ -69,7 +67,7 @@ def expected(block: Block, side: Side, *, minutes: int) -> Values:
 def margin(block: Block, side: Side, *, minutes: int) -> Values:
     """The expected count above the threshold, in its usual spreads."""
     gained, lost = (block.profile(f"{m}_60") * (minutes / 60) for m in ("gained", "lost"))
-    return (expected(block, side, minutes=minutes) - _EDGE) / _spread(gained, lost)
+    return (expected(block, side, minutes=minutes) - block.city.label.edge) / _spread(gained, lost)
 
 
 def margin_at_pace(block: Block, side: Side, *, minutes: int) -> Values:
@@ -78,7 +76,7 @@ def margin_at_pace(block: Block, side: Side, *, minutes: int) -> Values:
         block.profile(measure) * (minutes / 60) * network.bounded_pace(block, measure)
         for measure in ("gained_60", "lost_60")
     )
-    left = side.track(block).now + side.sign * (gained - lost) - _EDGE
+    left = side.track(block).now + side.sign * (gained - lost) - block.city.label.edge
     return left / _spread(gained, lost)
 
 

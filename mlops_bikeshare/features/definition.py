@@ -20,8 +20,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from mlops_bikeshare.domain.label import USUAL, Label
 from mlops_bikeshare.domain.tables import PROFILE_MEASURES
-from mlops_bikeshare.domain.targets import OUT_AT_OR_BELOW
 from mlops_bikeshare.domain.windows import SLOT_S
 from mlops_bikeshare.features import balance, network
 from mlops_bikeshare.features.balance import BIKES, DAY_MIN, DOCKS, LEAST_VARIANCE, SIDES, Side
@@ -59,9 +59,9 @@ def compute(block: Block) -> npt.NDArray[np.float32]:
     return values
 
 
-def feature_digest() -> str:
-    """sha256 over names, version and the constants behind the values; words do not count."""
-    grid = [SLOT_S, FEED_DOWN_S, SILENT_S, LONGEST_SLOTS, OUT_AT_OR_BELOW]
+def feature_digest(label: Label = USUAL) -> str:
+    """sha256 over names, version and the numbers behind the values; words do not count."""
+    grid = [SLOT_S, FEED_DOWN_S, SILENT_S, LONGEST_SLOTS, label.threshold]
     usual = [CELL_WEIGHT, STATION_WEIGHT, LEAST_VARIANCE, network.SLOWEST, network.FASTEST]
     parts = [VERSION, FEATURE_NAMES, grid, usual, NEAREST]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
@@ -84,7 +84,7 @@ def _out(side: Side) -> Compute:
 
     def out(block: Block) -> Values:
         now = side.track(block).now
-        return np.where(np.isnan(now), np.nan, now <= OUT_AT_OR_BELOW)
+        return np.where(np.isnan(now), np.nan, block.city.label.out(now))
 
     return out
 

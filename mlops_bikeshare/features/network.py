@@ -14,7 +14,6 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from mlops_bikeshare.domain.targets import OUT_AT_OR_BELOW
 from mlops_bikeshare.domain.windows import SLOT_S
 from mlops_bikeshare.features.block import Block
 from mlops_bikeshare.features.track import Track, Values, share
@@ -43,7 +42,7 @@ def fill_above_usual(block: Block) -> Values:
 def out(block: Block, *, track: Callable[[Block], Track]) -> Values:
     """Share of the stations with a known count that are out."""
     now = track(block).now
-    return share(_count(now <= OUT_AT_OR_BELOW), _count(~np.isnan(now)))
+    return share(_count(block.city.label.out(now)), _count(~np.isnan(now)))
 
 
 def flow(block: Block, *, method: str, slots: int) -> Values:

@@ -24,6 +24,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from mlops_bikeshare.domain.errors import GridError, TableError
+from mlops_bikeshare.domain.label import USUAL, Label
 from mlops_bikeshare.domain.tables import PROFILE_MEASURES, PROFILES
 from mlops_bikeshare.domain.targets import TARGETS
 from mlops_bikeshare.domain.windows import DAY_S, SLOT_S
@@ -64,7 +65,9 @@ class ProfileState:
         sums, counts = np.zeros((2, len(MEASURES), len(names), CELLS), dtype=np.int64)
         return cls(names, sums, counts)
 
-    def update(self, grid: Grid, *, day: date, zone: ZoneInfo) -> "ProfileState":
+    def update(
+        self, grid: Grid, *, day: date, zone: ZoneInfo, label: Label = USUAL
+    ) -> "ProfileState":
         """The state after `day`; `grid` holds the day's slots and its look-back."""
         if self.valid_from is not None and day < self.valid_from:
             msg = (
@@ -77,7 +80,7 @@ class ProfileState:
         first = int(grid.index_of(_midnight(day))) - AHEAD
         origins = np.arange(first, first + DAY_S // SLOT_S)
         cells = _cells(Calendar.at(grid.slot_ends[origins], zone=zone))
-        for i, (value, known) in enumerate(_outcomes(grid, origins)):
+        for i, (value, known) in enumerate(_outcomes(grid, origins, label)):
             _add(new.sums[i], np.where(known, value, 0), columns=columns, cells=cells)
             _add(new.counts[i], known, columns=columns, cells=cells)
         return replace(new, valid_from=day + timedelta(days=1))
@@ -188,7 +191,7 @@ def _add(totals: Sums, values: npt.NDArray[Any], *, columns: Seconds, cells: Sec
     np.add.at(totals, (columns[None, :], cells[starts][:, None]), runs)
 
 
-def _outcomes(grid: Grid, origins: Seconds) -> Iterator[tuple[npt.NDArray[Any], Any]]:
+def _outcomes(grid: Grid, origins: Seconds, label: Label) -> Iterator[tuple[npt.NDArray[Any], Any]]:
     """Value and whether it is known, (origins, stations), in the order of MEASURES."""
     bikes, docks = (counts[origins].astype(np.int64) for counts in (grid.bikes, grid.docks))
     total = bikes + docks
@@ -200,9 +203,11 @@ def _outcomes(grid: Grid, origins: Seconds) -> Iterator[tuple[npt.NDArray[Any], 
     yield _next_hour(change.clip(min=0), origins), complete
     yield _next_hour((-change).clip(min=0), origins), complete
     for target in TARGETS:
-        at_risk = (count_of(grid, target=target) >= 0) & ~already_out(grid, target=target)
+        at_risk = (count_of(grid, target=target) >= 0) & ~already_out(
+            grid, target=target, label=label
+        )
         for horizon_min in (30, 120):
-            out = out_at(grid, target=target, horizon_min=horizon_min)[origins]
+            out = out_at(grid, target=target, horizon_min=horizon_min, label=label)[origins]
             yield out == 1, at_risk[origins] & ~np.isnan(out)
 
 

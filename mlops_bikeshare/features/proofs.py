@@ -115,7 +115,7 @@ def a_missed_poll_is_an_empty_slot(case: Case) -> list[str]:
 def profiles_know_earlier_days_only(case: Case) -> list[str]:
     """Profiles that have learned the day are refused."""
     grid = day_grid(case.status, day=case.day, stations=case.stations)
-    knowing = case.profiles.update(grid, day=case.day, zone=case.city.zone)
+    knowing = case.profiles.update(grid, day=case.day, zone=case.city.zone, label=case.city.label)
     try:
         replace(case, profiles=knowing).offline()
     except GridError:

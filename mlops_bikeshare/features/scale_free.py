@@ -20,13 +20,12 @@ import numpy as np
 import numpy.typing as npt
 
 from mlops_bikeshare.domain.errors import GridError
-from mlops_bikeshare.domain.targets import OUT_AT_OR_BELOW
+from mlops_bikeshare.domain.label import USUAL
 from mlops_bikeshare.features.balance import BIKES, SIDES, Side
 from mlops_bikeshare.features.definition import FEATURE_NAMES, LAGS_MIN, WINDOWS_MIN
 from mlops_bikeshare.features.track import Values, share
 
-# Half-way between the last count that is out and the first that is not.
-EDGE = OUT_AT_OR_BELOW + 0.5
+EDGE = USUAL.edge
 _LONGEST_MIN = WINDOWS_MIN[-1]
 _COLUMNS = {name: i for i, name in enumerate(FEATURE_NAMES)}
 

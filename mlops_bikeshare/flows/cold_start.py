@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlops_bikeshare.domain.errors import InputError
-from mlops_bikeshare.domain.targets import OUT_AT_OR_BELOW, PROMISE_MIN, TARGETS
+from mlops_bikeshare.domain.label import Label
+from mlops_bikeshare.domain.targets import PROMISE_MIN, TARGETS
 from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.evaluation.persistence import Persistence
 from mlops_bikeshare.features.profiles import ProfileState
@@ -85,7 +86,8 @@ def cold_start(
         "learned_from": [_taught(e, pooled) for e in lessons],
         "horizon_min": horizon_min,
         "cadence_min": new.cadence_min,
-        "out_at_or_below": OUT_AT_OR_BELOW,
+        "out_at_or_below": new.city.label.threshold,
+        "label_mode": new.city.label.mode,
         "stations": len(new.stations),
         "features": len(RATIO_NAMES),
         "seed": plan.params.seed,
@@ -116,7 +118,9 @@ def lesson_of(where: RecordedCity, split: Split, plan: Plan, track: Track) -> Le
     wanted = needed(names, surveyed.station, surveyed.dt, split=split, plan=plan)
     values, _ = recorded_days.chosen_features(where, surveyed, wanted, learn=learn, track=track)
     table = replace(
-        table_of(surveyed, wanted, values), names=RATIO_NAMES, features=scale_free(values)
+        table_of(surveyed, wanted, values),
+        names=RATIO_NAMES,
+        features=scale_free(values, edge=where.city.label.edge),
     )
     return Lesson(city=where.city.name, table=table, split=split)
 
@@ -137,10 +141,19 @@ def answers_of(
     parts: dict[str, list[tuple[Judged, NDArray[np.int16]]]] = {t.name: [] for t in TARGETS}
     empty = ProfileState.empty()
     for day in recorded_days.test_days(new, test=judged, state=empty, track=track):
-        ratios = scale_free(day.features.values)
+        ratios = scale_free(day.features.values, edge=new.city.label.edge)
         for target, found in parts.items():
             y = outcomes.labels(target, at_s=day.dt, station=day.station, horizon_min=horizon_min)
-            said = _said(pooled, target, day, ratios, y, horizon_min=horizon_min, threads=threads)
+            said = _said(
+                pooled,
+                target,
+                day,
+                ratios,
+                y,
+                label=new.city.label,
+                horizon_min=horizon_min,
+                threads=threads,
+            )
             found.append(said)
     return {target: _with_own(target, found, horizon_min) for target, found in parts.items()}
 
@@ -152,6 +165,7 @@ def _said(
     ratios: NDArray[np.float32],
     y: NDArray[np.float32],
     *,
+    label: Label,
     horizon_min: int,
     threads: int,
 ) -> tuple[Judged, NDArray[np.int16]]:
@@ -165,7 +179,7 @@ def _said(
         horizon_min=ahead,
         dt=day.dt[known],
         station=day.station[known],
-        already_out=counts <= OUT_AT_OR_BELOW,
+        already_out=label.out(counts),
         y=y[known],
         model=model.astype(np.float32),
         persistence=now.astype(np.float32),

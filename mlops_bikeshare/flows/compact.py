@@ -38,6 +38,8 @@ TABLES: tuple[Table, ...] = (
     tables.MONITORING_QUALITY,
     tables.MONITORING_DRIFT,
     tables.MONITORING_AUDIT,
+    tables.STATION_FEEDBACK,
+    tables.WHATIF_REQUESTS,
 )
 PASSING: tuple[Table, ...] = (tables.STATION_STATUS_RAW, tables.QUARANTINED_ROWS, ONLINE)
 

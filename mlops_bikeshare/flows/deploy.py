@@ -63,7 +63,7 @@ def deploy(
     """Deploy and verify, or finish a deploy that was interrupted."""
     tracking.connect(ws)
     found = versions.find(city.registered_model, version)
-    _check_features(found)
+    _check_features(city, found)
     name = endpoint or ws.settings.endpoint("prod" if initial else "staging", city.name)
     with execute.alone(ws):
         plan = _resumed(ws, city, name, found) or _plan(ws, city, name, found, initial=initial)
@@ -127,11 +127,11 @@ def _of_others(ws: Workspace, city: City) -> dict[str, str]:
     return {ws.settings.endpoint(stage, name): name for name in others for stage in stages}
 
 
-def _check_features(version: ModelVersion) -> None:
+def _check_features(city: City, version: ModelVersion) -> None:
     """A version of other features would refuse every batch: say so before it is deployed."""
     names, formulas = (version.tags.get(t) for t in (versions.FEATURES_TAG, "feature_definition"))
     same = names in {None, feature_digest(FEATURE_NAMES)}
-    if not (same and formulas in {None, feature_definition()}):
+    if not (same and formulas in {None, feature_definition(city.label)}):
         other = (names if not same else formulas) or ""
         msg = f"{version.uri} was trained on other features ({other[:12]}) than this code makes"
         raise ModelError(f"{msg}; train a new version, or check out the code of its tag `git`")

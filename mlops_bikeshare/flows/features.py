@@ -62,7 +62,7 @@ def build(
     InputError when a day before them would be left out of what later days know.
     """
     days = _whole_days(ws, city, window)
-    _check_definition(ws, city)
+    check_definition(ws, city)
     lists = _station_lists(ws, city)
     state = profiles_for(ws, city, days[0])
     rows = written = 0
@@ -129,9 +129,9 @@ def _whole_days(ws: Workspace, city: City, window: Window | None) -> list[date]:
     return days
 
 
-def _check_definition(ws: Workspace, city: City) -> None:
-    """Days of one city are built by one definition: a training must not mix two."""
-    folder, now = f"features/definition/city={city.name}", f"{feature_digest()}.txt"
+def check_definition(ws: Workspace, city: City) -> None:
+    """Days of one city are built by one definition, label included: nothing may mix two."""
+    folder, now = f"features/definition/city={city.name}", f"{feature_digest(city.label)}.txt"
     known = [key.rpartition("/")[2] for key in ws.lake.store.keys(folder)]
     if known != [now] and ws.lake.days(PROFILES, city=city.name):
         msg = f"the features of {city.name} in the lake were built by another definition"
@@ -179,7 +179,7 @@ def _build_day(
         rows = day_rows(grid, day=day, stations=stations, city=city, profiles=state)
         written = len(rows.values)
         ws.lake.write(OFFLINE, rows.to_frame(), city=city.name, name=OBJECT)
-    state = state.update(grid, day=day, zone=city.zone)
+    state = state.update(grid, day=day, zone=city.zone, label=city.label)
     # Written last: it says that the day is complete.
     ws.lake.write(PROFILES, state.to_frame(), city=city.name, name=OBJECT)
     return state, written

@@ -8,6 +8,7 @@ Raises   EndpointError when the endpoint does not exist; ModelError when its ver
          Refused for a waiver that the catalogue does not allow.
 """
 
+import logging
 from datetime import datetime
 
 from mlops_bikeshare.backends import Workspace
@@ -17,6 +18,7 @@ from mlops_bikeshare.domain.reports import GateReport
 from mlops_bikeshare.flows import records, tracking
 from mlops_bikeshare.flows.judging import gate_evidence
 from mlops_bikeshare.flows.process.logged import Told, logged
+from mlops_bikeshare.flows.releasing import tagged
 from mlops_bikeshare.flows.runs import decision_runs
 from mlops_bikeshare.registry import versions
 from mlops_bikeshare.release import gate as release
@@ -24,6 +26,8 @@ from mlops_bikeshare.release import verdict, waivers
 from mlops_bikeshare.release.evidence import GateEvidence
 from mlops_bikeshare.release.waivers import Waiver
 from mlops_bikeshare.serving import endpoints
+
+log = logging.getLogger(__name__)
 
 
 def _told(report: GateReport) -> Told:
@@ -49,11 +53,17 @@ def gate(
     if initial:
         _check_no_champion(ws, city)
     name = endpoint or ws.settings.endpoint("staging", city.name)
-    known = waivers.waivers_in(records.audited(ws))
+    told, torn = records.proven(ws)
+    if torn:
+        log.warning("the audit's last line was torn by a kill: %s", torn)
+    known = waivers.waivers_in(told)
     seen = evidence(ws, city, name, hours=hours)
     report = release.judge(seen, ws.settings.gate, initial=initial, waivers=known)
     records.keep_gate(ws, report, table=summary(report), junit=verdict.junit(report))
     records.audit(ws, "gate", why=f"verdict {report.verdict}", facts=records.facts(report))
+    entry = records.audited(ws)[-1]
+    facts = ("verdict", "window", "artefact_digest")
+    tagged.tag(city, report.model_version, entry, word="gate", facts=facts)
     decision_runs.log_gate(ws, city, report, text=summary(report))
     return report
 
@@ -99,6 +109,8 @@ def waive(
         ws.settings.gate,
     )
     records.audit(ws, waivers.KIND, why=reason, facts=waiver.facts())
+    facts = ("check", "expires_at")
+    tagged.tag(city, version.version, records.audited(ws)[-1], word=waivers.KIND, facts=facts)
     return waiver
 
 

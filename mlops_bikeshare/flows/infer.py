@@ -5,13 +5,14 @@ stations and horizons. A station that is not answered gets the persistence of th
 as fallback, and the batch has failed all the same. A batch's key is (endpoint, city, dt): one that
 is there already is not asked for again. Endpoints are independent: one that fails leaves the
 other's batch alone. A heartbeat is posted only for rows that were written and that a model
-answered. There are no batches for the past: what nobody could see at dt is no prediction.
+answered; one that a kill kept from being posted is posted by the next run. There are no batches for
+the past: what nobody could see at dt is no prediction.
 """
 
 import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -25,10 +26,15 @@ from mlops_bikeshare.domain.tables import INFERENCE
 from mlops_bikeshare.domain.windows import floor_time, stamp
 from mlops_bikeshare.features.definition import FEATURE_NAMES
 from mlops_bikeshare.features.online import row_at
-from mlops_bikeshare.flows.features import ONLINE, known_at, profiles_for, station_list
-from mlops_bikeshare.flows.judging import predicted
+from mlops_bikeshare.flows.features import (
+    ONLINE,
+    check_definition,
+    known_at,
+    profiles_for,
+    station_list,
+)
+from mlops_bikeshare.flows.judging import beats, predicted
 from mlops_bikeshare.flows.process.logged import Told, logged
-from mlops_bikeshare.monitoring.heartbeat import batch_points
 from mlops_bikeshare.serving import endpoints
 from mlops_bikeshare.serving.endpoints import EndpointState
 from mlops_bikeshare.serving.predict import Answers, Patience, invoke
@@ -36,6 +42,8 @@ from mlops_bikeshare.serving.predict import Answers, Patience, invoke
 log = logging.getLogger(__name__)
 # A variant's worker answers one request at a time; a second one would only wait inside its latency.
 ONE_BY_ONE = Patience(in_flight=1)
+# A release moves an endpoint once or twice; who is asked between two moves is asked in vain.
+_TRIES = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,19 +80,26 @@ def infer(ws: Workspace, city: City, *, at: datetime | None = None) -> list[Batc
         msg = f"{city.name} has no endpoint yet: none of {', '.join(_names(ws, city))} exists"
         raise EndpointError(f"{msg}; run `bikeshare deploy --city {city.name}` first")
     _refuse_the_future(dt, now)
-    todo = [state for state in live if not _there(ws, city, state.name, dt)]
+    todo = [state for state in live if not beats.there(ws, city, state.name, dt)]
     done = [_kept(city, state.name, dt) for state in live if state not in todo]
-    if not todo:
-        return done
-    _refuse_the_past(dt, now)
+    if todo:
+        _refuse_the_past(dt, now)
+        done += _batches(ws, city, todo, dt)
+    for state in live:
+        beats.mend(ws, city, state.name, up_to=dt)
+    return done
+
+
+def _batches(ws: Workspace, city: City, todo: list[EndpointState], dt: datetime) -> list[Batch]:
+    """The batches of endpoints that have none yet, beside each other."""
     features = online_features(ws, city, dt)
     with ThreadPoolExecutor(len(todo)) as pool:
-        made = pool.map(lambda state: _batch(ws, city, state, dt, features), todo)
-        return [*done, *made]
+        return list(pool.map(lambda state: _batch(ws, city, state, dt, features), todo))
 
 
 def online_features(ws: Workspace, city: City, dt: datetime) -> pd.DataFrame:
     """The features of every station at dt, stored as evidence of what was asked."""
+    check_definition(ws, city)
     rows = row_at(
         known_at(ws, city, dt),
         dt=dt,
@@ -123,14 +138,6 @@ def _names(ws: Workspace, city: City) -> list[str]:
     return [ws.settings.endpoint("staging", city.name), ws.settings.endpoint("prod", city.name)]
 
 
-def _object(endpoint: str, dt: datetime) -> str:
-    return f"{endpoint}_{stamp(dt)}"
-
-
-def _there(ws: Workspace, city: City, endpoint: str, dt: datetime) -> bool:
-    return ws.lake.has(INFERENCE, city=city.name, day=dt.date(), name=_object(endpoint, dt))
-
-
 def _kept(city: City, endpoint: str, dt: datetime) -> Batch:
     return Batch(
         city=city.name, endpoint=endpoint, dt=dt, stations=0, rows=0, seconds=0, already_there=True
@@ -142,9 +149,10 @@ def _batch(
 ) -> Batch:
     began = time.perf_counter()
     good, answered, failure = np.zeros(len(features), dtype=bool), None, None
+    answering = state
     try:
         asked = features[list(FEATURE_NAMES)]
-        answered = invoke(ws.clients, state.name, asked, dt=dt, patience=ONE_BY_ONE)
+        answering, answered = _answered(ws, state, asked, dt)
         good = predicted.usable(answered)
         failure = _why(answered, good)
     except EndpointError as error:
@@ -152,32 +160,45 @@ def _batch(
     parts = [] if good.all() else [predicted.from_persistence(ws, city, state, dt, features[~good])]
     if answered is not None and good.any():
         stations = features["station_id"]
-        parts.insert(0, predicted.from_model(state, dt, stations, answered, good))
+        parts.insert(0, predicted.from_model(answering, dt, stations, answered, good))
     table = pd.concat([part for part in parts if len(part)] or parts)
     if len(table):
-        ws.lake.write(INFERENCE, table, city=city.name, name=_object(state.name, dt))
+        ws.lake.write(INFERENCE, table, city=city.name, name=beats.object_name(state.name, dt))
     if failure:
         log.error("batch %s of %s failed: %s", stamp(dt), state.name, failure)
-    # A batch of stand-ins alone is no sign of the model's life.
-    points = batch_points(
-        endpoint=state.name,
-        city=city.name,
-        dt=dt,
-        asked=len(features),
-        answered=int(good.sum()),
-        written=len(table) if good.any() else 0,
-    )
-    ws.metrics.put(points, once=f"batch {city.name} {_object(state.name, dt)} {good.any()}")
+    answers = int(good.sum())
+    beats.post(ws, city, state.name, dt, asked=len(features), answered=answers, rows=len(table))
     return Batch(
         city=city.name,
         endpoint=state.name,
         dt=dt,
-        stations=int(good.sum()),
+        stations=answers,
         rows=len(table),
         fallback=int((table["source"] == "fallback").sum()) if len(table) else 0,
         seconds=time.perf_counter() - began,
         failure=failure,
     )
+
+
+def _answered(
+    ws: Workspace, state: EndpointState, asked: pd.DataFrame, dt: datetime
+) -> tuple[EndpointState, Answers]:
+    """Answers, and what the endpoint was all the while; without variants where that is unknown.
+
+    A variant keeps its name when its model is replaced: who answered is known only when the
+    endpoint was the same before and after.
+    """
+    for _ in range(_TRIES):
+        answers = invoke(ws.clients, state.name, asked, dt=dt, patience=ONE_BY_ONE)
+        try:
+            after = endpoints.describe(ws.clients, state.name)
+        except EndpointError as error:
+            log.warning("who answered for %s cannot be told: %s", state.name, error)
+            break
+        if after.untouched_since(state):
+            return state, answers
+        state = after
+    return replace(state, variants=()), answers
 
 
 def _why(answers: Answers, good: "np.ndarray[Any, np.dtype[np.bool_]]") -> str | None:

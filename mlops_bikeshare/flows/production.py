@@ -16,17 +16,21 @@ from mlops_bikeshare.flows import promote, records
 from mlops_bikeshare.flows.releasing import execute
 from mlops_bikeshare.release import history
 from mlops_bikeshare.release.history import Reign
-from mlops_bikeshare.serving import endpoints
+from mlops_bikeshare.serving import configs, endpoints
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
-    """Reigns of an endpoint; `at` None: all of them. The audit's last digest proves the telling."""
+    """Reigns of an endpoint; `at` None: all of them. The audit's last digest proves the telling.
+
+    `torn`: what a kill left of a line; the next entry will hold it.
+    """
 
     endpoint: str
     at: datetime | None
     reigns: tuple[Reign, ...]
     audit_digest: str | None
+    torn: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,23 +43,24 @@ class Staging:
 
 
 def tell(ws: Workspace, city: City, *, at: datetime | None = None) -> History:
-    """Who served production when; the chain of the audit is checked first."""
+    """Who served production when; the audit is checked first, to its end."""
     endpoint = ws.settings.endpoint("prod", city.name)
-    entries = records.audited(ws)
+    entries, torn = records.proven(ws)
     found = history.reigns(entries, endpoint)
     if at is not None:
         one = history.at(found, at)
         found = [one] if one else []
     digest = entries[-1]["digest"] if entries else None
-    return History(endpoint=endpoint, at=at, reigns=tuple(found), audit_digest=digest)
+    return History(endpoint=endpoint, at=at, reigns=tuple(found), audit_digest=digest, torn=torn)
 
 
 def summary(told: History) -> str:
     """A line a reign."""
+    torn = [f"the audit's last line was torn by a kill: {told.torn}"] if told.torn else []
     if not told.reigns:
         when = f"at {told.at:%F %H:%M}" if told.at else "yet"
-        return f"{told.endpoint}: nothing was in production {when}"
-    return "\n".join([f"{told.endpoint} (UTC)", *map(_line, told.reigns)])
+        return "\n".join([f"{told.endpoint}: nothing was in production {when}", *torn])
+    return "\n".join([f"{told.endpoint} (UTC)", *map(_line, told.reigns), *torn])
 
 
 def stop_staging(ws: Workspace, city: City) -> Staging:
@@ -75,7 +80,7 @@ def resize_staging(ws: Workspace, city: City, *, instance_type: str) -> Staging:
         state = endpoints.describe(ws.clients, name)
         config = f"{name}-{stamp(ws.now)}-{instance_type}".replace(".", "-")
         made = {variant.name: (variant.model, 1.0) for variant in state.variants[:1]}
-        endpoints.split_config(
+        configs.create(
             ws.clients, config, like=state.config, variants=made, instance_type=instance_type
         )
         endpoints.restore_config(ws.clients, name, config)

@@ -121,9 +121,15 @@ def summary(ws: Workspace, found: Moved | Holding) -> str:
     if isinstance(found, Holding):
         return found.waits_for
     told = records.audited(ws)
-    last = max((i for i, e in enumerate(told) if e["kind"] == found.kind), default=len(told))
+    moves = [e for e in told if (e["kind"], e["facts"].get("endpoint")) == _move_of(found)]
+    plan = moves[-1]["facts"]["plan"] if moves else None
+    also = [e["why"] for e in told if e["facts"].get("plan") == plan and e["kind"] != found.kind]
     way = f"{found.endpoint}: version {found.from_version} → {found.to_version}"
-    return "\n".join([way, *(entry["why"] for entry in told[last + 1 :])])
+    return "\n".join([way, *also])
+
+
+def _move_of(found: Moved) -> tuple[str, str]:
+    return found.kind, found.endpoint
 
 
 def in_canary(ws: Workspace, city: City) -> bool:

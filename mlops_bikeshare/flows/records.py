@@ -1,6 +1,7 @@
 """What a workspace writes down about decisions: the audit, gate reports and plan journals.
 
-`audit.jsonl` is append-only and hash-chained; its lines are rows of `monitoring_audit` too. A gate
+`audit.jsonl` is append-only and hash-chained; its lines are rows of `monitoring_audit` too, and how
+long it is stands beside the journals: a chain alone does not show that its end is missing. A gate
 report is kept whole under `gate/`; the newest one of an endpoint is what a promotion looks at. A
 journal is one file of JSON lines per plan, flushed to disk line by line, so that a killed run can
 be continued.
@@ -48,12 +49,13 @@ def audit(ws: Workspace, kind: str, *, why: str, facts: Mapping[str, Any]) -> st
     with path.open("a+", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         lines, torn = _audit_lines(path)
-        previous = chain.verify(lines)
+        previous = chain.verify(lines, head=_head(ws))
         if torn:
             file.truncate(path.stat().st_size - len(torn))
             facts = {**facts, "dropped_torn_line": torn.decode(errors="replace")}
         entry = chain.entry(previous, kind=kind, at=ws.now, who=who(), why=why, facts=facts)
         _append(file, chain.line(entry))
+        _keep_head(ws, chain.Head(len(lines) + 1, entry["digest"]))
         _mirror(ws, [*(json.loads(line) for line in lines), entry])
     return str(entry["digest"])
 
@@ -61,9 +63,17 @@ def audit(ws: Workspace, kind: str, *, why: str, facts: Mapping[str, Any]) -> st
 def audited(ws: Workspace) -> list[dict[str, Any]]:
     """Every entry, oldest first, after checking the chain; a torn last line is none yet."""
     path = ws.path / "audit.jsonl"
-    lines, _ = _audit_lines(path) if path.is_file() else ([], b"")
-    chain.verify(lines)
+    lines, _ = _audit_lines(path)
+    chain.verify(lines, head=_head(ws))
     return [json.loads(line) for line in lines]
+
+
+def proven(ws: Workspace) -> tuple[list[dict[str, Any]], str | None]:
+    """Every entry, checked against the table's copies too, and what is left of a torn line."""
+    lines, torn = _audit_lines(ws.path / "audit.jsonl")
+    for copy in _copies(ws):
+        chain.verify(lines, head=copy)
+    return audited(ws), torn.decode(errors="replace") or None
 
 
 def has_audit(ws: Workspace, kind: str, plan_id: str) -> bool:
@@ -82,6 +92,35 @@ def _mirror(ws: Workspace, entries: list[dict[str, Any]]) -> None:
             return
 
 
+def _copies(ws: Workspace) -> list[chain.Head]:
+    """The newest entry that `monitoring_audit` has of each city."""
+    folders = ws.lake.store.folders(MONITORING_AUDIT.location)
+    found = []
+    for city in (folder.removeprefix("city=") for folder in folders):
+        day = ws.lake.days(MONITORING_AUDIT, city=city)[-1]
+        newest = ws.lake.names(MONITORING_AUDIT, city=city, day=day)[-1]
+        number, _, digest = newest.partition("_")
+        found.append(chain.Head(int(number), digest))
+    return found
+
+
+def _head(ws: Workspace) -> chain.Head | None:
+    path = _head_path(ws)
+    return chain.Head(**json.loads(path.read_text("utf-8"))) if path.is_file() else None
+
+
+def _keep_head(ws: Workspace, head: chain.Head) -> None:
+    path = _head_path(ws)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(".tmp")
+    draft.write_text(json.dumps(dataclasses.asdict(head)), encoding="utf-8")
+    draft.replace(path)
+
+
+def _head_path(ws: Workspace) -> Path:
+    return ws.path / "journal" / "audit-head.json"
+
+
 def unused(ws: Workspace, plan: Plan) -> Plan:
     """The plan under an id that no other has: a clock may stand still between two of them."""
     count, found = 1, plan.id
@@ -93,6 +132,8 @@ def unused(ws: Workspace, plan: Plan) -> Plan:
 
 def _audit_lines(path: Path) -> tuple[list[str], bytes]:
     """The whole lines, and what follows the last newline: a line that was never finished."""
+    if not path.is_file():
+        return [], b""
     *whole, torn = path.read_bytes().split(b"\n")
     return [line.decode(errors="replace") for line in whole], torn
 

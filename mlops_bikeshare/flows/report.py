@@ -39,7 +39,7 @@ DAY = (
 )
 
 
-# What a promotion does for people after it stands.
+# What a promotion looks at and does for people.
 FOLLOW_UPS = ("dashboard", "alarms", "staging")
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import EndpointError, InputError, Refused
+from mlops_bikeshare.domain.variants import BASELINE, CANDIDATE
 from mlops_bikeshare.domain.windows import stamp
 from mlops_bikeshare.flows import records, tracking
 from mlops_bikeshare.flows.process.logged import Told, logged
@@ -22,7 +23,6 @@ from mlops_bikeshare.registry.versions import ModelVersion
 from mlops_bikeshare.serving import endpoints
 from mlops_bikeshare.serving import split as serving
 from mlops_bikeshare.serving.endpoints import EndpointState
-from mlops_bikeshare.serving.split import BASELINE, CANDIDATE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

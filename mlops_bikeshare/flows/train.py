@@ -21,8 +21,9 @@ import numpy as np
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import InputError
+from mlops_bikeshare.domain.label import Label
 from mlops_bikeshare.domain.reports import TargetQuality, to_json
-from mlops_bikeshare.domain.targets import HORIZONS_MIN, OUT_AT_OR_BELOW, PROMISE_MIN, TARGETS
+from mlops_bikeshare.domain.targets import HORIZONS_MIN, PROMISE_MIN, TARGETS
 from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.domain.wording import figure
 from mlops_bikeshare.features.definition import FEATURE_NAMES, FEATURES, feature_digest
@@ -33,11 +34,11 @@ from mlops_bikeshare.flows.process.logged import Told, logged
 from mlops_bikeshare.flows.process.progress import Track, counted, silent
 from mlops_bikeshare.flows.runs import evidence, model_card, training_run, training_table
 from mlops_bikeshare.registry import versions
-from mlops_bikeshare.registry.artefact import TargetFiles, write_artifacts
+from mlops_bikeshare.registry.artefact import LABEL, TargetFiles, write_artifacts
 from mlops_bikeshare.registry.card import CARD
 from mlops_bikeshare.registry.register import register
 from mlops_bikeshare.registry.versions import ModelVersion
-from mlops_bikeshare.settings import TrainingSettings
+from mlops_bikeshare.settings import Settings
 from mlops_bikeshare.training.candidate import HORIZON_FEATURE, Candidate, train_candidate
 from mlops_bikeshare.training.fit import FitParams, Progress
 from mlops_bikeshare.training.split import Split
@@ -104,12 +105,12 @@ def train(
     split: Split,
     *,
     label: str = "train",
-    alias: str = versions.CHALLENGER,
+    alias: str | None = versions.CHALLENGER,
     track: Track = silent,
 ) -> Trained:
-    """Train both targets, log the run, register the version and give it `alias`."""
+    """Train both targets, log the run, register the version and give it `alias`, if any."""
     began = time.perf_counter()
-    plan = plan_of(ws.settings.training)
+    plan = plan_of(ws.settings)
     name, note = training_run.name(city, split, label=label), training_run.note(city, split)
     with tracking.run(ws, city, name, {"kind": "training", "role": label}, note=note) as active:
         table = training_table.load(ws, city, split, plan, track)
@@ -118,9 +119,8 @@ def train(
                 table, split, plan=plan, city_wide=CITY_WIDE, progress=progress
             )
         version, told = _record(ws, city, split, plan, table, candidate)
-        previous = versions.find_if_any(version.name, alias)
-        expected = previous.version if previous else None
-        versions.move_alias(version.name, alias, version.version, expected=expected)
+        if alias is not None:
+            name_version(version, alias)
         return Trained(
             city=city.name,
             version=version.version,
@@ -133,6 +133,13 @@ def train(
             dispatch={target: part["dispatch"]["model"] for target, part in told.items()},
             peer=candidate.peer.quality if candidate.peer else (),
         )
+
+
+def name_version(version: ModelVersion, alias: str) -> None:
+    """Give a version an alias, from whichever version has it now."""
+    previous = versions.find_if_any(version.name, alias)
+    expected = previous.version if previous else None
+    versions.move_alias(version.name, alias, version.version, expected=expected)
 
 
 @contextmanager
@@ -178,22 +185,24 @@ def _quality_text(q: TargetQuality) -> str:
     )
 
 
-def plan_of(settings: TrainingSettings) -> Plan:
-    """How much to learn from, and how, as the settings have it."""
+def plan_of(settings: Settings) -> Plan:
+    """How much to learn from, how, and what counts as out, as the settings have it."""
+    told = settings.training
     params = FitParams(
-        rounds=settings.rounds,
-        leaves=settings.leaves,
-        learning_rate=settings.learning_rate,
-        feature_fraction=settings.feature_fraction,
-        lambda_l2=settings.lambda_l2,
-        seed=settings.seed,
-        threads=settings.threads,
+        rounds=told.rounds,
+        leaves=told.leaves,
+        learning_rate=told.learning_rate,
+        feature_fraction=told.feature_fraction,
+        lambda_l2=told.lambda_l2,
+        seed=told.seed,
+        threads=told.threads,
     )
     return Plan(
         params=params,
-        max_rows=settings.max_rows,
-        cost_ratio=settings.cost_ratio,
-        with_peer=settings.peer == "xgboost",
+        max_rows=told.max_rows,
+        label=settings.labels,
+        cost_ratio=told.cost_ratio,
+        with_peer=told.peer == "xgboost",
     )
 
 
@@ -209,14 +218,17 @@ def _record(
     import mlflow
     import pandas as pd
 
-    window = Window(split.train.start, (split.test or split.calibrate).end)
+    window = split.window
     facts = {
         "train": str(split.train),
+        **({"baseline": str(split.baseline)} if split.baseline else {}),
+        **({"held_out": str(split.held_out)} if split.held_out else {}),
         "calibrate": str(split.calibrate),
         "test": str(split.test) if split.test else "none",
         "data": f"{OFFLINE.name} {city.name} {window}",
         "data_digest": training_table.data_digest(ws, city, window),
-        "feature_definition": feature_digest(),
+        "feature_definition": feature_digest(city.label),
+        "label": str(city.label),
         "git": tracking.revision(),
         "cost_ratio": f"{plan.cost_ratio:g}",
         "champion_then": _champion(city),
@@ -229,7 +241,7 @@ def _record(
     card = model_card.card_text(city, split, candidate, facts=facts, evidence=told)
     with tempfile.TemporaryDirectory(prefix="bikeshare-") as scratch:
         trained_on = {**candidate.reference, "stations": _places(ws, city, table)}
-        folder = _artifacts(Path(scratch) / "artifacts", candidate, trained_on, facts)
+        folder = _artifacts(Path(scratch) / "artifacts", candidate, trained_on, facts, city.label)
         (folder / CARD).write_text(card, encoding="utf-8")
         probe = pd.DataFrame(table.features[:PROBE_ROWS], columns=list(table.names))
         tags = {**facts, **training_run.test_tags(candidate)}
@@ -263,7 +275,11 @@ def _places(ws: Workspace, city: City, table: TrainingTable) -> dict[str, list[f
 
 
 def _artifacts(
-    folder: Path, candidate: Candidate, reference: dict[str, Any], facts: dict[str, str]
+    folder: Path,
+    candidate: Candidate,
+    reference: dict[str, Any],
+    facts: dict[str, str],
+    label: Label,
 ) -> Path:
     targets = {
         target.name: TargetFiles(
@@ -283,5 +299,5 @@ def _artifacts(
         horizon_feature=HORIZON_FEATURE,
         horizons_min=HORIZONS_MIN,
         reference=reference,
-        details={"out_at_or_below": OUT_AT_OR_BELOW, **facts},
+        details={**facts, LABEL: label.to_json()},
     )

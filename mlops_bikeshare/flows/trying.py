@@ -149,7 +149,9 @@ def _city(settings: Settings, feed: GbfsFeed) -> tuple[City, str]:
             return city, title
     name = re.sub(r"[^a-z0-9]+", "-", str(told.get("system_id") or title).lower()).strip("-")
     zone = str(told.get("timezone") or "Etc/UTC")
-    return City(name=name[:40] or "city", timezone=zone, country=_country(zone)), title
+    return City(
+        name=name[:40] or "city", timezone=zone, country=_country(zone), label=settings.labels
+    ), title
 
 
 def _title(name: object) -> str | None:

@@ -7,10 +7,12 @@ on: the same command goes on where it was stopped. The first candidate is the pr
 Input    a window of stored days (None: all but those that `bikeshare train` tests on), and how many
          candidates there shall be in all.
 Output   `Tuned`: the best candidate's settings, what it and the present ones reach.
-Raises   InputError for too few days, or held-out days without an onset.
+Raises   InputError for too few days, or held-out days without an onset; Refused while
+         another process searches the same.
 """
 
 import dataclasses
+import fcntl
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,7 +23,7 @@ import numpy as np
 
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
-from mlops_bikeshare.domain.errors import InputError
+from mlops_bikeshare.domain.errors import InputError, Refused
 from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.features.definition import feature_digest
 from mlops_bikeshare.flows import tracking
@@ -68,13 +70,13 @@ def tune(
     track: Track = silent,
 ) -> Tuned:
     """Search until there are `trials` candidates, those of earlier runs included."""
-    plan = dataclasses.replace(plan_of(ws.settings.training), with_peer=False)
+    plan = dataclasses.replace(plan_of(ws.settings), with_peer=False)
     chosen = window or _before_test(ws, city)
     parts = rolling(chosen, folds=folds)
     table = training_table.load_folds(ws, city, parts, plan, track)
     mlflow = tracking.connect(ws)
-    study = _study(ws, city, parts, plan)
-    with _run(ws, city, study, chosen) as active:
+    name = _name(ws, city, parts, plan, chosen)
+    with _alone(ws, name), _run(ws, city, study := _study(ws, name, plan), chosen) as active:
         left = max(0, trials - _ended(study))
         with counted(track, label=f"tune {city.name}", total=left) as tick:
             for _ in range(left):
@@ -148,19 +150,47 @@ def _log(mlflow: Any, found: FoldScore, *, fold: int, value: float, last: bool) 
         tracking.log_steps(mlflow.active_run().info.run_id, curves)
 
 
-def _study(ws: Workspace, city: City, parts: Sequence[Split], plan: Plan) -> "Study":
-    """The workspace's study of this question; a candidate that was cut off is asked again."""
+def _name(ws: Workspace, city: City, parts: Sequence[Split], plan: Plan, window: Window) -> str:
+    """The name of the study of this question on these data."""
+    fixed = {k: v for k, v in dataclasses.asdict(plan.params).items() if k not in SETTINGS}
+    asked = repr(
+        (
+            city.name,
+            [str(p) for p in parts],
+            training_table.data_digest(ws, city, window),
+            feature_digest(city.label),
+            str(city.label),
+            fixed,
+            plan.max_rows,
+        )
+    )
+    return f"{city.name}-{hashlib.sha256(asked.encode()).hexdigest()[:12]}"
+
+
+@contextmanager
+def _alone(ws: Workspace, name: str) -> Iterator[None]:
+    """One process per study: a second one would take the first one's candidate for cut off."""
+    ws.path.mkdir(parents=True, exist_ok=True)
+    with (ws.path / f"tune-{name}.lock").open("w") as lock:
+        try:
+            # The kernel drops it with the process, so a kill leaves nothing to clean up.
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            msg = f"another process searches {name} in workspace {ws.settings.workspace!r}"
+            raise Refused(f"{msg}; wait for it, or choose another --window or --folds") from None
+        yield
+
+
+def _study(ws: Workspace, name: str, plan: Plan) -> "Study":
+    """The workspace's study of a name; a candidate that was cut off is asked again."""
     import optuna
     from optuna.storages.journal import JournalFileBackend
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    ws.path.mkdir(parents=True, exist_ok=True)
     storage = optuna.storages.JournalStorage(JournalFileBackend(str(ws.path / "tune.journal")))
-    fixed = {k: v for k, v in dataclasses.asdict(plan.params).items() if k not in SETTINGS}
-    asked = repr((city.name, [str(p) for p in parts], feature_digest(), fixed, plan.max_rows))
     study = optuna.create_study(
         storage=storage,
-        study_name=f"{city.name}-{hashlib.sha256(asked.encode()).hexdigest()[:12]}",
+        study_name=name,
         direction="maximize",
         pruner=optuna.pruners.MedianPruner(n_startup_trials=4),
         load_if_exists=True,

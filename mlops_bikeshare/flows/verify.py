@@ -137,7 +137,7 @@ def _case(
     for before in range(PROFILE_DAYS, 0, -1):
         earlier = day - timedelta(days=before)
         grid = day_grid(_status(polls, earlier, seed=seed), day=earlier, stations=stations)
-        state = state.update(grid, day=earlier, zone=city.zone)
+        state = state.update(grid, day=earlier, zone=city.zone, label=city.label)
     case = Case(
         day=day,
         status=_status(polls, day, seed=seed),

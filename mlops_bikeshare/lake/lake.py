@@ -191,7 +191,7 @@ class Lake:
         wanted = (key, *needed, str(where))
         cached = self._cache.get(wanted)
         if cached is None:
-            cached = decode(self.store.read(key), needed, where)
+            cached = decode(self.store.read(key), needed, where, table=table)
             self._remember(wanted, cached)
         else:
             self._cache.move_to_end(wanted)

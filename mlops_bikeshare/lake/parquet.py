@@ -148,15 +148,28 @@ def _column(values: "pd.Series[Any]", kind: "pa.DataType") -> "pa.Array":
 
 
 def decode(
-    body: bytes, columns: Sequence[str], where: tuple[str, object] | None = None
+    body: bytes,
+    columns: Sequence[str],
+    where: tuple[str, object] | None = None,
+    *,
+    table: Table | None = None,
 ) -> "pd.DataFrame":
-    """The named columns of an object, of the rows that hold the value in the column of `where`."""
+    """The named columns of an object, of the rows that hold the value in the column of `where`.
+
+    A column that `table` got after the object was written is null.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    there = set(pq.read_schema(pa.BufferReader(body)).names) if table else set(columns)
     rows = pq.read_table(
         pa.BufferReader(body),
-        columns=list(columns),
+        columns=[name for name in columns if name in there],
         filters=[(where[0], "=", where[1])] if where else None,
     )
-    return rows.to_pandas()  # type: ignore[no-any-return]
+    if table and not there.issuperset(columns):
+        kinds = {field.name: field.type for field in arrow_schema(table)}
+        for name in columns:
+            if name not in there:
+                rows = rows.append_column(name, pa.nulls(len(rows), kinds[name]))
+    return rows.select(list(columns)).to_pandas()  # type: ignore[no-any-return]

@@ -1,8 +1,9 @@
 """Alarms: the catalogue in ops/alarms.toml, and CloudWatch's own evaluation of it.
 
 Input    tables [[alarm]] of TOML: name, stage, metric (of the catalogue), statistic, period_s,
-         periods, breaching, relation, threshold (a number, or the dotted key of a setting),
-         missing, meaning. A metric store, dimensions, a time.
+         periods, breaching, relation, threshold (a number in the metric's unit, or the dotted
+         key of a setting, whose name ends in its unit), missing, meaning. A metric store,
+         dimensions, a time.
 Output   Seen: OK, ALARM or INSUFFICIENT_DATA, with the newest value.
 Raises   SettingsError for an entry that is not as described.
 Source   AWS, CloudWatch User Guide, "Configuring how CloudWatch alarms treat missing data":
@@ -12,13 +13,13 @@ Source   AWS, CloudWatch User Guide, "Configuring how CloudWatch alarms treat mi
 
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal, get_args
 
 from mlops_bikeshare.domain.errors import InputError, SettingsError
 from mlops_bikeshare.domain.windows import Window, floor_time
-from mlops_bikeshare.monitoring.metrics import MetricStore, Statistic, metric
+from mlops_bikeshare.monitoring.metrics import MetricStore, Statistic, is_percentile, metric
 
 State = Literal["OK", "ALARM", "INSUFFICIENT_DATA"]
 Relation = Literal[">", ">=", "<", "<="]
@@ -29,6 +30,13 @@ _BREACHES: Mapping[str, Callable[[float, float], bool]] = {
     ">=": lambda value, threshold: value >= threshold,
     "<": lambda value, threshold: value < threshold,
     "<=": lambda value, threshold: value <= threshold,
+}
+# What a setting's unit (the end of its name) is worth in the unit of a metric.
+_WORTH: Mapping[tuple[str, str], float] = {
+    ("ms", "Microseconds"): 1000,
+    ("s", "Microseconds"): 1_000_000,
+    ("ms", "Seconds"): 0.001,
+    ("min", "Seconds"): 60,
 }
 
 
@@ -92,6 +100,31 @@ def look(store: MetricStore, alarm: Alarm, dimensions: Mapping[str, str], *, at:
     """Evaluate an alarm as of `at`: the period of `at` is not over and does not count."""
     end = floor_time(at, step_s=alarm.period_s)
     window = Window(end - timedelta(seconds=alarm.period_s * alarm.periods), end)
+    return _seen(alarm, _values(store, alarm, dimensions, window))
+
+
+def look_within(
+    store: MetricStore, alarm: Alarm, dimensions: Mapping[str, str], *, window: Window
+) -> Seen:
+    """Evaluate an alarm on what was measured in a window alone, its unfinished period too.
+
+    A percentile cannot be cut: of those only the periods that lie wholly inside count. A period
+    without data says nothing here.
+    """
+    if is_percentile(alarm.statistic):
+        step = timedelta(seconds=alarm.period_s)
+        end = floor_time(window.end, step_s=alarm.period_s)
+        start = floor_time(window.start - timedelta(microseconds=1), step_s=alarm.period_s) + step
+        values = _values(store, alarm, dimensions, Window(start, end)) if start < end else []
+    else:
+        values = _values(store, alarm, dimensions, window)
+    return _seen(replace(alarm, missing="missing"), values)
+
+
+def _values(
+    store: MetricStore, alarm: Alarm, dimensions: Mapping[str, str], window: Window
+) -> list[float | None]:
+    """The statistic of each period that the window touches."""
     found = dict(
         store.series(
             metric(alarm.metric).namespace,
@@ -102,11 +135,15 @@ def look(store: MetricStore, alarm: Alarm, dimensions: Mapping[str, str], *, at:
             period_s=alarm.period_s,
         )
     )
-    values = [found.get(start) for start in window.steps(step_s=alarm.period_s)]
+    periods = window.widened(step_s=alarm.period_s).steps(step_s=alarm.period_s)
+    return [found.get(start) for start in periods]
+
+
+def _seen(alarm: Alarm, values: Sequence[float | None]) -> Seen:
     return Seen(
         name=alarm.name,
         state=state(alarm, values),
-        value=values[-1],
+        value=values[-1] if values else None,
         relation=alarm.relation,
         threshold=alarm.threshold,
         meaning=alarm.meaning,
@@ -120,13 +157,7 @@ def _alarm(entry: Mapping[str, Any], setting: Callable[[str], float]) -> Alarm:
         missing, extra = sorted(wanted - set(entry)), sorted(set(entry) - wanted)
         msg = f"alarms.toml, alarm {name}: missing {missing or 'none'}, unknown {extra or 'none'}"
         raise SettingsError(msg)
-    threshold = entry["threshold"]
-    alarm = Alarm(
-        **{
-            **entry,
-            "threshold": float(setting(threshold) if isinstance(threshold, str) else threshold),
-        }
-    )
+    alarm = Alarm(**{**entry, "threshold": _threshold(entry, setting)})
     allowed = {
         "stage": ("staging", "prod"),
         "statistic": get_args(Statistic),
@@ -141,8 +172,16 @@ def _alarm(entry: Mapping[str, Any], setting: Callable[[str], float]) -> Alarm:
     if not 1 <= alarm.breaching <= alarm.periods:
         msg = f"alarms.toml, alarm {name}: breaching is {alarm.breaching}"
         raise SettingsError(f"{msg}, expected 1 to periods ({alarm.periods})")
-    try:
-        metric(alarm.metric)
-    except InputError as error:
-        raise SettingsError(f"alarms.toml, alarm {name}: {error}") from None
     return alarm
+
+
+def _threshold(entry: Mapping[str, Any], setting: Callable[[str], float]) -> float:
+    """The limit in the metric's own unit, whichever unit its setting has."""
+    try:
+        unit = metric(entry["metric"]).unit
+    except InputError as error:
+        raise SettingsError(f"alarms.toml, alarm {entry['name']}: {error}") from None
+    threshold = entry["threshold"]
+    if not isinstance(threshold, str):
+        return float(threshold)
+    return setting(threshold) * _WORTH.get((threshold.rpartition("_")[2], unit), 1)

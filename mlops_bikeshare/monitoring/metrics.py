@@ -106,6 +106,16 @@ CATALOGUE: tuple[Metric, ...] = (
         statistic="Minimum",
         worse="lower",
     ),
+    Metric(
+        name="EstimatedBrier",
+        meaning="Brier score that the newest answers promise, before any label",
+        worse="higher",
+    ),
+    Metric(
+        name="EstimatedPR-AUC",
+        meaning="average precision that the newest answers promise, before any label",
+        worse="lower",
+    ),
     Metric(name="PSI", meaning="largest PSI of a feature", statistic="Maximum"),
     Metric(name="DriftShare", meaning="features that drift, " + _SHARE, statistic="Maximum"),
     Metric(name="PredictionPSI", meaning="largest PSI of a target", statistic="Maximum"),

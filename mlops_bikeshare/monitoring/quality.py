@@ -3,7 +3,8 @@
 Input    a frame of predictions, a row per station, dt and horizon: `dt` datetime64[ms, UTC],
          `horizon_min`, and per target `p_<target>` float64, `label_<target>` (1 out, 0 not, NaN
          not known: censored), `count_<target>` int (bikes or docks at dt, -1 missing).
-         A column `source` may tell fallback rows, which are not the model's, from `model` rows.
+         A column `handled` may tell those that are censored because somebody went there. A column
+         `source` may tell fallback rows, which are not the model's, from `model` rows.
 Output   QualityReport; rows of `monitoring_quality`; MetricPoints. Model and persistence are
          scored on the same rows: those with a label, a count and a probability. Rows without a
          label are counted as censored, labelled ones without a probability as unanswered (the
@@ -19,10 +20,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlops_bikeshare.domain.errors import TableError
+from mlops_bikeshare.domain.label import USUAL, Label
 from mlops_bikeshare.domain.reports import MetricPoint, QualityReport, TargetQuality
 from mlops_bikeshare.domain.tables import MONITORING_QUALITY
-from mlops_bikeshare.domain.targets import OUT_AT_OR_BELOW, PROMISE_MIN
+from mlops_bikeshare.domain.targets import PROMISE_MIN
 from mlops_bikeshare.domain.windows import Window
+from mlops_bikeshare.evaluation.estimate import expected_brier, expected_pr_auc
 from mlops_bikeshare.evaluation.persistence import Persistence
 from mlops_bikeshare.evaluation.scores import score, skill
 from mlops_bikeshare.monitoring.metrics import metric, point
@@ -49,7 +52,7 @@ class Yardstick:
 
     persistence: Persistence
     threshold: float | None
-    out_at_or_below: int = OUT_AT_OR_BELOW
+    label: Label = USUAL
 
 
 def judge(
@@ -82,6 +85,7 @@ def judge(
         targets=tuple(found),
         revision=revision,
         feed_down=feed_down,
+        handled=_handled(frame),
     )
 
 
@@ -136,7 +140,7 @@ def _judge_target(
     known = ~np.isnan(y) & (count >= 0)
     judged = known & ~np.isnan(p)
     y, count, p = y[judged], count[judged], p[judged]
-    out_now = count <= yardstick.out_at_or_below
+    out_now = yardstick.label.out(count)
     baseline = yardstick.persistence.predict(count, horizon_min=horizon_min)
     model = score(y, p, already_out=out_now, threshold=yardstick.threshold)
     reference = score(y, baseline, already_out=out_now, threshold=None)
@@ -150,7 +154,14 @@ def _judge_target(
         onset_brier_skill=skill(model.onset_brier, reference.onset_brier),
         censored=int(np.count_nonzero(~known)),
         unanswered=int(np.count_nonzero(known & ~judged)),
+        estimated_brier=expected_brier(p),
+        estimated_pr_auc=expected_pr_auc(p),
     )
+
+
+def _handled(frame: "pd.DataFrame") -> int | None:
+    """Rows whose station somebody had handled; None where nobody looked."""
+    return int(frame["handled"].sum()) if "handled" in frame.columns else None
 
 
 def _row(report: QualityReport, q: TargetQuality) -> dict[str, Any]:
@@ -163,6 +174,7 @@ def _row(report: QualityReport, q: TargetQuality) -> dict[str, Any]:
         "horizon_min": q.horizon_min,
         "revision": report.revision,
         "feed_down": report.feed_down,
+        "handled": report.handled,
         "decision_times": q.decision_times,
         "samples": q.model.rows,
         "censored": q.censored,
@@ -179,4 +191,6 @@ def _row(report: QualityReport, q: TargetQuality) -> dict[str, Any]:
         "persistence_pr_auc": q.persistence.pr_auc,
         "persistence_brier": q.persistence.brier,
         "persistence_onset_pr_auc": q.persistence.onset_pr_auc,
+        "estimated_brier": q.estimated_brier,
+        "estimated_pr_auc": q.estimated_pr_auc,
     }

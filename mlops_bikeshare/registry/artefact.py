@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from mlops_bikeshare.domain.errors import ModelError
+from mlops_bikeshare.domain.label import USUAL, Label
 
 FORMAT = 1
 SCORER, REFERENCE, PERSISTENCE = "scorer.json", "reference.json", "persistence.json"
+LABEL = "label"
 REGISTRY_NOTE = "registered_model_meta"  # mlflow adds it to downloads from the registry only
 CACHE = "__pycache__"  # Python adds it wherever a version is loaded from
 _OPAQUE = {".pkl", ".pickle", ".joblib", ".cloudpickle", ".dill", ".pyc", ".pyo"}
@@ -97,6 +99,18 @@ def read_persistence(artifacts: Path) -> dict[str, Any]:
 def read_thresholds(artifacts: Path) -> dict[str, float]:
     """The probability at or above which each target is called out."""
     return {name: t["threshold"] for name, t in read_scorer(artifacts)["targets"].items()}
+
+
+def read_label(artifacts: Path) -> Label:
+    """What counted as out when a version was trained; ModelError if that cannot be read."""
+    spec = read_scorer(artifacts)
+    if LABEL not in spec:
+        return USUAL  # versions from before there was a choice
+    try:
+        return Label.from_json(spec[LABEL])
+    except (KeyError, TypeError) as error:
+        msg = f"{SCORER} in {artifacts}: {LABEL}: expected {USUAL.to_json()}, got {spec[LABEL]!r}"
+        raise ModelError(msg) from error
 
 
 def feature_digest(features: Sequence[str]) -> str:

@@ -202,11 +202,16 @@ class Scorer:
         """Calibrated probabilities of every target at every horizon."""
         import pandas as pd
 
-        raw = self.forest.log_odds(self._matrix(frame))
-        parts = [head.probabilities(raw[i]) for i, head in enumerate(self.heads)]
-        return pd.DataFrame(np.hstack(parts), columns=self.columns, index=frame.index)
+        answer = self.probabilities(self._matrix(frame))
+        return pd.DataFrame(answer, columns=self.columns, index=frame.index)
 
-    def _matrix(self, frame: "pd.DataFrame") -> Floats:
+    def probabilities(self, matrix: NDArray[np.float32]) -> Floats:
+        """The same of a matrix: `features` in their order in, `columns` in theirs out."""
+        # the trees' thresholds lie between float32 values: more digits are not what they learned
+        raw = self.forest.log_odds(matrix.astype(np.float64))
+        return np.hstack([head.probabilities(raw[i]) for i, head in enumerate(self.heads)])
+
+    def _matrix(self, frame: "pd.DataFrame") -> NDArray[np.float32]:
         names, known = list(frame.columns), set(self.features)
         if len(names) != len(known) or known != set(names):
             missing = [name for name in self.features if name not in names]
@@ -220,8 +225,7 @@ class Scorer:
             msg = f"features must be numbers (float32, NaN where unknown), but {wrong} are not"
             raise ValueError(msg)
         ours = frame if names == list(self.features) else frame[list(self.features)]
-        # the trees' thresholds lie between float32 values: more digits are not what they learned
-        return ours.to_numpy(dtype=np.float32).astype(np.float64)
+        return ours.to_numpy(dtype=np.float32)
 
 
 def _trees(path: Path, inputs: list[str]) -> list[_Tree]:

@@ -4,13 +4,14 @@ Input    facts as plain JSON values, and the digest of the last line (None for t
 Output   entries (dict) and their text, one line each without a newline at the end.
 Raises   TableError naming the first line that was altered, removed, added or torn.
 Source   hash chain: digest = sha256 of the canonical JSON (sorted keys, no spaces, UTF-8) of the
-         entry without `digest`. It shows tampering inside; cut-off lines at the end show only
-         against a digest kept elsewhere (the version's tags), passed as `last`.
+         entry without `digest`. It shows tampering inside; lines cut off at the end show only
+         against a `Head` kept elsewhere.
 """
 
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,14 @@ from mlops_bikeshare.domain.tables import MONITORING_AUDIT
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """How long the audit was, and the digest (or its beginning) of its last line then."""
+
+    count: int
+    digest: str
 
 
 def entry(
@@ -43,9 +52,10 @@ def line(entry: Mapping[str, Any]) -> str:
     )
 
 
-def verify(lines: Iterable[str], *, last: str | None = None) -> str | None:
-    """Check the chain and return its last digest (None if empty), which must be `last` if given."""
+def verify(lines: Iterable[str], *, head: Head | None = None) -> str | None:
+    """Check the chain and return its last digest (None if empty); `head` must lie on it."""
     previous: str | None = None
+    number = 0
     for number, text in enumerate(lines, start=1):
         body = _parse(text, number)
         digest = body.pop("digest", None)
@@ -53,9 +63,12 @@ def verify(lines: Iterable[str], *, last: str | None = None) -> str | None:
             raise TableError(f"audit line {number} does not follow line {number - 1}{_ADVICE}")
         if digest != _digest(body):
             raise TableError(f"audit line {number} was altered: its digest is not its own{_ADVICE}")
+        if head and number == head.count and not str(digest).startswith(head.digest):
+            raise TableError(f"audit line {number} is not the one that was written{_ADVICE}")
         previous = digest
-    if last is not None and previous != last:
-        raise TableError(f"the audit ends in {previous}, expected {last}: lines are gone{_ADVICE}")
+    if head and number < head.count:
+        msg = f"the audit ends with line {number}, but {head.count} lines were written"
+        raise TableError(f"{msg}: it was shortened{_ADVICE}")
     return previous
 
 

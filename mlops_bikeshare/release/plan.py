@@ -16,13 +16,13 @@ from datetime import datetime
 from typing import Any, Literal
 
 from mlops_bikeshare.domain.errors import InputError, Refused
+from mlops_bikeshare.domain.variants import BASELINE, CANDIDATE
 from mlops_bikeshare.domain.windows import stamp
 
 State = Literal["begun", "done", "failed", "undone"]
 Kind = Literal["deploy", "promotion", "rollback"]
 Params = Mapping[str, Any]
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous_champion"
-BASELINE, CANDIDATE = "Baseline", "Candidate"
 SHARES_PCT = (10, 50, 100)
 AUDIT = "audit"
 
@@ -231,17 +231,17 @@ def _landing(
     *,
     canary: bool,
 ) -> list[Step]:
-    """How every promotion ends: verified, then aliases, then the audit, then what follows."""
+    """How every promotion ends: verified and quiet, then aliases, then the audit, then the rest."""
     champion = aliases_now.get(CHAMPION)
     aliases = {CHAMPION: goal.version, PREVIOUS: champion, CHALLENGER: None}
     if champion == goal.version:  # promoted again: the one before stays the one to go back to
         aliases[PREVIOUS] = aliases_now.get(PREVIOUS)
     return [
         Step("verify", goal.params),
+        Step("alarms", {**goal.params, "since": "split" if canary else "deploy"}),
         _aliases(aliases, aliases_now),
         goal.audit(now, champion, canary=canary),
         Step("dashboard", goal.params),
-        Step("alarms", goal.params),
         Step("offer", {**goal.params, "staging": staging}),
     ]
 

@@ -4,9 +4,11 @@ Input    a `.tar.gz` as mlflow.sagemaker makes it (MLmodel at its root), a folde
 Output   nothing; the folder then holds the archive's files and directories, and nothing else.
 Raises   ModelError naming the member: a path outside the folder, a link or device, a pickle
          (loading one runs whatever its author wrote), compiled Python (it runs instead of the
-         source that people read), more than `MAX_BYTES` in all, no archive.
+         source that people read), more than `MAX_BYTES` in all, headers of more than `MAX_HEADERS`
+         bytes (tarfile reads a long name or a sparse map into memory whole), no archive.
 """
 
+import gzip
 import tarfile
 import zlib
 from collections.abc import Iterator
@@ -15,6 +17,7 @@ from pathlib import Path, PurePosixPath
 from mlops_bikeshare.domain.errors import ModelError
 
 MAX_BYTES = 2 * 1024**3
+MAX_HEADERS = 16 * 1024**2
 PICKLES = (".pkl", ".pickle", ".joblib", ".cloudpickle", ".dill")
 COMPILED = (".pyc", ".pyo")
 CACHE = "__pycache__"
@@ -23,13 +26,32 @@ CACHE = "__pycache__"
 def unpack(archive: Path, into: Path) -> None:
     """Extract every member of `archive` under `into`, or refuse before writing anything."""
     try:
-        with tarfile.open(archive, "r:gz") as tar:
+        with gzip.open(archive) as content:
+            metered = _Metered(content)
+            tar = tarfile.TarFile(fileobj=metered)  # type: ignore[arg-type]
             members = list(_checked(tar))
+            metered.left = MAX_BYTES
             # `data` repeats the path and link checks on the way out and drops owners and modes.
             tar.extractall(into, members=members, filter="data")
     except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
         msg = f"model archive {archive.name} cannot be unpacked: {type(error).__name__}"
         raise ModelError(msg) from error
+
+
+class _Metered:
+    """A file that is read up to a limit; what is skipped does not count."""
+
+    def __init__(self, content: gzip.GzipFile) -> None:
+        self.left = MAX_HEADERS
+        self._content = content
+        self.seek, self.tell = content.seek, content.tell
+
+    def read(self, size: int = -1) -> bytes:
+        """Read, or refuse before anything is held in memory."""
+        if not 0 <= size <= self.left:
+            raise ModelError(f"model archive refused: its headers exceed {MAX_HEADERS:,} bytes")
+        self.left -= size
+        return self._content.read(size)
 
 
 def _checked(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
@@ -38,7 +60,7 @@ def _checked(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
         path = PurePosixPath(member.name)
         if path.is_absolute() or ".." in path.parts or "\\" in member.name:
             raise ModelError(f"model archive refused: {member.name!r} leaves its folder")
-        if not (member.isreg() or member.isdir()):
+        if not (member.isreg() or member.isdir()) or member.issparse():
             raise ModelError(f"model archive refused: {member.name!r} is a link or a device")
         if path.suffix.lower() in PICKLES:
             raise ModelError(

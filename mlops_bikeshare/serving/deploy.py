@@ -12,10 +12,10 @@ from typing import Any
 from urllib.parse import urlparse
 
 from mlops_bikeshare.domain.errors import EndpointError
+from mlops_bikeshare.domain.variants import ALL_TRAFFIC
 from mlops_bikeshare.serving.endpoints import delete_endpoint, find
 from mlops_bikeshare.serving.session import Clients, Created
 
-ALL_TRAFFIC = "AllTraffic"
 FAILED_DELETE_S = 60.0
 
 

@@ -10,6 +10,7 @@ Raises   EndpointError: no such endpoint, a failure, a time-out, and the silent 
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -53,6 +54,7 @@ class EndpointState:
     config: str
     variants: tuple[EndpointVariant, ...]
     failure_reason: str | None
+    modified_at: datetime | None = None
 
     @property
     def leading(self) -> EndpointVariant:
@@ -63,6 +65,10 @@ class EndpointState:
     def weights(self) -> dict[str, float]:
         """Variant → its weight."""
         return {variant.name: variant.weight for variant in self.variants}
+
+    def untouched_since(self, before: "EndpointState") -> bool:
+        """Whether nothing moved between two looks, not even there and back."""
+        return (self.config, self.modified_at) == (before.config, before.modified_at)
 
     def variant(self, name: str) -> EndpointVariant:
         """One variant; EndpointError when there is none of that name."""
@@ -95,6 +101,7 @@ def find(clients: Clients, endpoint: str) -> EndpointState | None:
             config=config,
             variants=_variants(clients, config, weights),
             failure_reason=answer.get("FailureReason"),
+            modified_at=answer.get("LastModifiedTime"),
         )
 
 
@@ -196,35 +203,6 @@ def config_variants(clients: Clients, config: str) -> tuple[EndpointVariant, ...
     """The variants of a config, with the weights that it starts them with."""
     with clients.spoken(f"endpoint config {config}"):
         return _variants(clients, config, {})
-
-
-def split_config(
-    clients: Clients,
-    config: str,
-    *,
-    like: str,
-    variants: Mapping[str, tuple[str, float]],
-    instance_type: str | None = None,
-) -> None:
-    """Create a config with these variants (name → model, first weight) on machines as in `like`.
-
-    One that exists already under this name is left as it is.
-    """
-    if has_config(clients, config):
-        return
-    with clients.spoken(f"endpoint config {config}"):
-        old = clients.sagemaker.describe_endpoint_config(EndpointConfigName=like)
-        machine = dict(old["ProductionVariants"][0])
-        if instance_type is not None:
-            machine["InstanceType"] = instance_type
-        made = [
-            {**machine, "VariantName": name, "ModelName": model, "InitialVariantWeight": weight}
-            for name, (model, weight) in variants.items()
-        ]
-        kept = {key: old[key] for key in ("DataCaptureConfig",) if key in old}
-        clients.sagemaker.create_endpoint_config(
-            EndpointConfigName=config, ProductionVariants=made, **kept
-        )
 
 
 def delete_endpoint(clients: Clients, endpoint: str, *, timeout_s: float) -> None:

@@ -7,14 +7,11 @@ Raises   EndpointError: the endpoint is split already, or was never split. A con
          be used is deleted.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
 from mlops_bikeshare.domain.errors import EndpointError
-from mlops_bikeshare.serving import endpoints
+from mlops_bikeshare.domain.variants import BASELINE, CANDIDATE
+from mlops_bikeshare.serving import configs, endpoints
 from mlops_bikeshare.serving.session import Clients
 
-BASELINE, CANDIDATE = "Baseline", "Candidate"
 _BEFORE = "before"
 
 
@@ -28,15 +25,8 @@ def split(
     if len(document["ProductionVariants"]) != 1:
         raise EndpointError(f"endpoint {endpoint} is split already ({old}): merge it first")
     alone = document["ProductionVariants"][0]
-    variants = [
-        {**alone, "VariantName": BASELINE, "InitialVariantWeight": 1 - share},
-        {**alone, "VariantName": CANDIDATE, "InitialVariantWeight": share, "ModelName": model},
-    ]
-    made = {"EndpointConfigName": config, "Tags": [{"Key": _BEFORE, "Value": old}]}
-    with clients.spoken(f"endpoint config {config}"):
-        clients.sagemaker.create_endpoint_config(
-            ProductionVariants=variants, **made, **_capture(document)
-        )
+    made = {BASELINE: (alone["ModelName"], 1 - share), CANDIDATE: (model, share)}
+    configs.create(clients, config, like=old, variants=made, tags={_BEFORE: old})
     try:
         endpoints.restore_config(clients, endpoint, config)
         endpoints.wait_in_service(clients, endpoint, config=config, timeout_s=timeout_s)
@@ -66,12 +56,6 @@ def merge(clients: Clients, endpoint: str, *, timeout_s: float) -> str:
     endpoints.wait_in_service(clients, endpoint, config=old, timeout_s=timeout_s)
     _delete(clients, split_config)
     return old
-
-
-def _capture(document: Mapping[str, Any]) -> dict[str, Any]:
-    # an update would otherwise end the capture without a word
-    kept = document.get("DataCaptureConfig")
-    return {"DataCaptureConfig": kept} if kept else {}
 
 
 def _delete(clients: Clients, config: str) -> None:

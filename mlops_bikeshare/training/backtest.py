@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlops_bikeshare.domain.errors import GridError, InputError
+from mlops_bikeshare.domain.label import Label
 from mlops_bikeshare.domain.reports import to_json
-from mlops_bikeshare.domain.targets import OUT_AT_OR_BELOW
 from mlops_bikeshare.domain.windows import DAY_S
 from mlops_bikeshare.evaluation.blend import Blend
 from mlops_bikeshare.evaluation.climatology import Climatology
@@ -126,7 +126,12 @@ class Answers(Judged):
 
 
 def answer(
-    chunk: Chunk, candidate: Candidate, baselines: Mapping[str, Baselines], *, threads: int
+    chunk: Chunk,
+    candidate: Candidate,
+    baselines: Mapping[str, Baselines],
+    *,
+    label: Label,
+    threads: int,
 ) -> dict[str, Answers]:
     """The answers of every method to the rows of a chunk that can be judged, per target."""
     asked = Sample(np.arange(len(chunk.dt)), chunk.horizon_min).matrix(chunk.features)
@@ -136,7 +141,9 @@ def answer(
         raw = np.empty(0)
         if judged.any():
             raw = candidate.boosters[target].predict(asked[judged], threads=threads)
-        answers[target] = _answers(chunk, target, judged, raw, candidate=candidate, base=base)
+        answers[target] = _answers(
+            chunk, target, judged, raw, candidate=candidate, base=base, label=label
+        )
     return answers
 
 
@@ -215,6 +222,7 @@ def _answers(
     *,
     candidate: Candidate,
     base: Baselines,
+    label: Label,
 ) -> Answers:
     horizon_min, counts = chunk.horizon_min[judged], chunk.counts[target][judged]
     station, cell = chunk.station[judged], chunk.cell[judged]
@@ -229,7 +237,7 @@ def _answers(
         horizon_min=horizon_min,
         dt=chunk.dt[judged],
         station=station,
-        already_out=counts <= OUT_AT_OR_BELOW,
+        already_out=label.out(counts),
         y=chunk.labels[target][judged],
         **dict(zip(METHODS, narrow, strict=True)),
     )

@@ -204,7 +204,7 @@ def _calibration(target: str, booster: FittedBooster, last: _Slice, *, plan: Pla
         last.rows.labels[target],
         booster.predict(last.rows.matrix, threads=plan.params.threads),
         last.horizon_min,
-        already_out=last.counts[target] <= plan.out_at_or_below,
+        already_out=plan.label.out(last.counts[target]),
         cost_ratio=plan.cost_ratio,
     )
 

@@ -4,6 +4,9 @@ Input    half-open windows of decision times (UTC) and dt as int64 seconds, shap
 Output   boolean masks of that shape. The last `GAP_S` of each slice is left out wherever another
          slice follows, so that no label (dt + horizon, once matured) reaches into the next one.
 Raises   InputError for windows that overlap, are out of order or are too short to learn from.
+
+A retraining learns from an older `baseline` as well, and never from `held_out`, the days that every
+candidate is tested on for what it must not forget.
 """
 
 import itertools
@@ -41,17 +44,26 @@ class Split:
     train: Window
     calibrate: Window
     test: Window | None = None
+    baseline: Window | None = field(default=None, kw_only=True)
+    held_out: Window | None = field(default=None, kw_only=True)
     gap_s: int = field(default=GAP_S, kw_only=True)
 
     def __post_init__(self) -> None:
         """Refuse windows that overlap, run backwards or are too short."""
         named = [("train", self.train), ("calibrate", self.calibrate)]
+        if self.baseline is not None:
+            named.insert(0, ("baseline", self.baseline))
         if self.test is not None:
             named.append(("test", self.test))
         for name, window in named:
             _require_days(name, window)
         for (before, earlier), (after, later) in itertools.pairwise(named):
             _require_order(before, earlier, after, later)
+
+    @property
+    def window(self) -> Window:
+        """From the first row that is learned from to the last that is tested on."""
+        return Window((self.baseline or self.train).start, (self.test or self.calibrate).end)
 
     @property
     def fitted(self) -> Window:
@@ -70,12 +82,24 @@ class Split:
 
     def masks(self, dt: NDArray[np.int64]) -> Slices:
         """Which of the decision times `dt` (int64 seconds) belong to which slice."""
+        fit = self._inside(dt, self.fitted)
+        if self.baseline is not None:
+            fit |= self._inside(dt, self.baseline)
+        learned = self._learned(dt)
         return Slices(
-            fit=self._inside(dt, self.fitted),
-            early_stop=self._inside(dt, self.early_stop),
-            calibrate=self._inside(dt, self.calibrate, last=self.test is None),
+            fit=fit & learned,
+            early_stop=self._inside(dt, self.early_stop) & learned,
+            calibrate=self._inside(dt, self.calibrate, last=self.test is None) & learned,
             test=None if self.test is None else self._inside(dt, self.test, last=True),
         )
+
+    def _learned(self, dt: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Rows of which no label reaches into the held-out days, and that do not lie in them."""
+        if self.held_out is None:
+            return np.ones(dt.shape, dtype=np.bool_)
+        start, end = to_seconds(self.held_out.start), to_seconds(self.held_out.end)
+        outside: NDArray[np.bool_] = (dt < start - self.gap_s) | (dt >= end)
+        return outside
 
     def _inside(
         self, dt: NDArray[np.int64], window: Window, *, last: bool = False

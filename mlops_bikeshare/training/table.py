@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from mlops_bikeshare.domain.targets import OUT_AT_OR_BELOW
+from mlops_bikeshare.domain.label import USUAL, Label
 from mlops_bikeshare.training.fit import FitParams
 
 
@@ -42,7 +42,7 @@ class Plan:
     max_calibrate_rows: int = 400_000
     max_test_rows: int = 400_000
     max_reference_rows: int = 200_000
-    out_at_or_below: int = OUT_AT_OR_BELOW
+    label: Label = USUAL
     cost_ratio: float = 4.0
     with_peer: bool = False
     contribution_rows: int = 100

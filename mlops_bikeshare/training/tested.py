@@ -103,7 +103,7 @@ def out_now(
 ) -> NDArray[np.bool_]:
     """Whether each row's station is known to be out at dt."""
     counts = table.counts[target][rows]
-    out: NDArray[np.bool_] = (counts >= 0) & (counts <= plan.out_at_or_below)
+    out: NDArray[np.bool_] = (counts >= 0) & plan.label.out(counts)
     return out
 
 

@@ -3,11 +3,9 @@
 # SageMaker unpacks the model to /opt/ml/model and runs the image with the argument `serve`.
 FROM python:3.11-slim
 
-RUN apt-get update && apt-get install --no-install-recommends -y libgomp1 \
-    && rm -rf /var/lib/apt/lists/*
-
 WORKDIR /opt/bikeshare
 COPY requirements.lock ops/docker/serving.in ./
+# the scorer walks the trees itself: LightGBM is not needed here
 # the versions and hashes of the lock, of these packages and what they need only
 RUN pip install --no-cache-dir --require-hashes -c requirements.lock -r serving.in
 COPY mlops_bikeshare ./mlops_bikeshare

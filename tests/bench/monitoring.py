@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlops_bikeshare.domain.targets import OUT_AT_OR_BELOW, PROMISE_MIN, TARGETS
+from mlops_bikeshare.domain.label import USUAL
+from mlops_bikeshare.domain.targets import PROMISE_MIN, TARGETS
 from mlops_bikeshare.domain.windows import Window, to_seconds
 from mlops_bikeshare.evaluation.persistence import Persistence
 from mlops_bikeshare.features.grid import Grid
@@ -60,7 +61,7 @@ def quality_of_a_large_day(bed: Bed) -> Iterator[Row]:
     def both() -> None:
         for endpoint in ("bikeshare-staging", "bikeshare-prod"):
             quality.judge(
-                judged.joined(said, grid),
+                judged.labelled(said, grid),
                 yardsticks,
                 endpoint=endpoint,
                 city="boston",
@@ -152,7 +153,7 @@ def _sklearn(frame: "pd.DataFrame", yardsticks: dict[str, Yardstick]) -> list[fl
     found = []
     for target, yardstick in yardsticks.items():
         y, count = frame[f"label_{target}"].to_numpy(), frame[f"count_{target}"].to_numpy()
-        onset = count > OUT_AT_OR_BELOW
+        onset = ~USUAL.out(count)
         baseline = yardstick.persistence.predict(count, horizon_min=PROMISE_MIN)
         for p in (frame[f"p_{target}"].to_numpy(), baseline):
             for rows in (slice(None), onset):

@@ -1,6 +1,7 @@
 """A batch against a real host whose model, or which itself, fails in the middle."""
 
 import json
+import multiprocessing
 import os
 import shutil
 import signal
@@ -19,12 +20,14 @@ from mlops_bikeshare.backends import Workspace, open_workspace
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import InputError
 from mlops_bikeshare.domain.tables import INFERENCE
-from mlops_bikeshare.domain.windows import Window
+from mlops_bikeshare.domain.windows import Window, stamp
 from mlops_bikeshare.features.definition import FEATURE_NAMES
 from mlops_bikeshare.flows import infer
+from mlops_bikeshare.flows.features import ONLINE
+from mlops_bikeshare.flows.judging import beats
 from mlops_bikeshare.monitoring.metrics import MODEL
-from mlops_bikeshare.serving import endpoints
-from mlops_bikeshare.settings import FILE, load
+from mlops_bikeshare.serving import endpoints, predict
+from mlops_bikeshare.settings import FILE, Settings, load
 from tests.contract.models import create_endpoint, put_model, variant
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -175,6 +178,76 @@ def test_stand_ins_alone_are_no_heartbeat_and_unknown_counts_have_none(
     assert (done.stations, done.rows) == (0, 12 * (STATIONS - 10))
     assert posted(ws, "PredictionHeartbeat") == []
     assert posted(ws, "BatchSuccessRate") == [0]
+
+
+def test_what_a_run_that_was_killed_after_its_rows_left_unsaid_the_next_one_posts(
+    host: Any, ws: Workspace, city: City
+) -> None:
+    assert host.facts is not None
+    asked = features(s250=888)
+    online = asked.assign(dt=pd.Timestamp(NOW).as_unit("ms"))
+    ws.lake.write(ONLINE, online, city="boston", name=stamp(NOW))
+    child = multiprocessing.get_context("spawn").Process(target=killed, args=(ws.settings, asked))
+    child.start()
+    child.join()
+    assert child.exitcode == -signal.SIGKILL
+    rows = ws.lake.read(INFERENCE, city="boston")
+    assert len(rows) == 12 * STATIONS
+    assert posted(ws, "PredictionHeartbeat") == posted(ws, "BatchSuccessRate") == []
+
+    (again,) = infer.infer(ws, city, at=NOW)
+
+    assert again.already_there
+    assert posted(ws, "PredictionHeartbeat") == [1]
+    assert posted(ws, "BatchSuccessRate") == [pytest.approx(1 - 1 / STATIONS)]
+    assert len(ws.lake.read(INFERENCE, city="boston")) == len(rows)
+    assert beats.mend(ws, city, ENDPOINT, up_to=NOW + timedelta(minutes=10)) == []
+
+
+def killed(settings: Settings, asked: pd.DataFrame) -> None:
+    """A batch whose process dies when it is about to post."""
+    space = open_workspace(settings, simulated=True)
+    beats.post = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
+    batch(space, settings.city("boston"), asked)
+
+
+@pytest.mark.parametrize(
+    ("moves", "told"),
+    [
+        ([["other"]], ("8", 0.75)),
+        ([["other", ENDPOINT]], ("7", 0.25)),
+        ([["other"], [ENDPOINT], ["other"]], (None, 0.25)),
+    ],
+)
+def test_answers_carry_the_version_that_gave_them_when_the_endpoint_moves_meanwhile(
+    ws: Workspace,
+    city: City,
+    host: Any,
+    models: Any,
+    moves: list[list[str]],
+    told: tuple[str | None, float],
+) -> None:
+    other = MOODY.replace("0.25", "0.75")
+    put_model(host.clients, "other", models(scorer=other, columns=()), version="8")
+    host.clients.sagemaker.create_endpoint_config(
+        EndpointConfigName="other", ProductionVariants=[variant("AllTraffic", "other")]
+    )
+    left = list(moves)
+
+    def moved(*args: Any, **kwargs: Any) -> Any:
+        found = predict.invoke(*args, **kwargs)
+        for config in left.pop(0) if left else ():
+            endpoints.restore_config(ws.clients, ENDPOINT, config)
+            endpoints.wait_in_service(ws.clients, ENDPOINT, config=config, timeout_s=60)
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(infer, "invoke", moved)
+        done, rows = batch(ws, city, features())
+
+    assert (done.stations, done.fallback) == (STATIONS, 0)
+    versions = rows["model_version"].astype(object).where(rows["model_version"].notna(), None)
+    assert set(zip(versions, rows["p_bikeout"], strict=True)) == {told}
 
 
 def test_catching_up_writes_no_predictions_for_the_past(

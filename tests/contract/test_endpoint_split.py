@@ -6,7 +6,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from mlops_bikeshare.domain.errors import EndpointError
-from mlops_bikeshare.serving import endpoints, split
+from mlops_bikeshare.serving import configs, endpoints, split
 from tests.contract.models import create_endpoint, put_model, variant
 from tests.contract.test_host_variants import ask
 
@@ -57,3 +57,52 @@ def test_a_candidate_that_cannot_load_leaves_the_endpoint_and_no_config(host: An
     assert endpoints.describe(host.clients, "canary").config == "canary"
     with pytest.raises(ClientError, match="Could not find"):
         host.clients.sagemaker.describe_endpoint_config(EndpointConfigName="bad-split")
+
+
+def described(host: Any, config: str) -> dict[str, Any]:
+    found: dict[str, Any] = host.clients.sagemaker.describe_endpoint_config(
+        EndpointConfigName=config
+    )
+    return found
+
+
+def test_a_config_made_from_another_keeps_its_capture_and_its_shadow(host: Any) -> None:
+    capture = {
+        "InitialSamplingPercentage": 20, "DestinationS3Uri": "s3://bikeshare-models/seen",
+        "CaptureOptions": [{"CaptureMode": "Input"}], "EnableCapture": True,
+    }  # fmt: skip
+    host.clients.sagemaker.create_endpoint_config(
+        EndpointConfigName="watched",
+        ProductionVariants=[variant("AllTraffic", "one")],
+        ShadowProductionVariants=[variant("Shadow", "two", 0.5)],
+        DataCaptureConfig=capture,
+    )
+    small = {"AllTraffic": ("one", 1.0)}
+    configs.create(
+        host.clients, "small", like="watched", variants=small, instance_type="ml.t2.medium"
+    )
+
+    made = described(host, "small")
+
+    assert made["ProductionVariants"][0]["InstanceType"] == "ml.t2.medium"
+    for key in ("ShadowProductionVariants", "DataCaptureConfig"):
+        assert made[key] == described(host, "watched")[key]
+    two = {"Baseline": ("one", 1.0), "Candidate": ("two", 0.0)}
+    with pytest.raises(EndpointError, match="end the shadow's test"):
+        configs.create(host.clients, "two", like="watched", variants=two)
+
+
+def test_a_config_that_starts_with_other_weights_is_copied_once_and_never_changed(
+    host: Any,
+) -> None:
+    two = {"Baseline": ("one", 1.0), "Candidate": ("two", 0.0)}
+    configs.create(host.clients, "landed", like="canary", variants=two)
+    landed = {"Baseline": 0.0, "Candidate": 1.0}
+
+    name = configs.starting_with(host.clients, "landed", landed)
+
+    found = {v.name: (v.version, v.weight) for v in endpoints.config_variants(host.clients, name)}
+    assert found == {"Baseline": ("1", 0.0), "Candidate": ("2", 1.0)}
+    assert configs.starting_with(host.clients, "landed", landed) == name
+    assert configs.starting_with(host.clients, name, landed) == name
+    assert configs.starting_with(host.clients, "canary", {"AllTraffic": 0.7}) == "canary"

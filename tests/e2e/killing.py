@@ -15,15 +15,15 @@ from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.flows import deploy, promote, records, tracking
 from mlops_bikeshare.registry import versions
 from mlops_bikeshare.release import guard
+from mlops_bikeshare.serving import configs, endpoints
 from mlops_bikeshare.serving import deploy as serving
-from mlops_bikeshare.serving import endpoints
 from mlops_bikeshare.settings import load
 
 PRELOADED = ["mlflow", "mlflow.sagemaker", "mlflow.pyfunc", "boto3", "tests.e2e.killing"]
 POINTS: tuple[tuple[Any, str], ...] = (
     (records, "_append"),
     (serving, "deploy"),
-    (endpoints, "split_config"),
+    (configs, "create"),
     (endpoints, "restore_config"),
     (endpoints, "set_weights"),
     (endpoints, "wait_in_service"),

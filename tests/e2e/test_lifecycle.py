@@ -182,7 +182,7 @@ def test_after_the_drill_the_aliases_stand_as_before(ws: Workspace, city: City) 
 def test_the_audit_tells_the_whole_story_and_its_chain_holds(ws: Workspace) -> None:
     kinds = [entry["kind"] for entry in records.audited(ws)]
 
-    promoted = ["promotion", "dashboard", "alarms", "staging"]
+    promoted = ["alarms", "promotion", "dashboard", "staging"]
     assert kinds[:8] == ["deploy", "deploy", "gate", *promoted, "rollback"]
 
 

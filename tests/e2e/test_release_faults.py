@@ -24,7 +24,7 @@ from mlops_bikeshare.domain.errors import EndpointError, LakeError, ModelError, 
 from mlops_bikeshare.domain.reports import GateReport
 from mlops_bikeshare.domain.tables import MONITORING_AUDIT
 from mlops_bikeshare.domain.windows import Window
-from mlops_bikeshare.flows import deploy, production, promote, records, serve, tracking, watch
+from mlops_bikeshare.flows import deploy, gate, production, promote, records, serve, tracking, watch
 from mlops_bikeshare.flows.judging import golden
 from mlops_bikeshare.flows.releasing import execute, steps, vitals
 from mlops_bikeshare.monitoring.metrics import point
@@ -232,8 +232,11 @@ def test_killed_at_any_point_a_release_is_finished_by_the_next_call(
     points = world.killed(prepared(world, command), command, -1)
     assert points is not None
     assert points >= LEAST_POINTS[command]
-    for kill_at in range(points):
+    for kill_at in range(points - 1):
         kill_and_finish(world, command, kill_at)
+    city = prepared(world, command)
+    assert world.killed(city, command, points - 1) is None  # its last line was written
+    check_end(world, city, command)
 
 
 def test_an_endpoint_that_silently_restores_the_old_config_stops_the_promotion(
@@ -293,6 +296,35 @@ def test_answers_unlike_the_registrys_model_are_found(
         promote.promote(world.ws, city)
 
     assert world.state(city)[0] == "1"
+
+
+@pytest.mark.parametrize("failed_before", [True, False])
+def test_an_alarm_that_the_new_version_sets_off_takes_it_back_one_from_before_does_not(
+    world: World, monkeypatch: pytest.MonkeyPatch, *, failed_before: bool
+) -> None:
+    city = world.judged()
+    world.ws.advance(world.ws.now + timedelta(minutes=5))
+    if failed_before:
+        failing(world, city)
+        world.ws.advance(world.ws.now + timedelta(minutes=5))
+    honest = golden.verify
+
+    def verify(*args: Any, **kwargs: Any) -> None:
+        honest(*args, **kwargs)
+        world.ws.advance(world.ws.now + timedelta(minutes=1))
+        if not failed_before:
+            failing(world, city)
+
+    monkeypatch.setattr(golden, "verify", verify)
+    if failed_before:
+        done = promote.promote(world.ws, city)
+        assert "firing: prod-errors" in promote.summary(world.ws, done)
+        assert "not enough data: prod-latency" in promote.summary(world.ws, done)
+        return
+    with pytest.raises(Refused, match=r"since version 2 is there: firing: prod-errors"):
+        promote.promote(world.ws, city)
+    assert world.state(city) == ("1", {"champion": "1", "challenger": "2"})
+    assert world.kinds(city) == ["deploy", "promotion failed"]
 
 
 def test_a_champion_alias_that_was_moved_by_hand_stops_a_promotion(world: World) -> None:
@@ -399,6 +431,36 @@ def test_after_a_canary_the_way_back_is_by_weights_alone(world: World) -> None:
     assert (back.to_version, back.endpoint_config) == ("1", config)
     assert world.prod(city).weights == {"Baseline": 1.0, "Candidate": 0.0}
     assert back.seconds < 10
+
+
+@pytest.mark.usefixtures("proven")
+def test_going_back_to_a_landed_canary_serves_no_older_version_even_for_one_request(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    city = world.judged(staging=True)
+    promote.canary(world.ws, city)
+    landed = world.prod(city).config
+    world.register(city, world.sources[0][0].source, world.sources[0][1].digest)
+    versions.move_alias(city.registered_model, "challenger", "3", expected=None)
+    world.passes(city, "3")
+    honest, served = endpoints.wait_in_service, []
+
+    def waited(*args: Any, **kwargs: Any) -> endpoints.EndpointState:
+        state = honest(*args, **kwargs)
+        served.append({v.version for v in state.variants if v.weight > 0})
+        return state
+
+    monkeypatch.setattr(endpoints, "wait_in_service", waited)
+    with monkeypatch.context() as patch:
+        patch.setattr(golden, "verify", _raising(EndpointError("it answers nonsense")))
+        with pytest.raises(EndpointError, match="nonsense"):
+            promote.promote(world.ws, city)
+
+    assert served == [{"3"}, {"2"}]
+    assert world.prod(city).weights == {"Candidate": 1.0, "Baseline": 0.0}
+    failed = records.audited(world.ws)[-1]["facts"]
+    assert failed["endpoint_config"] == world.prod(city).config != landed
+    assert promote.rollback(world.ws, city, reason="test").to_version == "1"
 
 
 @pytest.mark.usefixtures("proven")
@@ -520,6 +582,17 @@ def test_the_audit_is_a_table_too_and_tells_who_was_in_production_when(world: Wo
     tags = versions.find(city.registered_model, "2").tags
     assert tags["promotion_why"] == "gate passed"
     assert tags["promotion_audit"] in set(table["digest"])
+    until = world.ws.now + timedelta(hours=2)
+    prod = world.prod(city).name
+    gate.waive(world.ws, city, check="PSI", reason="holiday", until=until, endpoint=prod)
+    promote.rollback(world.ws, city, reason="riders complain")
+    tags = versions.find(city.registered_model, "2").tags
+    digests = {e["kind"]: e["digest"] for e in records.audited(world.ws)}
+    assert (tags["waiver_check"], tags["waiver_why"]) == ("PSI", "holiday")
+    assert (tags["rolled_back_why"], tags["rolled_back_version"]) == ("riders complain", "1")
+    back = versions.find(city.registered_model, "1").tags
+    found = [tags["waiver_audit"], tags["rolled_back_audit"], back["rollback_audit"]]
+    assert found == [digests["waiver"], digests["rollback"], digests["rollback"]]
     assert world.ws.sm_endpoint == world.ws.settings.endpoint("prod", city.name)
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mlops_bikeshare.registry.artefact import TargetFiles, write_artifacts
+from mlops_bikeshare.domain.label import USUAL
+from mlops_bikeshare.registry.artefact import LABEL, TargetFiles, write_artifacts
 
 FEATURES = ("num_bikes_available", "utilisation", "hour")
 HORIZONS_MIN = (10, 20, 30)
@@ -32,7 +33,7 @@ def artifacts(folder: Path, *, seed: int) -> Path:
         horizon_feature="horizon_min",
         horizons_min=HORIZONS_MIN,
         reference={"psi": {}, "range": {"hour": [0.0, 23.0]}},
-        details={"out_at_or_below": 2},
+        details={LABEL: USUAL.to_json()},
     )
 
 

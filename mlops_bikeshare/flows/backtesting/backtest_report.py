@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from mlops_bikeshare.domain.errors import InputError
-from mlops_bikeshare.domain.targets import HORIZONS_MIN, OUT_AT_OR_BELOW
+from mlops_bikeshare.domain.targets import HORIZONS_MIN
 from mlops_bikeshare.domain.wording import figure
 from mlops_bikeshare.features.definition import FEATURE_NAMES, feature_digest
 from mlops_bikeshare.flows.backtesting.recorded_days import RecordedCity
@@ -69,10 +69,11 @@ def report_of(
         "test": str(split.test),
         "horizon_min": horizon_min,
         "cadence_min": where.cadence_min,
-        "out_at_or_below": OUT_AT_OR_BELOW,
+        "out_at_or_below": where.city.label.threshold,
+        "label_mode": where.city.label.mode,
         "stations": len(where.stations),
         "features": len(FEATURE_NAMES),
-        "feature_digest": feature_digest(),
+        "feature_digest": feature_digest(where.city.label),
         "seed": seed,
         "rows": dict(first.rows),
         "trees": dict(first.trees),

@@ -116,7 +116,11 @@ def answers_of(
     for day in days:
         chunk = _chunk(day, learned, plan, horizon_min=horizon_min, most_others=share)
         said = figures.answer(
-            chunk, learned.candidate, learned.baselines, threads=plan.params.threads
+            chunk,
+            learned.candidate,
+            learned.baselines,
+            threads=plan.params.threads,
+            label=plan.label,
         )
         for target, answers in said.items():
             parts[target].append(answers)

@@ -65,7 +65,7 @@ class RecordedCity:
         wider = Window(whole.start - timedelta(seconds=FEED_DOWN_S), whole.end)
         names = self.stations["station_id"].tolist()
         grid = Grid.from_status(status, stations=names, window=wider, time_column="observed_at")
-        return Outcomes.of(grid.after(whole.start))
+        return Outcomes.of(grid.after(whole.start), label=self.city.label)
 
     def known(self, status: "pd.DataFrame", day: date) -> Grid:
         """What was known in each slot of `day` and its look-back."""
@@ -166,7 +166,7 @@ def chosen_features(
             count = int(chosen.sum())
             out[filled : filled + count] = rows.values[chosen]
             filled += count
-        state = state.update(known, day=day, zone=where.city.zone)
+        state = state.update(known, day=day, zone=where.city.zone, label=where.city.label)
     return out, state
 
 
@@ -186,7 +186,7 @@ def test_days(
                 dt=known.slot_ends[rows.slot],
                 counts=counts_now(rows.values),
             )
-        state = state.update(known, day=day, zone=where.city.zone)
+        state = state.update(known, day=day, zone=where.city.zone, label=where.city.label)
 
 
 def counts_now(features: NDArray[np.float32]) -> dict[str, NDArray[np.int16]]:

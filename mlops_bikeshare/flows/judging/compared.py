@@ -68,7 +68,7 @@ def compared(ws: Workspace, city: City, window: Window) -> list[Served]:
     happened = judged.outcomes(ws, city, stations, known, horizon_min=max(HORIZONS_MIN))
     found = []
     for stage, rows in said.items():
-        table = judged.joined(shared.merge(rows, on=_KEY), happened)
+        table = judged.joined(ws, city, shared.merge(rows, on=_KEY), happened)
         part = _judge(ws, city, stage, names[stage], table, window)
         yardsticks = judged.yardsticks(ws, city, part.version)
         told = {t: _dispatch(table, t, y, happened) for t, y in yardsticks.items()}
@@ -113,13 +113,18 @@ def _dispatch(rows: pd.DataFrame, target: str, yardstick: Yardstick, happened: G
     said = Held(
         dt=rows["dt"].dt.as_unit("s").astype("int64").to_numpy(),
         station=pd.Index(happened.stations).get_indexer(pd.Index(rows["station_id"])),
-        already_out=(count >= 0) & (count <= yardstick.out_at_or_below),
+        already_out=(count >= 0) & yardstick.label.out(count),
         y=rows[f"label_{target}"].to_numpy(dtype=np.float32),
         model=rows[f"p_{target}"].to_numpy(),
         persistence=yardstick.persistence.predict(count, horizon_min=PROMISE_MIN),
     )
     known = said.only(np.isfinite(said.persistence))
-    return dispatch(known, Outcomes.of(happened), target, methods=("model", "persistence"))
+    return dispatch(
+        known,
+        Outcomes.of(happened, label=yardstick.label),
+        target,
+        methods=("model", "persistence"),
+    )
 
 
 def _curves(rows: pd.DataFrame, target: str, yardstick: Yardstick) -> TargetCurves:
@@ -128,5 +133,5 @@ def _curves(rows: pd.DataFrame, target: str, yardstick: Yardstick) -> TargetCurv
         rows[f"label_{target}"].to_numpy(dtype=np.float64),
         rows[f"p_{target}"].to_numpy(),
         yardstick.persistence.predict(count, horizon_min=PROMISE_MIN),
-        already_out=(count >= 0) & (count <= yardstick.out_at_or_below),
+        already_out=(count >= 0) & yardstick.label.out(count),
     )

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
+from mlops_bikeshare.domain.errors import ModelError
+from mlops_bikeshare.domain.label import Label
 from mlops_bikeshare.domain.reports import Comparison, SliceComparison
 from mlops_bikeshare.domain.targets import PROMISE_MIN, TARGETS, Target
 from mlops_bikeshare.domain.windows import Window
@@ -46,21 +48,33 @@ def compared(ws: Workspace, city: City, endpoint: str, version: str, window: Win
     mine = _said(ws, city, endpoint, version, known)
     prod = ws.settings.endpoint("prod", city.name)
     champion = versions.find_if_any(city.registered_model, versions.CHAMPION)
-    others = None
+    label, others = judged.label_of(ws, city, version), None
     if champion is not None and prod != endpoint:
+        _check_label(ws, city, version, label, champion.version)
         others = _said(ws, city, prod, champion.version, known)
         mine = mine.merge(others, on=_KEY, suffixes=("", "_champion"))
     if mine.empty:
         return Compared()
     stations = station_list(ws, city)
     happened = judged.outcomes(ws, city, sorted(stations["station_id"]), known)
-    rows = judged.joined(mine, happened)
+    rows = judged.labelled(mine, happened, label=label)
     return Compared(
         persistence=_persistence(ws, city, version, rows),
         champion=() if others is None else _champion(ws, rows),
         slices=() if others is None else _slices(ws, rows, stations),
         pinned={} if champion is None else {"champion_version": champion.version},
     )
+
+
+def _check_label(ws: Workspace, city: City, version: str, label: Label, champion: str) -> None:
+    """Errors about two different questions cannot be compared."""
+    theirs = judged.label_of(ws, city, champion)
+    if theirs != label:
+        msg = f"version {version} was trained on ({label}), champion version {champion} on"
+        raise ModelError(
+            f"{msg} ({theirs}): their errors cannot be compared. Train one by the champion's"
+            f" [labels], or give the new definition a city table of its own"
+        )
 
 
 def _said(ws: Workspace, city: City, endpoint: str, version: str, window: Window) -> pd.DataFrame:

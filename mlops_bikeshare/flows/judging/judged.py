@@ -15,6 +15,7 @@ import pandas as pd
 
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
+from mlops_bikeshare.domain.label import USUAL, Label
 from mlops_bikeshare.domain.tables import INFERENCE
 from mlops_bikeshare.domain.targets import PROMISE_MIN, TARGETS
 from mlops_bikeshare.domain.windows import SLOT_S, Window
@@ -74,7 +75,23 @@ def answered(rows: pd.DataFrame, version: str | None = None) -> pd.DataFrame:
     return of_model if version is None else of_model[of_model["model_version"] == version]
 
 
-def joined(said: pd.DataFrame, happened: Grid) -> pd.DataFrame:
+def joined(ws: Workspace, city: City, said: pd.DataFrame, happened: Grid) -> pd.DataFrame:
+    """Each prediction with its label and the count at dt, by its own version's definition."""
+    known = said["model_version"].dropna().unique()
+    of = {version: label_of(ws, city, str(version)) for version in known}
+    if len(set(of.values())) <= 1:
+        return labelled(said, happened, label=next(iter(of.values()), city.label))
+    own = said["model_version"].map(of).where(said["model_version"].notna(), city.label)
+    parts = [labelled(said[own == label], happened, label=label) for label in {*own}]
+    return pd.concat(parts).loc[said.index]
+
+
+def label_of(ws: Workspace, city: City, version: str) -> Label:
+    """What counted as out when a version was trained."""
+    return artefact.read_label(artifacts(ws, city, version))
+
+
+def labelled(said: pd.DataFrame, happened: Grid, *, label: Label = USUAL) -> pd.DataFrame:
     """Each prediction with its label and the count at dt, matched by time and station."""
     seconds = said["dt"].dt.as_unit("s").astype("int64").to_numpy()
     slot = happened.index_of(seconds)
@@ -83,7 +100,7 @@ def joined(said: pd.DataFrame, happened: Grid) -> pd.DataFrame:
     columns: dict[str, Any] = {}
     for target in TARGETS:
         columns[f"label_{target.name}"] = out_for_rows(
-            happened, target=target, slot=slot, station=station, horizon_min=horizon
+            happened, target=target, slot=slot, station=station, horizon_min=horizon, label=label
         )
         columns[f"count_{target.name}"] = count_of(happened, target=target)[slot, station]
     return said.assign(**columns)
@@ -93,10 +110,12 @@ def yardsticks(ws: Workspace, city: City, version: str) -> dict[str, Yardstick]:
     """Persistence and threshold of a registered version, per target."""
     folder = artifacts(ws, city, version)
     tables = artefact.read_persistence(folder)
-    thresholds = artefact.read_thresholds(folder)
+    thresholds, label = artefact.read_thresholds(folder), artefact.read_label(folder)
     return {
         t.name: Yardstick(
-            persistence=Persistence.from_json(tables[t.name]), threshold=thresholds[t.name]
+            persistence=Persistence.from_json(tables[t.name]),
+            threshold=thresholds[t.name],
+            label=label,
         )
         for t in TARGETS
     }

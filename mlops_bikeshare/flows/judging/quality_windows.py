@@ -26,7 +26,7 @@ from mlops_bikeshare.domain.targets import PROMISE_MIN, TARGETS
 from mlops_bikeshare.domain.windows import CADENCE_S, Window, to_seconds
 from mlops_bikeshare.features.grid import Grid
 from mlops_bikeshare.flows.features import station_list
-from mlops_bikeshare.flows.judging import judged, quality_record
+from mlops_bikeshare.flows.judging import handled, judged, quality_record
 from mlops_bikeshare.monitoring import quality
 
 FULL = 0.9
@@ -103,7 +103,8 @@ def _judge(ws: Workspace, city: City, ends: list[datetime], *, hours: int) -> li
     there = {(item.endpoint, item.version, item.end) for item in kept}
     found = []
     for name, predicted in said.items():
-        rows = _rows(name, judged.joined(predicted, happened))
+        labelled = handled.censored(ws, city, judged.joined(ws, city, predicted, happened))
+        rows = _rows(name, labelled)
         before = _counted(ws, city, name, ends) if there else {}
         for at in ends:
             window = Window.before(at, hours=hours)

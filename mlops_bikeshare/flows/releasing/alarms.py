@@ -5,17 +5,20 @@ Raises   SettingsError when ops/alarms.toml is not there or not readable.
 """
 
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import SettingsError
+from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.monitoring import alarms
 from mlops_bikeshare.monitoring.alarms import Alarm, Seen
 from mlops_bikeshare.monitoring.metrics import metric
 from mlops_bikeshare.serving import endpoints
 from mlops_bikeshare.settings import Settings, Stage
 
+TICK = timedelta(seconds=1)
 FILE = Path("ops") / "alarms.toml"
 _BADNESS = {"OK": 0, "INSUFFICIENT_DATA": 1, "ALARM": 2}
 
@@ -27,6 +30,31 @@ def look(ws: Workspace, city: City, *, stage: Stage) -> list[Seen]:
     names = [variant.name for variant in state.variants if variant.weight > 0]
     found = [a for a in load(ws.settings) if a.stage == stage]
     return [_worst(ws, alarm, endpoint, city, names) for alarm in found]
+
+
+def since(ws: Workspace, city: City, *, stage: Stage, moved_at: datetime) -> list[Seen]:
+    """The alarms that a version itself can set off, on what was measured since it came.
+
+    Those are the endpoint's own: requests that failed or took long. Scores and drift of 24 h speak
+    of the version before for a day, the feed's alarms of no version.
+    """
+    if ws.now <= moved_at:
+        return []
+    window = Window(moved_at + TICK, ws.now + TICK)
+    endpoint = ws.settings.endpoint(stage, city.name)
+    serving = [v.name for v in endpoints.describe(ws.clients, endpoint).variants if v.weight > 0]
+    own = [
+        a
+        for a in load(ws.settings)
+        if a.stage == stage and "VariantName" in metric(a.metric).dimensions
+    ]
+    return [
+        alarms.look_within(
+            ws.metrics, alarm, {"EndpointName": endpoint, "VariantName": variant}, window=window
+        )
+        for alarm in own
+        for variant in serving
+    ]
 
 
 def load(settings: Settings) -> list[Alarm]:

@@ -22,6 +22,7 @@ from mlops_bikeshare.flows import records
 from mlops_bikeshare.release import conditions
 from mlops_bikeshare.release import plan as release
 from mlops_bikeshare.release.plan import Plan, Step
+from mlops_bikeshare.serving import endpoints
 
 Action = Callable[[Mapping[str, Any]], str | None]
 Actions = Mapping[str, Action]
@@ -64,7 +65,11 @@ def give_up(
             records.note(ws, release.record(plan, done, "undone"))
     kind, target = f"{plan.kind} failed", plan.target
     if not records.has_audit(ws, kind, plan.id):
-        back = {"version": target["from_version"], "endpoint_config": target["from_config"]}
+        state = endpoints.find(ws.clients, target["endpoint"])
+        back = {
+            "version": target["from_version"],
+            "endpoint_config": state.config if state else None,
+        }
         gone = {"failed_version": target["version"], "failed_digest": target["digest"]}
         facts = {"endpoint": target["endpoint"], "city": target["city"], **back, **gone}
         records.audit(ws, kind, why=why, facts={**facts, "plan": plan.id, "error": why})

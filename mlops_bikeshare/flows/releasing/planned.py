@@ -12,12 +12,13 @@ from collections.abc import Sequence
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import Refused
+from mlops_bikeshare.domain.variants import BASELINE, CANDIDATE
 from mlops_bikeshare.flows import records, tracking
 from mlops_bikeshare.flows.releasing import steps
 from mlops_bikeshare.registry import versions
 from mlops_bikeshare.release import conditions, history
 from mlops_bikeshare.release import plan as release
-from mlops_bikeshare.release.plan import BASELINE, CANDIDATE, Goal, Plan, Standing
+from mlops_bikeshare.release.plan import Goal, Plan, Standing
 from mlops_bikeshare.serving import endpoints
 from mlops_bikeshare.serving.endpoints import EndpointState
 

@@ -10,22 +10,22 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import EndpointError, LakeError, Refused
+from mlops_bikeshare.domain.variants import BASELINE, CANDIDATE
 from mlops_bikeshare.flows import records
 from mlops_bikeshare.flows.judging import golden
-from mlops_bikeshare.flows.releasing import alarms, execute, incident, vitals
+from mlops_bikeshare.flows.releasing import alarms, execute, incident, tagged, vitals
 from mlops_bikeshare.flows.releasing.execute import Actions
 from mlops_bikeshare.flows.runs import decision_runs
 from mlops_bikeshare.registry import versions
 from mlops_bikeshare.registry.versions import ModelVersion
 from mlops_bikeshare.release import conditions, guard
-from mlops_bikeshare.release.plan import BASELINE, CANDIDATE, CHALLENGER, Params, Plan, Standing
+from mlops_bikeshare.release.plan import CHALLENGER, Params, Plan, Standing
+from mlops_bikeshare.serving import configs, endpoints
 from mlops_bikeshare.serving import deploy as serving
-from mlops_bikeshare.serving import endpoints
 from mlops_bikeshare.serving.endpoints import EndpointState
 
 log = logging.getLogger(__name__)
@@ -95,7 +95,7 @@ class _Steps:
         """Both versions on the endpoint, all traffic still with Baseline."""
         clients, models, name = self.ws.clients, target["models"], target["config"]
         made = {BASELINE: (models[BASELINE], 1.0), CANDIDATE: (models[CANDIDATE], 0.0)}
-        endpoints.split_config(clients, name, like=target["like"], variants=made)
+        configs.create(clients, name, like=target["like"], variants=made)
         self._move_to(target["endpoint"], name)
 
     def probe(self, target: Params) -> None:
@@ -142,12 +142,14 @@ class _Steps:
         return f"{holds}: {open_}"
 
     def restore_config(self, target: Params) -> None:
-        """The endpoint's former config, with the weights that it had."""
-        state = self._settled(target["endpoint"])
+        """The endpoint's former config, with the weights that it had from the first request on."""
+        state, weights = self._settled(target["endpoint"]), target["weights"]
         if state is None:
             return
-        self._move_to(target["endpoint"], target["config"])
-        self.weigh({"endpoint": target["endpoint"], "weights": target["weights"]})
+        if state.config != target["config"]:
+            config = configs.starting_with(self.ws.clients, target["config"], weights)
+            self._move_to(target["endpoint"], config)
+        self.weigh({"endpoint": target["endpoint"], "weights": weights})
 
     def delete_endpoint(self, target: Params) -> None:
         """Nothing was there before."""
@@ -185,7 +187,10 @@ class _Steps:
                 versions.move_alias(model, alias, version, expected=moved)
 
     def audit(self, target: Params) -> None:
-        """One line in the audit, the same facts as tags and as a run in MLflow."""
+        """One line in the audit, the same facts as tags and as a run in MLflow.
+
+        A rollback is told of the version that comes and of the one that goes.
+        """
         config = endpoints.describe(self.ws.clients, target["endpoint"]).config
         facts = {**target, "endpoint_config": config, "plan": self.plan.id}
         if not records.has_audit(self.ws, self.plan.kind, self.plan.id):
@@ -193,7 +198,10 @@ class _Steps:
         told = next(
             e for e in reversed(records.audited(self.ws)) if e["facts"].get("plan") == self.plan.id
         )
-        self._tag(target, told)
+        tagged.tag(self.city, target["version"], told, word=self.plan.kind, facts=("from_version",))
+        if self.plan.kind == "rollback" and target["from_version"] not in {None, target["version"]}:
+            left, facts_told = target["from_version"], ("version", "trigger")
+            tagged.tag(self.city, left, told, word="rolled_back", facts=facts_told)
         if self.plan.kind != "deploy":
             decision_runs.log_move(self.ws, self.city, self.plan, facts, why=target["why"])
 
@@ -203,13 +211,21 @@ class _Steps:
         self._note("dashboard", f"the dashboard shows {target['endpoint']}", target)
 
     def alarms(self, target: Params) -> None:
-        """Which of production's alarms are quiet, now that it serves another version."""
+        """Production's alarms; Refused when the version set one off since it is there.
+
+        What fired before it came, and what nothing is known of yet, is put on record.
+        """
         if records.has_audit(self.ws, "alarms", self.plan.id):
             return
+        since = execute.begun_at(self.ws, self.plan, target["since"])
+        caused = alarms.firing(alarms.since(self.ws, self.city, stage="prod", moved_at=since))
+        if caused:
+            msg = f"since version {target['version']} is there: {alarms.summary(caused)}"
+            raise Refused(f"{msg}; it was taken back")
         seen = alarms.look(self.ws, self.city, stage="prod")
         text = alarms.summary(seen)
         if alarms.firing(seen):
-            log.warning("after the promotion: %s", text)
+            log.warning("from before the promotion: %s", text)
         states = {alarm.name: alarm.state for alarm in seen}
         self._note("alarms", text, {**target, "quiet": alarms.quiet(seen), "states": states})
 
@@ -256,12 +272,6 @@ class _Steps:
         facts = {**target, "city": self.city.name, "endpoint_config": state.config, "plan": plan}
         why = f"version {target['version']} gets {weights[CANDIDATE]:.0%} of the traffic"
         records.audit(self.ws, "canary", why=why, facts={**facts, "shares": shares})
-
-    def _tag(self, target: Params, told: Mapping[str, Any]) -> None:
-        tags = {"at": told["at"], "by": told["who"], "why": told["why"], "audit": told["digest"]}
-        named = {f"{self.plan.kind}_{name}": str(value) for name, value in tags.items()}
-        named[f"{self.plan.kind}_endpoint"] = target["endpoint"]
-        versions.set_tags(self.city.registered_model, target["version"], named)
 
     def _note(self, kind: str, why: str, facts: Params) -> None:
         if not records.has_audit(self.ws, kind, self.plan.id):

@@ -124,7 +124,7 @@ def _sampled(
     if said.empty:
         return None
     stations = sorted(station_list(ws, city)["station_id"])
-    rows = judged.joined(said, judged.outcomes(ws, city, stations, known))
+    rows = judged.joined(ws, city, said, judged.outcomes(ws, city, stations, known))
     report = quality.judge(
         rows,
         judged.yardsticks(ws, city, version),

@@ -45,7 +45,7 @@ def evidence(
     beyond = timedelta(seconds=SLOT_S * (COVERED_SLOTS + 1))
     window = Window(split.test.start, split.test.end + beyond)
     grid = truth(ws, city, stations=stations["station_id"].tolist(), window=window)
-    outcomes, seed = Outcomes.of(grid), plan.params.seed
+    outcomes, seed = Outcomes.of(grid, label=city.label), plan.params.seed
     found = {}
     for target, held in candidate.held.items():
         known = ~np.isnan(held.y) & ~held.already_out

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mlops_bikeshare.domain.city import City
-from mlops_bikeshare.domain.targets import HORIZONS_MIN, OUT_AT_OR_BELOW, PROMISE_MIN
+from mlops_bikeshare.domain.targets import HORIZONS_MIN, PROMISE_MIN
 from mlops_bikeshare.registry.card import Card, render
 from mlops_bikeshare.training.candidate import Candidate
 from mlops_bikeshare.training.split import Split
@@ -14,6 +14,7 @@ INTENDED = (
     "Show riders how likely a bike or a dock is at a station later.",
     "Not for pricing, not for judging staff, not for another city than the one it learned.",
 )
+_WHEN = {"at": "at that time", "within": "at some time until then"}
 LIMITS = (
     "Figures are of the test days only; seasons, strikes and new stations are not in them.",
     "A station that is new has no profile: its usual flows are missing until its second day.",
@@ -37,8 +38,8 @@ def card_text(
             title=f"Stockouts of {city.name}, {HORIZONS_MIN[0]} to {HORIZONS_MIN[-1]} min ahead",
             summary=(
                 f"Gradient-boosted trees with calibrated probabilities that a station has at most"
-                f" {OUT_AT_OR_BELOW} bikes (bikeout) or docks (dockout) left. Figures are"
-                f" {PROMISE_MIN} minutes ahead."
+                f" {city.label.threshold} bikes (bikeout) or docks (dockout) left"
+                f" {_WHEN[city.label.mode]}. Figures are {PROMISE_MIN} minutes ahead."
             ),
             intended_use=INTENDED,
             limits=LIMITS,

@@ -43,8 +43,7 @@ class _Keys:
 
 def load(ws: Workspace, city: City, split: Split, plan: Plan, track: Track) -> TrainingTable:
     """The rows of `split` that training uses, with their labels."""
-    window = Window(split.train.start, (split.test or split.calibrate).end)
-    return _load(ws, city, window, partial(needed, split=split, plan=plan), track)
+    return load_window(ws, city, split.window, partial(needed, split=split, plan=plan), track)
 
 
 def load_folds(
@@ -52,16 +51,17 @@ def load_folds(
 ) -> TrainingTable:
     """The rows that any of `folds` uses in tuning, with their labels."""
     window = Window(folds[0].train.start, folds[-1].calibrate.end)
-    return _load(ws, city, window, partial(tuning.needed, folds=folds, plan=plan), track)
+    return load_window(ws, city, window, partial(tuning.needed, folds=folds, plan=plan), track)
 
 
-def _load(
+def load_window(
     ws: Workspace,
     city: City,
     window: Window,
     choose: Callable[[list[str], NDArray[np.int64], NDArray[np.int64]], NDArray[np.bool_]],
     track: Track,
 ) -> TrainingTable:
+    """The rows of `window` that `choose(stations, station, dt)` takes, with their labels."""
     stations = sorted(station_list(ws, city)["station_id"])
     keys = _keys(ws, city, window, stations)
     wanted = choose(stations, keys.station, keys.dt)
@@ -81,6 +81,7 @@ def _load(
             slot=slot[rows],
             station=station[rows],
             horizon_min=horizon_min,
+            label=city.label,
         )
 
     return TrainingTable(

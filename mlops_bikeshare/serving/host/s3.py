@@ -2,18 +2,21 @@
 
 Input    starlette requests on `/{bucket}/{key}`: PutObject, multipart, tagging, Get, Head, Delete,
          ListObjectsV2.
-Output   responses with S3's headers and XML.
-Raises   ApiError, which the front answers as S3's XML error.
+Output   responses with S3's headers and XML. Content goes to the disk as it comes.
+Raises   ApiError, which the front answers as S3's XML error; EntityTooLarge (400, as in S3) for an
+         object, the parts of an upload, or a document of tags above their limit.
 Source   Amazon S3 API reference (REST); for aws-chunked "Transferring payload in multiple chunks".
 """
 
+import asyncio
+import re
 import shutil
 import uuid
 import zlib
 from base64 import b64encode
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from xml.etree import ElementTree as ET
 from xml.sax.saxutils import escape
 
@@ -25,6 +28,11 @@ from mlops_bikeshare.serving.host.objects import ObjectStore, etag
 from mlops_bikeshare.serving.host.state import HostState
 
 MAX_KEYS = 1000
+MAX_OBJECT = 2 * 1024**3  # no larger archive would be unpacked
+MAX_TAGGING = 64 * 1024
+MAX_CHUNK_LINE = 1024
+_PIECE = 1024**2
+_HEX = re.compile(rb"[0-9a-fA-F]{1,16}")
 _NS = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
 
 
@@ -43,7 +51,7 @@ class S3:
         if request.method == "PUT":
             return await self._on_put(request, bucket, key)
         if request.method == "POST":
-            return self._on_post(request, bucket, key)
+            return await self._on_post(request, bucket, key)
         if request.method == "DELETE":
             return self._delete(bucket, key, request.query_params.get("uploadId"))
         return self._get(request, bucket, key)
@@ -51,15 +59,16 @@ class S3:
     async def _on_put(self, request: Request, bucket: str, key: str) -> Response:
         query = request.query_params
         if "tagging" in query:
-            return self._tag(bucket, key, await request.body())
+            return self._tag(bucket, key, await _small(request))
         if "uploadId" in query:
             return await self._put_part(request, query["uploadId"], query.get("partNumber", ""))
         return await self._put(request, bucket, key)
 
-    def _on_post(self, request: Request, bucket: str, key: str) -> Response:
+    async def _on_post(self, request: Request, bucket: str, key: str) -> Response:
         if "uploads" in request.query_params:
             return self._begin_multipart(bucket, key)
-        return self._finish_multipart(bucket, key, request.query_params.get("uploadId", ""))
+        upload = request.query_params.get("uploadId", "")
+        return await asyncio.to_thread(self._finish_multipart, bucket, key, upload)
 
     def _bucket(self, request: Request, bucket: str) -> Response:
         if request.method == "GET":
@@ -71,9 +80,8 @@ class S3:
 
     async def _put(self, request: Request, bucket: str, key: str) -> Response:
         self._store.path(bucket, key)
-        return Response(
-            headers={"ETag": self._store.put(await self._receive(request), bucket, key)}
-        )
+        content = await self._receive(request, MAX_OBJECT)
+        return Response(headers={"ETag": self._store.put(content, bucket, key)})
 
     def _get(self, request: Request, bucket: str, key: str) -> Response:
         path = self._store.existing(bucket, key)
@@ -128,7 +136,8 @@ class S3:
         if not number.isdecimal():
             raise ApiError("InvalidArgument", "partNumber is not a number")
         part = folder / f"{int(number):05d}"
-        (await self._receive(request)).replace(part)
+        others = sum(each.stat().st_size for each in folder.iterdir() if each != part)
+        (await self._receive(request, MAX_OBJECT - others)).replace(part)
         return Response(headers={"ETag": etag(part)})
 
     def _finish_multipart(self, bucket: str, key: str, upload: str) -> Response:
@@ -151,37 +160,68 @@ class S3:
             raise ApiError("NoSuchUpload", "The specified upload does not exist.", status=404)
         return folder
 
-    async def _receive(self, request: Request) -> Path:
-        content = self._store.incoming / uuid.uuid4().hex
+    async def _receive(self, request: Request, most: int) -> Path:
+        content, size = self._store.incoming / uuid.uuid4().hex, 0
+        _check_size(int(request.headers.get("content-length", "0")), most)
         try:
             with content.open("wb") as out:
                 async for piece in request.stream():
+                    size += len(piece)
+                    _check_size(size, most)
                     out.write(piece)
             if "aws-chunked" in request.headers.get("content-encoding", ""):
-                content = _unchunk(content)
-            _check_sum(content, request.headers.get("x-amz-checksum-crc32"))
+                content = await asyncio.to_thread(_unchunk, content)
+            crc = request.headers.get("x-amz-checksum-crc32")
+            await asyncio.to_thread(_check_sum, content, crc)
         except BaseException:
             content.unlink(missing_ok=True)
             raise
         return content
 
 
+async def _small(request: Request) -> bytes:
+    body = b""
+    async for piece in request.stream():
+        body += piece
+        _check_size(len(body), MAX_TAGGING)
+    return body
+
+
+def _check_size(size: int, most: int) -> None:
+    if size > most:
+        message = "Your proposed upload exceeds the maximum allowed size"
+        raise ApiError("EntityTooLarge", f"{message}: {most} bytes are left.")
+
+
 def _unchunk(chunked: Path) -> Path:
     """Content of an aws-chunked body (`size;signature` lines and data), trailers dropped."""
     content = chunked.with_suffix(".content")
-    with chunked.open("rb") as source, content.open("wb") as out:
-        while size := _chunk_size(source.readline()):
-            out.write(source.read(size))
-            source.readline()
+    try:
+        with chunked.open("rb") as source, content.open("wb") as out:
+            while size := _chunk_size(source.readline(MAX_CHUNK_LINE)):
+                _copy(source, out, size)
+                source.readline(MAX_CHUNK_LINE)
+    except BaseException:
+        content.unlink()
+        raise
     chunked.unlink()
     return content
 
 
+def _copy(source: BinaryIO, out: BinaryIO, size: int) -> None:
+    while size:
+        piece = source.read(min(size, _PIECE))
+        if not piece:
+            raise ApiError("IncompleteBody", "the body ends within a chunk")
+        out.write(piece)
+        size -= len(piece)
+
+
 def _chunk_size(line: bytes) -> int:
-    try:
-        return int(line.split(b";")[0], 16)
-    except ValueError as error:
-        raise ApiError("InvalidRequest", "the body is not aws-chunked as it says") from error
+    word = line.split(b";")[0].strip()
+    if not _HEX.fullmatch(word):
+        raise ApiError("InvalidRequest", "the body is not aws-chunked as it says")
+    return int(word, 16)
 
 
 def _check_sum(content: Path, expected: str | None) -> None:

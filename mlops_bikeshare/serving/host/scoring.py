@@ -9,27 +9,18 @@ Raises   ModelError when the folder cannot be loaded. Asking never raises.
 import importlib
 import json
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
-
-import pandas as pd
+from typing import Any
 
 from mlops_bikeshare.domain.errors import ModelError
-from mlops_bikeshare.serving.host.bodies import BodyError, decode, encode
+from mlops_bikeshare.serving.host.bodies import decode, encode
+from mlops_bikeshare.serving.host.scorers import Asked, of_scorer
+from mlops_bikeshare.serving.host.sizes import BodyError
 
 # LightGBM imports these when they are installed (3.5 s and 200 MB instead of 0.65 s and 60 MB);
 # the scorer contract promises numpy, pandas and lightgbm only.
 OPTIONAL = ("sklearn", "matplotlib", "dask", "distributed", "graphviz")
-
-
-class Scorer(Protocol):
-    """What an archive's scorer must do."""
-
-    def predict(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """One row of probabilities per row of features, in the same order."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +34,9 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """A scorer and the columns its signature asks for (name to whether it is a number)."""
+    """Whatever answers tables."""
 
-    scorer: Scorer
-    columns: Mapping[str, bool]
+    asked: Asked
 
     @classmethod
     def load(cls, folder: Path) -> "LoadedModel":
@@ -59,39 +49,17 @@ class LoadedModel:
         module_name, _, class_name = name.partition(":")
         flavor = description.get("flavors", {}).get("python_function", {})
         sys.path.insert(0, str(folder / (flavor.get("code") or "code")))
-        scorer = getattr(importlib.import_module(module_name), class_name)
-        return cls(scorer.load(str(folder / "artifacts")), _columns(description))
+        kind = getattr(importlib.import_module(module_name), class_name)
+        return cls(of_scorer(kind, folder / "artifacts", _columns(description)))
 
     def answer(self, body: bytes, *, content_type: str, accept: str) -> Reply:
         """Score a request; every failure becomes a status and a message without the input."""
         try:
-            frame = self._features(decode(body, content_type))
-            return Reply(200, *encode(self._predict(frame), accept))
+            return Reply(200, *encode(self.asked(decode(body, content_type)), accept))
         except BodyError as error:
             return _failure(error.status, str(error))
         except Exception as error:  # a scorer is foreign code: whatever it raises is a 500
             return _failure(500, f"the model failed: {type(error).__name__}")
-
-    def _features(self, frame: pd.DataFrame) -> pd.DataFrame:
-        missing = [name for name in self.columns if name not in frame.columns]
-        if missing:
-            raise BodyError(400, f"{len(missing)} columns are missing, the first is {missing[0]!r}")
-        if not self.columns:
-            return frame
-        frame = frame[list(self.columns)]
-        for name, numeric in self.columns.items():
-            # a column of nothing but nulls arrives from JSON as objects
-            if numeric and frame[name].dtype == object and frame[name].isna().all():
-                frame = frame.assign(**{name: float("nan")})
-            elif numeric and not pd.api.types.is_numeric_dtype(frame[name].dtype):
-                raise BodyError(400, f"column {name!r} does not hold numbers")
-        return frame
-
-    def _predict(self, frame: pd.DataFrame) -> pd.DataFrame:
-        answer = self.scorer.predict(frame)
-        if len(answer) != len(frame):
-            raise ModelError(f"the scorer gave {len(answer)} rows for {len(frame)}")
-        return answer
 
 
 def _description(folder: Path) -> dict[str, Any]:

@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlops_bikeshare.domain.errors import SourceError
-from mlops_bikeshare.domain.targets import OUT_AT_OR_BELOW, PROMISE_MIN, TARGETS, Target
+from mlops_bikeshare.domain.label import USUAL
+from mlops_bikeshare.domain.targets import PROMISE_MIN, TARGETS, Target
 from mlops_bikeshare.domain.windows import CADENCE_S, DAY_S
 from mlops_bikeshare.evaluation.persistence import Persistence
 from mlops_bikeshare.evaluation.scores import score
@@ -147,7 +148,7 @@ def _target_measures(grid: Grid, target: Target) -> dict[str, float | None]:
     features = _features(grid)
     model = _plain_model(features[train], y[train], features[test])
     rows = ~np.isnan(y[test].ravel())
-    truth, out_now = y[test].ravel()[rows], (count[test].ravel() <= OUT_AT_OR_BELOW)[rows]
+    truth, out_now = y[test].ravel()[rows], USUAL.out(count[test].ravel())[rows]
     p0 = score(truth, baseline[rows], already_out=out_now, threshold=None)
     p1 = score(truth, model[rows], already_out=out_now, threshold=None)
     return {
@@ -168,7 +169,7 @@ def _minus(a: float | None, b: float | None) -> float | None:
 def _label(grid: Grid, target: Target) -> Floats:
     """1 out, 0 not out at dt + 30 min; NaN where unknown or out of service."""
     later = _shift(grid.columns[target.count], -_AHEAD)
-    label = np.where(np.isnan(later), np.nan, later <= OUT_AT_OR_BELOW)
+    label = np.where(np.isnan(later), np.nan, USUAL.out(later))
     service = grid.columns.get(target.in_service)
     if service is None:
         return label

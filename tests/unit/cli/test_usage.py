@@ -51,7 +51,10 @@ def test_without_a_command_there_is_help(capsys: pytest.CaptureFixture[str]) -> 
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["trian"], "No such command 'trian'. Did you mean 'train'?; see `bikeshare --help`"),
+        (
+            ["trian"],
+            "No such command 'trian'. Did you mean 'train', 'retrain'?; see `bikeshare --help`",
+        ),
         (["train", "--cty", "x"], "No such option: --cty (Possible options: --city)"),
         (["train", "--rounds", "abc"], "--rounds: expected a number of at least 1, got 'abc'"),
         (["train", "--rounds", "0"], "--rounds: expected a number of at least 1, got '0'"),

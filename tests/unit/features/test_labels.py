@@ -1,11 +1,15 @@
+import math
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mlops_bikeshare.domain.errors import GridError
+from mlops_bikeshare.domain.label import Label
 from mlops_bikeshare.domain.targets import BIKEOUT, DOCKOUT, TARGETS, Target
 from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.features.grid import Grid
@@ -81,14 +85,14 @@ def test_a_station_out_of_service_at_the_horizon_has_no_label(
 
 
 def test_sampled_rows_get_the_labels_of_the_full_array(grid: Grid) -> None:
-    rng = np.random.default_rng(0)
+    rng, few = np.random.default_rng(0), Label(threshold=4)
     slot, station = rng.integers(0, SLOTS, 500), rng.integers(0, 4, 500)
     horizons = rng.choice(np.arange(10, 121, 10), 500)
     found = out_for_rows(
-        grid, target=DOCKOUT, slot=slot, station=station, horizon_min=horizons, at_or_below=4
+        grid, target=DOCKOUT, slot=slot, station=station, horizon_min=horizons, label=few
     )
     for h in np.unique(horizons):
-        whole = out_at(grid, target=DOCKOUT, horizon_min=int(h), at_or_below=4)
+        whole = out_at(grid, target=DOCKOUT, horizon_min=int(h), label=few)
         rows = horizons == h
         np.testing.assert_array_equal(found[rows], whole[slot[rows], station[rows]])
 
@@ -104,3 +108,36 @@ def test_a_station_whose_count_is_missing_is_not_known_to_be_out(polls: Polls) -
 def test_a_horizon_between_slots_or_in_the_past_is_an_error(grid: Grid, horizon_min: int) -> None:
     with pytest.raises(GridError, match=rf"{horizon_min}.*multiples of 5 minutes"):
         out_at(grid, target=BIKEOUT, horizon_min=horizon_min)
+
+
+@given(
+    outcomes=st.lists(st.sampled_from((0, 1, None)), min_size=12, max_size=12),
+    slot=st.integers(0, 11),
+    steps=st.integers(1, 14),
+)
+def test_within_is_out_where_any_slot_of_the_way_is_and_missing_where_one_is_not_known(
+    outcomes: list[int | None], slot: int, steps: int
+) -> None:
+    way = [outcomes[i] if i < 12 else None for i in range(slot + 1, slot + steps + 1)]
+    expected = 1.0 if 1 in way else math.nan if None in way else 0.0
+    bikes = np.array([[-1 if o is None else 2 if o else 9] for o in outcomes], dtype=np.int16)
+    yes = np.ones((12, 1), dtype=bool)
+    grid = Grid(("a",), 0, bikes, bikes, yes, yes, np.zeros((12, 1), np.int64), bikes >= 0)
+    at = {"station": np.array([0]), "horizon_min": np.array([5 * steps])}
+    found = out_for_rows(
+        grid, target=BIKEOUT, slot=np.array([slot]), **at, label=Label(mode="within")
+    )
+    np.testing.assert_array_equal(found, [expected])
+
+
+def test_within_says_out_wherever_at_does(polls: Polls) -> None:
+    grid = truth(polls(3, slots=SLOTS, missed=0.1).assign(is_renting=True))
+    slot, station = (a.ravel() for a in np.indices((SLOTS, 4)))
+    rows = {"slot": slot, "station": station, "horizon_min": np.full(len(slot), 30)}
+    at, within = (
+        out_for_rows(grid, target=BIKEOUT, **rows, label=Label(mode=mode))
+        for mode in ("at", "within")
+    )
+    assert (within[at == 1] == 1).all()
+    assert np.nansum(within) > np.nansum(at)
+    assert np.isnan(within[np.isnan(at) & (within != 1)]).all()

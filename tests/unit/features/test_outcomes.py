@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from mlops_bikeshare.domain.errors import GridError
+from mlops_bikeshare.domain.label import Label
 from mlops_bikeshare.domain.targets import TARGETS
 from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.features.grid import Grid
@@ -25,17 +26,23 @@ def grid(polls: Polls) -> Grid:
     return Grid.from_status(frame, stations=names, window=window, time_column="observed_at")
 
 
-def test_labels_are_those_of_the_grid(grid: Grid) -> None:
+@pytest.mark.parametrize("label", [Label(), Label(threshold=5), Label(mode="within")], ids=str)
+def test_labels_are_those_of_the_grid(grid: Grid, label: Label) -> None:
     rng = np.random.default_rng(0)
     slot, station = rng.integers(0, 60, 500), rng.integers(0, len(grid.stations), 500)
     horizon_min = rng.choice([0, 10, 60, 120], 500)
-    outcomes = Outcomes.of(grid)
+    outcomes = Outcomes.of(grid, label=label)
     for target in TARGETS:
         ours = outcomes.labels(
             target.name, at_s=grid.slot_ends[slot], station=station, horizon_min=horizon_min
         )
         theirs = out_for_rows(
-            grid, target=target, slot=slot, station=station, horizon_min=horizon_min
+            grid,
+            target=target,
+            slot=slot,
+            station=station,
+            horizon_min=horizon_min,
+            label=label,
         )
         np.testing.assert_array_equal(ours, theirs)
 

@@ -9,12 +9,15 @@ import pytest
 
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
+from mlops_bikeshare.domain.errors import ModelError
+from mlops_bikeshare.domain.label import Label
 from mlops_bikeshare.domain.tables import INFERENCE, STATION_INFORMATION_RAW
 from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.flows import infer
 from mlops_bikeshare.flows.features import ONLINE
-from mlops_bikeshare.flows.judging import gate_evidence, proven, quality_windows
+from mlops_bikeshare.flows.judging import gate_evidence, gate_rows, proven, quality_windows
 from mlops_bikeshare.monitoring.metrics import point
+from mlops_bikeshare.registry.versions import ModelVersion
 from mlops_bikeshare.release.evidence import QualityOfRecord, Reading
 from tests.unit.flows import tiny
 
@@ -182,3 +185,16 @@ def test_a_station_list_that_changes_later_does_not_change_what_was_asked(
     found = proven.prove(ws, city, SPAN)
     assert found is not None
     assert found.differing == 0
+
+
+def test_versions_of_different_labels_are_not_compared(
+    made: tuple[Workspace, City], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ws, city = made
+    tiny.write_version(ws, city, "2", label=Label(mode="within"))
+    champion = ModelVersion(
+        name=city.registered_model, version="1", run_id="", digest="", aliases=(), tags={}
+    )
+    monkeypatch.setattr("mlops_bikeshare.registry.versions.find_if_any", lambda *_: champion)
+    with pytest.raises(ModelError, match=r"champion version 1 on .*cannot be compared"):
+        gate_rows.compared(ws, city, STAGING, "2", SPAN)

@@ -4,11 +4,13 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
+from mlops_bikeshare.domain.label import Label
 from mlops_bikeshare.domain.tables import MONITORING_QUALITY
 from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.flows import monitor
@@ -190,3 +192,26 @@ def test_a_model_that_answers_nan_does_not_hide_the_other_endpoints_quality(
         ("bikeshare-prod", "bikeout"): 0,
         ("bikeshare-prod", "dockout"): 0,
     }
+
+
+def test_each_version_is_judged_by_the_label_that_it_was_trained_with(tmp_path: Path) -> None:
+    ws, city = tiny.workspace(tmp_path)
+    tiny.write_version(ws, city, "2", label=Label(threshold=4, mode="within"))
+    tiny.poll(ws, SPAN)
+    half = SPAN.start + HOURS
+    tiny.predict(ws, Window(SPAN.start, half), endpoints=[STAGING])
+    tiny.predict(ws, Window(half, END), endpoints=[STAGING], version="2")
+    judge(ws, city)
+    rows = table(ws)
+    rows = rows[(rows["window_end"] == pd.Timestamp(END)) & (rows["target"] == "bikeout")]
+    found = rows.set_index("model_version")["base_rate"]
+
+    def share(window: Window, label: Label) -> float:
+        """Of the matured decision times of `window`, counted by hand."""
+        steps = [at for at in window.steps() if at <= END - timedelta(minutes=40)]
+        minutes = range(5, 31, 5) if label.mode == "within" else (30,)
+        way = [[tiny.bikes(at + timedelta(minutes=m)) for m in minutes] for at in steps]
+        return float((np.min(way, axis=1) <= label.threshold).mean())
+
+    assert found["1"] == pytest.approx(share(Window(SPAN.start, half), Label()))
+    assert found["2"] == pytest.approx(share(Window(half, END), Label(threshold=4, mode="within")))

@@ -4,7 +4,9 @@ from pathlib import Path
 import pytest
 
 from mlops_bikeshare.backends import Workspace, open_workspace
-from mlops_bikeshare.flows import records
+from mlops_bikeshare.domain.city import City
+from mlops_bikeshare.domain.errors import BikeshareError, TableError
+from mlops_bikeshare.flows import gate, production, records
 from mlops_bikeshare.settings import Settings
 
 
@@ -17,14 +19,15 @@ def ws(tmp_path: Path) -> Workspace:
 
 
 def test_a_line_torn_anywhere_costs_only_itself_and_the_next_entry_says_so(ws: Workspace) -> None:
-    path = ws.path / "audit.jsonl"
-    whole = path.read_bytes()
+    path, head = ws.path / "audit.jsonl", ws.path / "journal" / "audit-head.json"
+    whole, known = path.read_bytes(), head.read_bytes()
     records.audit(ws, "promotion", why="später", facts={})
     last = path.read_bytes()[len(whole) :]
     accent = last.index("ä".encode()) + 1  # in the middle of a letter
 
     for length in (1, accent, len(last) - 1):
         path.write_bytes(whole + last[:length])
+        head.write_bytes(known)  # it is written after the line
         assert [entry["facts"] for entry in records.audited(ws)] == [{"n": 0}, {"n": 1}]
 
         records.audit(ws, "deploy", why="again", facts={"n": 2})
@@ -54,3 +57,29 @@ def test_what_is_torn_or_altered_before_the_end_still_stops_everything(
 
     with pytest.raises(Exception, match="audit line 1"):
         records.audit(ws, "deploy", why="", facts={})
+
+
+def test_an_audit_without_its_last_line_is_told_by_its_head_and_by_the_table(
+    ws: Workspace, caplog: pytest.LogCaptureFixture
+) -> None:
+    path, head = ws.path / "audit.jsonl", ws.path / "journal" / "audit-head.json"
+    whole = path.read_bytes()
+    city = City(name="boston", timezone="America/New_York", country="US")
+    shortened = whole[: whole.index(b"\n") + 1]
+
+    path.write_bytes(shortened)
+    with pytest.raises(TableError, match="ends with line 1, but 2 lines were written"):
+        records.audited(ws)
+    with pytest.raises(TableError, match="ends with line 1, but 2 lines were written"):
+        records.audit(ws, "deploy", why="", facts={})
+    head.unlink()
+    with pytest.raises(TableError, match="it was shortened"):
+        production.tell(ws, city)
+    with pytest.raises(TableError, match="it was shortened"):
+        gate.gate(ws, city)
+
+    path.write_bytes(whole + b'{"at":')
+    assert "torn by a kill: {" in production.summary(production.tell(ws, city))
+    with pytest.raises(BikeshareError):  # nothing is deployed
+        gate.gate(ws, city)
+    assert "torn by a kill" in caplog.text

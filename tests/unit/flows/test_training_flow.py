@@ -1,6 +1,8 @@
 """A small simulated city is trained on, explained and tuned in a workspace of its own."""
 
+import fcntl
 import json
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -12,9 +14,10 @@ import pytest
 
 from mlops_bikeshare.backends import Workspace, open_workspace
 from mlops_bikeshare.domain.city import City
-from mlops_bikeshare.domain.errors import InputError, ModelError
+from mlops_bikeshare.domain.errors import InputError, ModelError, Refused
+from mlops_bikeshare.domain.label import Label
 from mlops_bikeshare.domain.windows import Window
-from mlops_bikeshare.flows import deploy, explain, features, ingest
+from mlops_bikeshare.flows import deploy, explain, features, infer, ingest
 from mlops_bikeshare.flows.judging import judged
 from mlops_bikeshare.flows.process.progress import silent
 from mlops_bikeshare.flows.runs import training_table
@@ -22,6 +25,7 @@ from mlops_bikeshare.flows.train import Trained, plan_of, summary, train
 from mlops_bikeshare.flows.tune import OBJECTIVE, tune
 from mlops_bikeshare.registry import explain as trees
 from mlops_bikeshare.registry import versions
+from mlops_bikeshare.registry.artefact import read_label
 from mlops_bikeshare.registry.card import LONGEST
 from mlops_bikeshare.settings import load
 from mlops_bikeshare.sources.simulator.simulate import simulate
@@ -30,6 +34,9 @@ from mlops_bikeshare.training.tuning import score
 
 TOML = """
 default_city = "small"
+[labels]
+threshold = 3
+mode = "within"
 [training]
 rounds = 30
 leaves = 15
@@ -132,6 +139,42 @@ def test_lineage_and_alarm_thresholds_are_tags_of_the_version(city: City, traine
     assert tags["data"] == "features_offline small 2025-06-03..2025-06-09"
     for target in ("bikeout", "dockout"):
         assert 0 < float(tags[f"alarm_threshold_{target}"]) < 1
+
+
+def test_a_version_carries_the_label_that_it_was_trained_with(
+    ws: Workspace, city: City, trained: Trained, folder: Path
+) -> None:
+    label = Label(threshold=3, mode="within")
+    assert read_label(folder) == label
+    tags = versions.find(city.registered_model, trained.version).tags
+    assert tags["label"] == str(label) == "at most 3, within dt + horizon"
+    assert (
+        "at most 3 bikes (bikeout) or docks (dockout) left at some time until then"
+        in (folder / "card.md").read_text()
+    )
+    rows = trained.quality[0].model
+    assert rows.base_rate is not None
+    usual = replace(city, label=Label())
+    table = training_table.load(ws, usual, SPLIT, plan_of(ws.settings), silent)
+    chosen = np.arange(len(table.dt))
+    at = table.labels("bikeout", chosen, np.full(len(chosen), 10, np.int16))
+    assert rows.base_rate > np.nanmean(at), "fewer are out at dt + 10 with at most 2"
+
+
+def test_a_version_of_another_threshold_is_not_deployed(
+    ws: Workspace, city: City, trained: Trained
+) -> None:
+    with pytest.raises(ModelError, match="was trained on other features"):
+        deploy.deploy(ws, replace(city, label=Label()), version=trained.version)
+
+
+def test_features_are_not_mixed_with_those_of_another_threshold(ws: Workspace, city: City) -> None:
+    other = replace(city, label=Label(threshold=1))
+    with pytest.raises(InputError, match="were built by another definition"):
+        features.build(ws, other)
+    with pytest.raises(InputError, match="were built by another definition"):
+        infer.online_features(ws, other, SPLIT.train.end)
+    features.check_definition(ws, replace(city, label=Label(threshold=3, mode="at")))
 
 
 def test_contributions_sum_to_the_raw_answer_of_the_row_that_was_trained_on(
@@ -241,6 +284,34 @@ def test_a_candidate_that_was_cut_off_is_asked_again(
     assert sorted(c.info.status for c in children) == ["FINISHED", "KILLED"]
 
 
+def test_a_study_of_other_data_is_another_study(ws: Workspace, city: City) -> None:
+    part = window("2025-06-03..2025-06-07")
+    first = tune(ws, city, window=part, trials=1, folds=1)
+    day = date(2025, 6, 5)
+    key = next(iter(ws.lake.keys(features.OFFLINE, city=city.name, day=day)))
+    path = ws.path / "lake" / key
+    kept = path.read_bytes()
+    rows = pd.read_parquet(path)
+    try:
+        rows.iloc[::-1].to_parquet(path)
+        other = tune(ws, city, window=part, trials=1, folds=1)
+    finally:
+        path.write_bytes(kept)
+    assert other.run_id != first.run_id
+    assert tune(ws, city, window=part, trials=1, folds=1) == first
+
+
+def test_two_processes_do_not_search_the_same(ws: Workspace, city: City) -> None:
+    part = window("2025-06-03..2025-06-07")
+    tune(ws, city, window=part, trials=1, folds=1)
+    with ExitStack() as held:
+        for path in ws.path.glob("tune-*.lock"):
+            lock = held.enter_context(path.open("w"))
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with pytest.raises(Refused, match=r"another process searches small-\w{12}"):
+            tune(ws, city, window=part, trials=2, folds=1)
+
+
 def test_tuning_never_reads_a_day_after_its_window(ws: Workspace, city: City) -> None:
     read: list[date] = []
     lake = ws.lake
@@ -268,4 +339,4 @@ def test_too_few_days_to_tune_on_are_refused(ws: Workspace, city: City) -> None:
 def test_days_without_features_are_named(ws: Workspace, city: City) -> None:
     early = Split(window("2024-06-03..2024-06-06"), window("2024-06-06..2024-06-07"))
     with pytest.raises(InputError, match=r"there are features of 2025-06-03\.\.2025-06-0"):
-        training_table.load(ws, city, early, plan_of(ws.settings.training), silent)
+        training_table.load(ws, city, early, plan_of(ws.settings), silent)

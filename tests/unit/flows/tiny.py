@@ -14,6 +14,7 @@ import pandas as pd
 
 from mlops_bikeshare.backends import Workspace, open_workspace
 from mlops_bikeshare.domain.city import City
+from mlops_bikeshare.domain.label import USUAL, Label
 from mlops_bikeshare.domain.tables import INFERENCE, STATION_INFORMATION_RAW, STATION_STATUS
 from mlops_bikeshare.domain.targets import HORIZONS_MIN, PROMISE_MIN, TARGETS
 from mlops_bikeshare.domain.windows import CADENCE_S, SLOT_S, Window, stamp, to_seconds
@@ -120,7 +121,7 @@ def _said(at: datetime, rng: np.random.Generator) -> pd.DataFrame:
     )
 
 
-def write_version(ws: Workspace, city: City, version: str) -> None:
+def write_version(ws: Workspace, city: City, version: str, *, label: Label = USUAL) -> None:
     """The files that judging reads, where a fetched version would have put them."""
     kept = ws.path / "models" / f"{city.registered_model}-{version}"
     folder = kept / "files" / "artifacts"
@@ -131,7 +132,10 @@ def write_version(ws: Workspace, city: City, version: str) -> None:
     spread = PsiReference.fit(np.random.default_rng(0).normal(size=1000)).to_json()
     documents = {
         "persistence": {t.name: table for t in TARGETS},
-        "scorer": {"targets": {t.name: {"threshold": 0.5} for t in TARGETS}},
+        "scorer": {
+            "label": label.to_json(),
+            "targets": {t.name: {"threshold": 0.5} for t in TARGETS},
+        },
         "reference": {
             "psi": dict.fromkeys(STATION_FEATURES, spread),
             "range": dict.fromkeys(CITY_FEATURES),

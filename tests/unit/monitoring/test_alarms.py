@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from mlops_bikeshare.domain.errors import SettingsError
+from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.monitoring import alarms
 from mlops_bikeshare.monitoring.alarms import Alarm, Missing
 from mlops_bikeshare.monitoring.metrics import point
@@ -67,6 +68,34 @@ def test_a_period_that_is_not_over_does_not_count(tmp_path: Path) -> None:
     assert (seen.state, seen.value) == ("OK", 0.9)
 
 
+def test_an_alarm_on_a_window_alone_leaves_out_what_came_before_and_counts_what_is_not_over(
+    tmp_path: Path,
+) -> None:
+    store = SqliteMetricStore(tmp_path / "metrics.db")
+    store.put([point("PR-AUC-24h", 0.1, at=AT - timedelta(minutes=1), dimensions=OF)])
+    since = Window(AT, AT + timedelta(minutes=3))
+    one = alarm("breaching", breaching=1)
+    assert alarms.look_within(store, one, OF, window=since).state == "INSUFFICIENT_DATA"
+
+    store.put([point("PR-AUC-24h", 0.1, at=AT + timedelta(minutes=2), dimensions=OF)])
+
+    assert alarms.look_within(store, one, OF, window=since).state == "ALARM"
+
+
+def test_an_hours_percentile_counts_only_where_the_whole_hour_came_after(tmp_path: Path) -> None:
+    store = SqliteMetricStore(tmp_path / "metrics.db")
+    of = {"EndpointName": "bikeshare-prod", "VariantName": "AllTraffic"}
+    (latency,) = [a for a in alarms.catalogue(TEXT, setting=setting) if a.name == "prod-latency"]
+    slow = [point("ModelLatency", 9e5, at=AT + timedelta(hours=h), dimensions=of) for h in (0, 1)]
+    store.put(slow)
+
+    def state(hours: float) -> str:
+        window = Window(AT, AT + timedelta(hours=hours))
+        return alarms.look_within(store, latency, of, window=window).state
+
+    assert [state(h) for h in (0.5, 1.5, 2)] == ["INSUFFICIENT_DATA"] * 2 + ["ALARM"]
+
+
 def test_the_catalogue_speaks_of_metrics_that_exist_with_the_limits_of_the_gate() -> None:
     found = {a.name: a for a in alarms.catalogue(TEXT, setting=setting)}
     gate = GateSettings()
@@ -76,6 +105,13 @@ def test_the_catalogue_speaks_of_metrics_that_exist_with_the_limits_of_the_gate(
     assert found["prod-latency"].threshold == gate.latency_p95_ms * 1000
     assert found["prod-errors"].threshold == gate.errors_5xx
     assert all(a.stage == "prod" and a.meaning for a in found.values())
+
+
+def test_a_limit_in_milliseconds_follows_its_setting_in_the_unit_of_the_metric() -> None:
+    faster = {"gate.latency_p95_ms": 150.0}
+    found = alarms.catalogue(TEXT, setting=lambda key: faster.get(key) or setting(key))
+    (latency,) = [alarm for alarm in found if alarm.name == "prod-latency"]
+    assert latency.threshold == 150_000
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mlops_bikeshare.registry.artefact import TargetFiles, write_artifacts
+from mlops_bikeshare.registry.artefact import LABEL, TargetFiles, write_artifacts
 
 FEATURES = ("num_bikes_available", "utilisation", "hour")
 HORIZONS_MIN = (10, 20, 30)
@@ -49,7 +49,7 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
         horizon_feature="horizon_min",
         horizons_min=HORIZONS_MIN,
         reference={"psi": {}, "range": {"hour": [0.0, 23.0]}},
-        details={"out_at_or_below": 2},
+        details={LABEL: {"threshold": 3, "mode": "within"}},
     )
 
 

@@ -5,10 +5,12 @@ from pathlib import Path
 import pytest
 
 from mlops_bikeshare.domain.errors import ModelError
+from mlops_bikeshare.domain.label import USUAL, Label
 from mlops_bikeshare.registry.artefact import (
     artefact_digest,
     drop_caches,
     feature_digest,
+    read_label,
     read_persistence,
     read_reference,
     read_scorer,
@@ -27,7 +29,7 @@ def test_what_was_written_is_read_back(artifacts: Path) -> None:
     assert read_reference(artifacts)["range"] == {"hour": [0.0, 23.0]}
     assert read_persistence(artifacts)["dockout"] == {"rates": {"30": [0.9, 0.1]}}
     spec = read_scorer(artifacts)
-    assert spec["out_at_or_below"] == 2
+    assert read_label(artifacts) == Label(threshold=3, mode="within")
     assert spec["feature_digest"] == feature_digest(spec["features"])
 
 
@@ -86,3 +88,18 @@ def test_a_damaged_file_is_named(folder: Path, text: str) -> None:
     (folder / "artifacts" / "scorer.json").write_text(text, encoding="utf-8")
     with pytest.raises(ModelError, match=r"scorer\.json"):
         read_scorer(folder / "artifacts")
+
+
+def test_a_version_from_before_there_was_a_choice_has_the_usual_label(folder: Path) -> None:
+    path = folder / "artifacts" / "scorer.json"
+    spec = json.loads(path.read_text())
+    del spec["label"]
+    path.write_text(json.dumps(spec))
+    assert read_label(folder / "artifacts") == USUAL
+
+
+def test_a_label_that_cannot_be_read_is_an_error(folder: Path) -> None:
+    path = folder / "artifacts" / "scorer.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "label": {"threshold": 2}}))
+    with pytest.raises(ModelError, match=r"label: expected .*'mode': 'at'"):
+        read_label(folder / "artifacts")

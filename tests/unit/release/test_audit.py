@@ -58,12 +58,15 @@ def test_lines_in_another_order_are_found() -> None:
         audit.verify(lines)
 
 
-def test_lines_cut_off_at_the_end_show_against_the_last_known_digest() -> None:
+def test_lines_cut_off_at_the_end_show_against_the_last_known_head() -> None:
     lines = chain()
     last = json.loads(lines[-1])["digest"]
-    assert audit.verify(lines, last=last) == last
-    with pytest.raises(TableError, match="lines are gone"):
-        audit.verify(lines[:-1], last=last)
+    head = audit.Head(len(lines), last)
+    assert audit.verify(lines, head=head) == last
+    with pytest.raises(TableError, match="it was shortened"):
+        audit.verify(lines[:-1], head=head)
+    with pytest.raises(TableError, match=f"line {len(lines)} is not the one that was written"):
+        audit.verify(lines, head=audit.Head(len(lines), "0" * 12))
 
 
 def test_another_spelling_of_the_same_entry_is_an_alteration() -> None:

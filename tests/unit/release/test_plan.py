@@ -93,10 +93,10 @@ def test_anything_else_is_refused_with_its_reason(
         conditions.check_fresh(report, digest, NOW + timedelta(minutes=age), RULES)
 
 
-def test_promotion_moves_aliases_only_after_verification_and_ends_in_the_audit() -> None:
+def test_promotion_moves_aliases_only_when_verified_and_quiet_and_ends_in_the_audit() -> None:
     names = [step.name for step in promotion().steps]
-    before, after = ["check_gate", "deploy"], ["dashboard", "alarms", "offer"]
-    assert names == [*before, "verify", "aliases", "audit", *after]
+    before, after = ["check_gate", "deploy"], ["dashboard", "offer"]
+    assert names == [*before, "verify", "alarms", "aliases", "audit", *after]
 
 
 def test_promotion_aliases_and_their_undo() -> None:
@@ -140,6 +140,8 @@ def test_a_canary_takes_each_share_only_after_the_one_before_was_held() -> None:
     shares = [f"{what} {share} %" for share in (10, 50, 100) for what in ("weigh", "hold")]
     assert names[:9] == ["check_gate", "split", "probe", *shares]
     assert names[9:] == [s.name for s in promotion().steps[2:]]
+    since = [step(of, "alarms").params["since"] for of in (promotion(), canary())]
+    assert since == ["deploy", "split"]
     assert step(canary(), "weigh 10 %").params["weights"] == {"Baseline": 0.9, "Candidate": 0.1}
     assert step(canary(), "weigh 100 %").params["weights"] == {"Baseline": 0.0, "Candidate": 1.0}
 
@@ -177,9 +179,9 @@ def test_a_rollback_knows_the_champion_before_and_leaves_a_newer_challenger_alon
 
 def test_a_plan_stands_once_it_is_in_the_audit() -> None:
     of = promotion()
-    journal = [plan.record(of, s, "done") for s in of.steps[:4]]
+    journal = [plan.record(of, s, "done") for s in of.steps[:5]]
     assert not plan.stands(of, journal)
-    journal.append(plan.record(of, of.steps[4], "done"))
+    journal.append(plan.record(of, of.steps[5], "done"))
     assert plan.stands(of, journal)
 
 
@@ -212,10 +214,10 @@ def test_after_a_kill_at_any_point_the_plan_goes_on_where_it_was(of: Plan) -> No
 
 def test_undo_goes_backwards_over_what_was_begun_and_is_resumable_too() -> None:
     of = promotion()
-    journal = [plan.record(of, s, "done") for s in of.steps[:3]]
-    journal.append(plan.record(of, of.steps[3], "begun"))
+    journal = [plan.record(of, s, "done") for s in of.steps[:4]]
+    journal.append(plan.record(of, of.steps[4], "begun"))
     assert [s.name for s in plan.steps_to_undo(of, journal)] == ["aliases", "deploy"]
-    journal.append(plan.record(of, of.steps[3], "undone"))
+    journal.append(plan.record(of, of.steps[4], "undone"))
     assert [s.name for s in plan.steps_to_undo(of, journal)] == ["deploy"]
     with pytest.raises(Refused, match="taken back"):
         plan.next_step(of, journal)

@@ -1,3 +1,4 @@
+import gzip
 import io
 import tarfile
 from pathlib import Path
@@ -7,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops_bikeshare.domain.errors import ModelError
+from mlops_bikeshare.serving import archive as archives
 from mlops_bikeshare.serving.archive import unpack
 
 
@@ -83,3 +85,45 @@ def test_anything_that_is_no_archive_is_a_model_error(
     (folder / "model.tar.gz").write_bytes(content)
     with pytest.raises(ModelError, match="cannot be unpacked"):
         unpack(folder / "model.tar.gz", folder)
+
+
+def bomb(folder: Path, kind: bytes, size: int) -> Path:
+    """An archive of a few kilobytes with one member of zeros."""
+    archive, member = folder / "model.tar.gz", tarfile.TarInfo("x")
+    member.type, member.size = kind, size
+    with gzip.open(archive, "wb") as out:
+        out.write(member.tobuf(tarfile.GNU_FORMAT))
+        for _ in range(size // 1024**2):
+            out.write(bytes(1024**2))
+        out.write(bytes(10240))
+    return archive
+
+
+@pytest.mark.parametrize("kind", [tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE, tarfile.XGLTYPE])
+def test_a_header_that_unpacks_to_more_than_its_limit_is_refused_before_it_is_read(
+    tmp_path: Path, kind: bytes
+) -> None:
+    archive = bomb(tmp_path, kind, 20 * 1024**2)
+    assert archive.stat().st_size < 100_000
+    with pytest.raises(ModelError, match=r"headers exceed 16,777,216 bytes"):
+        unpack(archive, tmp_path)
+
+
+def test_more_members_than_the_headers_limit_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archives, "MAX_HEADERS", 20 * 512)
+    unpack(pack(tmp_path, *(tarfile.TarInfo(str(n)) for n in range(10))), tmp_path)
+    with pytest.raises(ModelError, match="headers exceed"):
+        unpack(pack(tmp_path, *(tarfile.TarInfo(str(n)) for n in range(30))), tmp_path)
+
+
+def test_a_gzip_bomb_is_refused_before_it_is_unpacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive, into = bomb(tmp_path, tarfile.REGTYPE, 20 * 1024**2), tmp_path / "into"
+    into.mkdir()
+    monkeypatch.setattr(archives, "MAX_BYTES", 20 * 1024**2 - 1)
+    with pytest.raises(ModelError, match="more than 20,971,519 bytes unpacked"):
+        unpack(archive, into)
+    assert list(into.iterdir()) == []

@@ -1,0 +1,150 @@
+"""What a retraining knows of the champion, and the frozen days that every candidate must hold.
+
+Input    the champion's tags (train, calibrate, test, test_pr_auc_<target>), metrics of production.
+Output   Facts and Limits of the decision; the Anchor: baseline, frozen days and floor per target.
+Raises   InputError when the champion kept no test days, so that there is nothing to freeze.
+
+The anchor is written once, from the champion at the first retraining, and read ever after: a floor
+that moved with every champion could sink step by step.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+
+from mlops_bikeshare.backends import Workspace
+from mlops_bikeshare.domain.city import City
+from mlops_bikeshare.domain.errors import InputError
+from mlops_bikeshare.domain.targets import TARGETS
+from mlops_bikeshare.domain.windows import DAY_S, Window
+from mlops_bikeshare.flows.process.progress import silent
+from mlops_bikeshare.flows.runs import two_sets
+from mlops_bikeshare.monitoring.metrics import MODEL
+from mlops_bikeshare.registry.versions import ModelVersion
+from mlops_bikeshare.release.retrain import Facts, Limits
+
+TREND_DAYS = 3
+HOUR_S = 3600
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Anchor:
+    """What never changes between retrainings; `floor`: onset PR-AUC per target."""
+
+    version: str
+    baseline: Window
+    frozen: Window
+    floor: Mapping[str, float]
+
+
+def facts(ws: Workspace, city: City, standing: ModelVersion) -> Facts:
+    """The champion in production as of now."""
+    of = {"EndpointName": ws.settings.endpoint("prod", city.name), "City": city.name}
+    day = timedelta(days=1)
+    return Facts(
+        today=ws.now.date(),
+        quality=_latest(ws, "PR-AUC-24h", of),
+        quality_before=_mean(ws, of, Window(ws.now - (TREND_DAYS + 1) * day, ws.now - day)),
+        drift_share=_latest(ws, "DriftShare", of),
+        learned_until=learned_until(standing).date(),
+    )
+
+
+def limits(ws: Workspace, standing: ModelVersion) -> Limits:
+    """The settings; the warning level is the champion's own, as its test had it."""
+    rules, critical = ws.settings.retrain, ws.settings.gate.pr_auc_24h
+    known = [standing.tags.get(f"test_pr_auc_{target.name}") for target in TARGETS]
+    own = [float(value) for value in known if value is not None]
+    warning = min(own) - rules.warning_below if len(own) == len(known) else critical
+    return Limits(
+        critical=critical,
+        warning=max(critical, warning),
+        drift_share=rules.drift_share,
+        falling=rules.falling,
+        most_days=rules.most_days,
+        seasons=rules.seasons.split(),
+    )
+
+
+def learned_until(standing: ModelVersion) -> datetime:
+    """The end of the days that the champion was calibrated on, the last it learned from."""
+    return Window.parse(standing.tags["calibrate"], key="tag calibrate of the champion").end
+
+
+def anchor(ws: Workspace, city: City, standing: ModelVersion, *, freeze: bool) -> Anchor:
+    """The one on disk; made of the champion the first time, or when asked to `freeze` anew."""
+    path = ws.path / "retrain" / f"{city.name}.json"
+    if path.is_file() and not freeze:
+        return _read(path)
+    test = standing.tags.get("test", "none")
+    if test == "none":
+        msg = f"champion {standing.version} kept no days for a test, so no days can be frozen"
+        raise InputError(f"{msg}; train one with a test (`bikeshare train --test A..B`) first")
+    frozen = Window.parse(test, key="tag test of the champion")
+    made = Anchor(
+        version=standing.version,
+        baseline=Window.parse(standing.tags["train"], key="tag train of the champion"),
+        frozen=frozen,
+        floor=_floor(ws, city, standing, frozen),
+    )
+    _write(path, made)
+    return made
+
+
+def _floor(ws: Workspace, city: City, standing: ModelVersion, frozen: Window) -> dict[str, float]:
+    """What the champion reaches on the frozen days, less what a candidate may lose."""
+    rows = two_sets.rows_of(ws, city, frozen, seed=ws.settings.training.seed, track=silent)
+    reached = two_sets.onset_pr_auc(rows, two_sets.answers(ws, city, standing.version, rows))
+    floor = {}
+    for target, value in reached.items():
+        if value is None:
+            msg = f"no {target} onset in the frozen days {frozen}: they cannot show a regression"
+            raise InputError(f"{msg}; train a champion with longer test days")
+        floor[target] = value - ws.settings.retrain.frozen_tolerance
+    return floor
+
+
+def _write(path: Path, made: Anchor) -> None:
+    document = {
+        "version": made.version,
+        "baseline": str(made.baseline),
+        "frozen": str(made.frozen),
+        "floor": made.floor,
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(".tmp")
+    draft.write_text(json.dumps(document, indent=1), encoding="utf-8")
+    draft.replace(path)
+
+
+def _read(path: Path) -> Anchor:
+    document = json.loads(path.read_text(encoding="utf-8"))
+    return Anchor(
+        version=document["version"],
+        baseline=Window.parse(document["baseline"], key=f"{path.name}: baseline"),
+        frozen=Window.parse(document["frozen"], key=f"{path.name}: frozen"),
+        floor=document["floor"],
+    )
+
+
+def _latest(ws: Workspace, name: str, of: Mapping[str, str]) -> float | None:
+    found = ws.metrics.latest(MODEL, name, of, before=ws.now, within_s=DAY_S)
+    return None if found is None else found[1]
+
+
+def _mean(ws: Workspace, of: Mapping[str, str], window: Window) -> float | None:
+    """Mean PR-AUC-24h of the hours of `window`; None where none was posted."""
+    hours = ws.metrics.series(
+        MODEL,
+        "PR-AUC-24h",
+        of,
+        window=window.widened(step_s=HOUR_S),
+        statistic="Average",
+        period_s=HOUR_S,
+    )
+    values = [value for _, value in hours]
+    return float(np.mean(values)) if values else None

@@ -1,0 +1,27 @@
+"""Settings: one frozen object from flags, environment, bikeshare.toml and defaults."""
+
+from mlops_bikeshare.settings.data import IngestSettings, LakeSettings
+from mlops_bikeshare.settings.every import DEMO, FILE, Profile, Settings, Stage
+from mlops_bikeshare.settings.judging import GateSettings, GuardSettings, MonitoringSettings
+from mlops_bikeshare.settings.reading import find_root, keys, load
+from mlops_bikeshare.settings.serving import ServingSettings
+from mlops_bikeshare.settings.training import RetrainSettings, TrainingSettings
+
+__all__ = [
+    "DEMO",
+    "FILE",
+    "GateSettings",
+    "GuardSettings",
+    "IngestSettings",
+    "LakeSettings",
+    "MonitoringSettings",
+    "Profile",
+    "RetrainSettings",
+    "ServingSettings",
+    "Settings",
+    "Stage",
+    "TrainingSettings",
+    "find_root",
+    "keys",
+    "load",
+]

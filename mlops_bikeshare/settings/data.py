@@ -1,0 +1,48 @@
+"""Settings of the sources and the lake: how feeds are asked, where data lies and how long."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from mlops_bikeshare.domain.bounds import Between, Spelt
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LakeSettings:
+    """Where the lake lies on AWS, and how long it keeps what."""
+
+    bucket: Annotated[str, "bucket of the lake; keys begin with the workspace"] = "bikeshare-lake"
+    database: Annotated[str, "database of Glue and Athena"] = "mlops_bikeshare"
+    workgroup: Annotated[str, "workgroup of Athena"] = "primary"
+    first_date: Annotated[
+        str,
+        "UTC date before which Athena looks for nothing",
+        Spelt(r"\d{4}-\d\d-\d\d", "like 2021-01-31"),
+    ] = "2021-01-01"
+    keep_raw_days: Annotated[
+        int | None,
+        "days of polls as read, of online features and of quarantine that `compact` leaves; "
+        "unset: all",
+        Between(2),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IngestSettings:
+    """How live feeds are asked."""
+
+    poll_s: Annotated[int, "seconds between polls", Between(60, 300)] = 300
+    timeout_s: Annotated[
+        float, "seconds without a byte after which an attempt is given up", Between(0.1, 60)
+    ] = 10.0
+    attempts: Annotated[int, "attempts per document and poll", Between(1, 10)] = 3
+    first_pause_s: Annotated[
+        float, "seconds before the second attempt; a random part is added", Between(0, 60)
+    ] = 0.5
+    body_limit_mb: Annotated[
+        float, "largest document taken, megabytes after decompression", Between(0.1, 1000)
+    ] = 32.0
+    contact: Annotated[
+        str | None,
+        "address or page of yours, told to operators in the User-Agent; unset: none",
+    ] = None
+    language: Annotated[str | None, "language of names; unset: the feed's first"] = None

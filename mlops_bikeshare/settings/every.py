@@ -1,0 +1,101 @@
+"""The one frozen settings object, with a section per part of the project.
+
+Every value remembers where it came from (`Settings.origins`); its annotation says what it means.
+`Settings.city` raises SettingsError, naming the cities there are.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from mlops_bikeshare.domain.bounds import NAME
+from mlops_bikeshare.domain.city import City
+from mlops_bikeshare.domain.errors import SettingsError
+from mlops_bikeshare.domain.label import USUAL, Label
+from mlops_bikeshare.settings.data import IngestSettings, LakeSettings
+from mlops_bikeshare.settings.judging import GateSettings, GuardSettings, MonitoringSettings
+from mlops_bikeshare.settings.serving import ServingSettings
+from mlops_bikeshare.settings.training import RetrainSettings, TrainingSettings
+
+FILE = "bikeshare.toml"
+DEMO = "demo"
+Profile = Literal["local", "aws"]
+Stage = Literal["staging", "prod"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything a flow may be told; `root` is the folder of bikeshare.toml."""
+
+    root: Path
+    profile: Annotated[
+        Profile,
+        "local: this machine only; aws: S3, SageMaker, CloudWatch (so far the lake alone)",
+    ] = "local"
+    workspace: Annotated[str, "state lives in var/NAME", NAME] = "main"
+    default_city: Annotated[
+        str,
+        "city of commands without --city; owns bikeshare-staging and bikeshare-prod",
+    ] = "boston"
+    region: Annotated[str, "AWS region, also told to the local host"] = "ca-central-1"
+    tracking_uri: Annotated[
+        str | None,
+        "MLflow store; unset: mlflow.db in the root. The demo has its own, var/demo/mlflow.db",
+    ] = None
+    sm_endpoint: Annotated[
+        str | None,
+        "endpoint that the dashboard shows; unset: what the last promotion chose, else staging",
+    ] = None
+    serving: ServingSettings = ServingSettings()
+    lake: LakeSettings = LakeSettings()
+    ingest: IngestSettings = IngestSettings()
+    labels: Label = USUAL
+    training: TrainingSettings = TrainingSettings()
+    retrain: RetrainSettings = RetrainSettings()
+    monitoring: MonitoringSettings = MonitoringSettings()
+    gate: GateSettings = GateSettings()
+    guard: GuardSettings = GuardSettings()
+    cities: Mapping[str, City] = field(default_factory=dict)
+    origins: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def var(self) -> Path:
+        """The workspace's folder."""
+        return self.root / "var" / self.workspace
+
+    @property
+    def is_demo(self) -> bool:
+        """Whether this is the demo's workspace, which is made anew each time."""
+        return self.workspace == DEMO
+
+    @property
+    def mlflow_home(self) -> Path:
+        """Folder of the MLflow store: the demo keeps its own, so that no real alias moves."""
+        return self.var if self.is_demo else self.root
+
+    @property
+    def mlflow_uri(self) -> str:
+        """The store that was named, else SQLite in `mlflow_home`; the demo's is always its own."""
+        named = None if self.is_demo else self.tracking_uri
+        return named or f"sqlite:///{self.mlflow_home / 'mlflow.db'}"
+
+    def city(self, name: str | None = None) -> City:
+        """The city called `name`, or the default one."""
+        wanted = name or self.default_city
+        if wanted not in self.cities:
+            msg = f"city {wanted!r} is not in {FILE}; known: {', '.join(sorted(self.cities))}"
+            raise SettingsError(f"{msg}. Add a table [cities.{wanted}] with timezone and country.")
+        return self.cities[wanted]
+
+    def endpoint(self, stage: Stage, city: str) -> str:
+        """Name of an endpoint: the default city owns the short names."""
+        owner = "" if city == self.default_city else f"{city}-"
+        return f"bikeshare-{owner}{stage}"
+
+    def with_workspace(self, workspace: str, *, default_city: str | None = None) -> Self:
+        """The same settings in another workspace."""
+        return dataclasses.replace(
+            self, workspace=workspace, default_city=default_city or self.default_city
+        )
