@@ -43,7 +43,8 @@ class Filter:
     heat: bool = False
 
 
-def _of_reading(reading: CityReading) -> tuple[str, str, str, datetime, datetime]:
+def of_reading(reading: CityReading) -> tuple[str, str, str, datetime, datetime]:
+    """What tells a reading from another, for caches."""
     return reading.workspace, reading.city.name, reading.endpoint, reading.dt, reading.now
 
 
@@ -156,7 +157,7 @@ def _controls(reading: CityReading) -> tuple[int, Filter]:
 
 
 @st.cache_resource(
-    ttl=parts.REFRESH_S, max_entries=48, show_spinner=False, hash_funcs={CityReading: _of_reading}
+    ttl=parts.REFRESH_S, max_entries=48, show_spinner=False, hash_funcs={CityReading: of_reading}
 )
 def _rows(reading: CityReading, horizon_min: int) -> "pd.DataFrame":
     """The stations with their risk, riskiest first."""
@@ -167,7 +168,7 @@ def _rows(reading: CityReading, horizon_min: int) -> "pd.DataFrame":
 
 
 @st.cache_resource(
-    ttl=parts.REFRESH_S, max_entries=96, show_spinner=False, hash_funcs={CityReading: _of_reading}
+    ttl=parts.REFRESH_S, max_entries=96, show_spinner=False, hash_funcs={CityReading: of_reading}
 )
 def _layer(reading: CityReading, horizon_min: int, wanted: Filter, theme: Theme) -> Layer:
     """The dots as they are sent; the same for all who look at the same."""
@@ -177,7 +178,7 @@ def _layer(reading: CityReading, horizon_min: int, wanted: Filter, theme: Theme)
 
 
 @st.cache_resource(
-    ttl=parts.REFRESH_S, max_entries=96, show_spinner=False, hash_funcs={CityReading: _of_reading}
+    ttl=parts.REFRESH_S, max_entries=96, show_spinner=False, hash_funcs={CityReading: of_reading}
 )
 def _shown(reading: CityReading, horizon_min: int, wanted: Filter) -> "pd.DataFrame":
     """The rows that were asked for, with the risk and the shade of the stockout asked for."""

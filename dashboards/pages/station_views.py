@@ -12,7 +12,7 @@ from dashboards.readings import station as of_station
 from dashboards.readings.station import Past
 from dashboards.risk import PALETTES, WORDS, Theme
 from dashboards.wording import chance, figure
-from mlops_bikeshare.domain.targets import OUT_AT_OR_BELOW, TARGETS
+from mlops_bikeshare.domain.targets import TARGETS
 
 if TYPE_CHECKING:
     import altair as alt
@@ -70,7 +70,7 @@ def past(
         height=CHANCES_HEIGHT,
         alt="Chances predicted for the last 24 hours; shaded where it was out",
     )
-    st.caption(f"Shaded: {OUT_AT_OR_BELOW} or fewer were left.")
+    st.caption(f"Shaded: {reading.city.label.threshold} or fewer were left.")
 
 
 def _counts(found: Past, reading: CityReading, theme: Theme) -> "alt.LayerChart":
@@ -82,7 +82,7 @@ def _counts(found: Past, reading: CityReading, theme: Theme) -> "alt.LayerChart"
         theme=theme,
         title="at the station",
         number="d",
-        limit=float(OUT_AT_OR_BELOW),
+        limit=float(reading.city.label.threshold),
         limit_says="out at",
         order=list(_COUNTED.values()),
         zero=True,
@@ -103,7 +103,7 @@ def _said(found: Past, reading: CityReading, theme: Theme) -> "alt.LayerChart":
     out = [
         seen.assign(stockout=word)[["at", "stockout"]]
         for target, word in zip(TARGETS, words, strict=True)
-        for seen in [found.seen[found.seen[target.count] <= OUT_AT_OR_BELOW]]
+        for seen in [found.seen[found.seen[target.count] <= reading.city.label.threshold]]
     ]
     shaded = charts.timed(pd.concat(out, ignore_index=True), reading.city.zone)
     ends = pd.to_datetime(shaded["clock"], utc=True) + pd.Timedelta(seconds=_SLOT_S)

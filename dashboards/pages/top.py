@@ -7,9 +7,9 @@ import streamlit as st
 
 from dashboards import risk
 from dashboards.pages import parts
-from dashboards.pages.city_map import choose_horizon, read_city
+from dashboards.pages.city_map import choose_horizon, of_reading, read_city
 from dashboards.readings import Choice, CityReading
-from dashboards.readings.moves import NO_PLAN, suggested
+from dashboards.readings.moves import Suggested, suggested
 from dashboards.wording import both_zones, span
 from mlops_bikeshare.domain.targets import BIKEOUT, DOCKOUT
 
@@ -41,14 +41,13 @@ def _live(choice: Choice) -> None:
         count = int(st.number_input("Stations", 1, MOST, USUAL, key="top-n"))
     with right:
         horizon_min = choose_horizon(reading, key="top-horizon")
-    plan = suggested(choice, reading)
-    rows = ranked(reading, count=count, horizon_min=horizon_min, moves=plan or {})
+    plan = _plan(choice, reading)
+    rows = ranked(reading, count=count, horizon_min=horizon_min, moves=plan.at)
     if rows.empty:
         st.info("No station has a prediction at this horizon.")
         return
     st.dataframe(rows, hide_index=True, column_config=_columns(), height="content")
-    if plan is None:
-        st.caption(NO_PLAN)
+    st.caption(plan.note)
     name = f"top_{len(rows)}_{reading.city.name}_{reading.dt:%Y%m%dT%H%MZ}.csv"
     st.download_button(
         "Export CSV",
@@ -58,6 +57,15 @@ def _live(choice: Choice) -> None:
         icon=":material/download:",
         on_click="ignore",
     )
+
+
+@st.cache_data(
+    ttl=parts.REFRESH_S,
+    show_spinner="Planning moves …",
+    hash_funcs={Choice: repr, CityReading: of_reading},
+)
+def _plan(choice: Choice, reading: CityReading) -> Suggested:
+    return suggested(choice, reading)
 
 
 def ranked(
