@@ -13,8 +13,8 @@ from pathlib import Path
 import streamlit as st
 
 from dashboards.launch import place_leaflet
-from dashboards.pages import city_map, freshness, model_health, releases, system_health, top
 from dashboards.readings import Choice, choose
+from dashboards.screens import city_map, freshness, model_health, releases, system_health, top
 from mlops_bikeshare.domain.errors import BikeshareError
 
 _COMPACT = """<style>

@@ -15,8 +15,8 @@ _LIBRARIES = (
     "sqlglot",
     "altair",
     "folium",
-    "dashboards.pages.city_map",
-    "dashboards.pages.top",
+    "dashboards.screens.city_map",
+    "dashboards.screens.top",
     "mlops_bikeshare.lake.duckdb",
     "mlops_bikeshare.monitoring.sqlite",
 )

@@ -9,8 +9,6 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from dashboards.pages.releases import _cell
-from dashboards.pages.top import csv, ranked
 from dashboards.readings import (
     CityReading,
     Empty,
@@ -23,6 +21,8 @@ from dashboards.readings import (
     system_health,
 )
 from dashboards.readings import station as of_station
+from dashboards.screens.releases import _cell
+from dashboards.screens.top import csv, ranked
 from mlops_bikeshare.domain.errors import LakeError, ModelError
 from mlops_bikeshare.domain.tables import (
     MONITORING_AUDIT,

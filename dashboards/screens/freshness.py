@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from dashboards.pages import parts
 from dashboards.readings import Choice, freshness
 from dashboards.readings.freshness import Freshness
+from dashboards.screens import parts
 from dashboards.wording import both_zones, figure
 
 if TYPE_CHECKING:

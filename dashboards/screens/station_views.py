@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any, cast
 import streamlit as st
 
 from dashboards import charts
-from dashboards.pages import parts
 from dashboards.readings import Choice, CityReading
 from dashboards.readings import station as of_station
 from dashboards.readings.station import Past
 from dashboards.risk import PALETTES, WORDS, Theme
+from dashboards.screens import parts
 from dashboards.wording import chance, figure
 from mlops_bikeshare.domain.targets import TARGETS
 

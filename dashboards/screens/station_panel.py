@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import streamlit as st
 
-from dashboards.pages import parts, station_views
 from dashboards.readings import Choice, CityReading
 from dashboards.readings import station as of_station
 from dashboards.risk import PALETTES, WORDS, Theme
+from dashboards.screens import parts, station_views
 from dashboards.wording import both_zones, chance, span
 from mlops_bikeshare.domain.errors import BikeshareError
 from mlops_bikeshare.domain.targets import TARGETS

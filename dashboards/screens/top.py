@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from dashboards import risk
-from dashboards.pages import parts
-from dashboards.pages.city_map import choose_horizon, of_reading, read_city
 from dashboards.readings import Choice, CityReading
 from dashboards.readings.moves import Suggested, suggested
+from dashboards.screens import parts
+from dashboards.screens.city_map import choose_horizon, of_reading, read_city
 from dashboards.wording import both_zones, span
 from mlops_bikeshare.domain.targets import BIKEOUT, DOCKOUT
 

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from dashboards import charts
-from dashboards.pages import parts
 from dashboards.readings import Choice, system_health
 from dashboards.readings.system_health import SystemHealth
+from dashboards.screens import parts
 from dashboards.wording import both_zones, figure
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from dashboards.pages import parts
 from dashboards.readings import Choice, releases
 from dashboards.readings.releases import Releases
+from dashboards.screens import parts
 from dashboards.wording import both_zones, figure
 
 if TYPE_CHECKING:

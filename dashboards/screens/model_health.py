@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from dashboards import charts
-from dashboards.pages import parts
 from dashboards.readings import Choice, model_health
 from dashboards.readings.model_health import ModelHealth
 from dashboards.risk import WORDS
+from dashboards.screens import parts
 from dashboards.wording import both_zones, figure
 from mlops_bikeshare.domain.errors import BikeshareError
 from mlops_bikeshare.domain.targets import TARGETS

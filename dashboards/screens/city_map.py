@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from dashboards import readings, risk, station_layer
-from dashboards.pages import parts, station_panel
 from dashboards.readings import Choice, CityReading
 from dashboards.readings.city import NO_POSITION
 from dashboards.risk import Theme
+from dashboards.screens import parts, station_panel
 from dashboards.station_layer import Layer
 from dashboards.wording import both_zones, chance, span
 from mlops_bikeshare.domain.targets import BIKEOUT, DOCKOUT, PROMISE_MIN, TARGETS
