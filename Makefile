@@ -10,9 +10,10 @@ city := $(if $(CITY),--city $(CITY),)
 
 
 .PHONY: endpoint screenshots help setup lock demo test test-all check bench serve stop clean \
-	ingest features train deploy replay infer monitor gate promote rollback watch retrain history staging \
+	ingest features train deploy replay infer monitor gate promote rollback watch retrain drill history staging \
 	status doctor explain tune dashboard mlflow-ui docs docs-simulator backtest cold-start verify-features \
-	replay-feed try live import-recording compact catalog moves moves-backtest feedback
+	replay-feed try live import-recording compact catalog moves moves-backtest feedback \
+	alarms notify exporter schedule poll check-ops
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,7 +61,7 @@ screenshots: setup ## take the pictures of the documents (after make demo; needs
 bench: setup ## measure, print a table, write var/bench.json
 	@$(BIN)/python -m tests.bench $(ARGS)
 
-docs: setup ## generate docs/commands.md, docs/settings.md and docs/data_dictionary.md
+docs: setup ## generate the reference pages in docs/, and of the alarms: their table, rules and dashboards
 	@$(BIN)/python -m mlops_bikeshare.cli.reference docs
 
 docs-simulator: setup ## measure the simulated city beside the recordings, into docs/simulator.md (minutes)
@@ -163,11 +164,32 @@ rollback: setup ## put the previous champion back
 watch: setup ## after a batch: take a canary further, roll back on a trigger, say which alarms fire
 	@$(BIN)/bikeshare watch $(city) $(ARGS)
 
+drill: setup ## a week of production with faults: what should happen, and what did
+	@$(BIN)/bikeshare drill $(ARGS)
+
 retrain: setup ## retrain if the champion calls for it: make retrain ARGS=--check explains only
 	@$(BIN)/bikeshare retrain $(city) $(ARGS)
 
 history: setup ## what was in production when: make history ARGS="--at 2021-09-01T08:00"
 	@$(BIN)/bikeshare history $(city) $(ARGS)
+
+alarms: setup ## the alarms as they are now; fails while one fires
+	@$(BIN)/bikeshare alarms $(city) $(ARGS)
+
+notify: setup ## try every channel of notifications: make notify ARGS=test
+	@$(BIN)/bikeshare notify $(ARGS)
+
+exporter: setup ## show the metric store to Prometheus, until Ctrl-C
+	@$(BIN)/bikeshare exporter $(ARGS)
+
+schedule: setup ## what cron or systemd should run: make schedule ARGS=cron
+	@$(BIN)/bikeshare schedule $(ARGS)
+
+poll: setup ## one poll of the live feed
+	@$(BIN)/bikeshare poll $(city) $(ARGS)
+
+check-ops: setup ## check rules, their tests and dashboards of ops/ (promtool, systemd-analyze where present)
+	@$(BIN)/pytest -q -rs tests/architecture/test_alarm_forms.py tests/architecture/test_ops_files.py $(ARGS)
 
 staging: setup ## stop staging, or move it to a smaller machine: make staging ARGS=--stop
 	@$(BIN)/bikeshare staging $(city) $(ARGS)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mlops_bikeshare.lake.query import Query
     from mlops_bikeshare.lake.store import Store
     from mlops_bikeshare.monitoring.metrics import MetricStore
+    from mlops_bikeshare.monitoring.notify import Bounded, Channel
     from mlops_bikeshare.serving.session import Clients
 
 STATE_FILE = "workspace.json"
@@ -101,6 +102,16 @@ class Workspace:
 
         return SqliteMetricStore(self.path / "metrics.db")
 
+    @cached_property
+    def cloudwatch(self) -> Any:
+        """A client of CloudWatch; SettingsError locally, where alarms are evaluated here."""
+        if self.settings.profile != "aws":
+            msg = "profile local: `bikeshare monitor` evaluates the alarms here"
+            raise SettingsError(f"{msg}; for those of CloudWatch use --profile aws")
+        from mlops_bikeshare.monitoring import cloudwatch
+
+        return cloudwatch.client(self.settings.region, attempts=4)
+
     def _cloudwatch(self) -> "MetricStore":
         """Marks of what was posted lie in the lake, beside the rows they speak of."""
         from mlops_bikeshare.monitoring import cloudwatch
@@ -111,6 +122,29 @@ class Workspace:
             marks=self.lake.store,
             now=self.clock.now,
         )
+
+    @cached_property
+    def channels(self) -> "list[Bounded]":
+        """Who is told: the log, every address of apprise, a topic of SNS."""
+        from mlops_bikeshare.monitoring import notify
+
+        known = self.settings.notify
+        found: list[notify.Channel] = [notify.LogChannel()]
+        if known.urls:
+            from mlops_bikeshare.monitoring.notify_apprise import AppriseChannel
+
+            found += [AppriseChannel(url) for url in known.urls.split()]
+        if known.sns_topic:
+            found.append(self._sns(known.sns_topic))
+        return [notify.Bounded(channel, timeout_s=known.timeout_s) for channel in found]
+
+    def _sns(self, topic: str) -> "Channel":
+        if self.settings.profile != "aws":
+            msg = "notify.sns_topic is for --profile aws: a rehearsal tells nobody elsewhere"
+            raise SettingsError(f"{msg}; name addresses in notify.urls")
+        from mlops_bikeshare.monitoring import notify_sns
+
+        return notify_sns.SnsChannel(notify_sns.client(self.settings.region), topic)
 
     @property
     def clients(self) -> "Clients":
@@ -133,6 +167,13 @@ class Workspace:
     def show(self, endpoint: str) -> None:
         """Let the dashboard show this endpoint from now on."""
         _write_state(self.path, {**_read_state(self.path), "sm_endpoint": endpoint})
+
+    def follow(self) -> None:
+        """Move a simulated clock to where other processes have moved it."""
+        now = _read_state(self.path).get("now")
+        at = None if now is None else parse_time(now, key=STATE_FILE)
+        if at is not None and isinstance(self.clock, SimulatedClock) and at > self.clock.at:
+            self.clock.set(at)
 
     @property
     def now(self) -> datetime:

@@ -16,6 +16,7 @@ from dashboards.readings.clients import Clients, city_of, connect, literal, open
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.evaluation.neighbourhoods import cells
+from mlops_bikeshare.sources.weather import ATTRIBUTIONS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,6 +54,7 @@ class CityReading:
     stale_after: timedelta
     stations: "pd.DataFrame"
     predictions: "pd.DataFrame"
+    attribution: str = ""
 
     @property
     def age(self) -> timedelta:
@@ -148,6 +150,7 @@ def _reading(ws: Workspace, choice: Choice, city: City, rows: "pd.DataFrame") ->
         stale_after=timedelta(minutes=ws.settings.gate.stale_min),
         stations=stations.assign(neighbourhood=neighbourhoods(stations)),
         predictions=said.astype({"horizon_min": "int16"}).set_index(["station_id", "horizon_min"]),
+        attribution=ATTRIBUTIONS.get(ws.settings.weather.provider, ""),
     )
 
 

@@ -72,7 +72,7 @@ def read(choice: Choice, clients: Clients, *, hours: int) -> SystemHealth | Empt
         latency=series.frame(store, _latency(variants), window),
         counts=series.frame(store, _counts(variants), window),
         batches=series.frame(store, _batches(choice, city, names), window),
-        alarms=tuple(_alarms(store, ws, city, variants)),
+        alarms=tuple(_alarms(ws, city, variants)),
         latency_limit_ms=ws.settings.gate.latency_p95_ms,
     )
 
@@ -139,23 +139,10 @@ def _batches(choice: Choice, city: City, endpoints: tuple[str, ...]) -> list[Ask
     ]
 
 
-def _alarms(
-    store: MetricStore, ws: Workspace, city: City, variants: list[tuple[str, str]]
-) -> "list[Seen]":
-    """Every alarm of production, as bad as its worst variant."""
-    from mlops_bikeshare.flows.releasing.alarms import load
-    from mlops_bikeshare.monitoring import alarms
-    from mlops_bikeshare.monitoring.metrics import metric
+def _alarms(ws: Workspace, city: City, variants: list[tuple[str, str]]) -> "list[Seen]":
+    """Every alarm of production; none where nothing was asked of it."""
+    from mlops_bikeshare.flows.releasing.alarms import look
 
     endpoint = ws.settings.endpoint("prod", city.name)
     mine = [variant for name, variant in variants if name == endpoint]
-    badness = {"OK": 0, "INSUFFICIENT_DATA": 1, "ALARM": 2}
-    known = {"EndpointName": endpoint, "City": city.name}
-    found = []
-    for alarm in load(ws.settings) if mine else ():
-        names = metric(alarm.metric).dimensions
-        of = {name: known[name] for name in names if name in known}
-        each = [{**of, "VariantName": v} for v in mine] if "VariantName" in names else [of]
-        seen = [alarms.look(store, alarm, dimensions, at=ws.now) for dimensions in each]
-        found.append(max(seen, key=lambda one: badness[one.state]))
-    return found
+    return look(ws, city, stage="prod", variants=mine) if mine else []

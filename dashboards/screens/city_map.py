@@ -111,6 +111,8 @@ def _headline(choice: Choice, reading: CityReading) -> None:
         f"workspace {reading.workspace} ({choice.workspace.origin})",
         f"its {reading.clock} clock: {both_zones(reading.now, zone)}",
     ]
+    if reading.attribution:
+        facts.append(reading.attribution)
     st.caption(" · ".join(facts))
     if reading.stale:
         st.warning(

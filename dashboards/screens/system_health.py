@@ -59,11 +59,13 @@ def _alarms(reading: SystemHealth) -> None:
         st.info("No alarm is watched: nothing was served in production yet.")
         return
     ordered = sorted(reading.alarms, key=lambda alarm: (_BADGE[alarm.state][1], alarm.name))
-    lines = ["| state | alarm | value | fires when |", "|---|---|---|---|"]
+    lines = ["| state | alarm | severity | value | fires when |", "|---|---|---|---|---|"]
     for alarm in ordered:
         value = "no data" if alarm.value is None else f"{alarm.value:.4g}"
         when = f"{alarm.meaning} ({alarm.relation} {alarm.threshold:g})"
-        lines.append(f"| {_BADGE[alarm.state][0]} | {alarm.name} | {value} | {when} |")
+        lines.append(
+            f"| {_BADGE[alarm.state][0]} | {alarm.name} | {alarm.severity} | {value} | {when} |"
+        )
     firing = sum(alarm.state == "ALARM" for alarm in ordered)
     st.markdown(f"**{firing}** of {len(ordered)} alarms of production fire.")
     with st.expander("Every alarm", expanded=firing > 0):

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from mlops_bikeshare.cli import (
+    alarming,
     data,
     feeding,
     given,
@@ -170,6 +171,7 @@ _add(
     'bikeshare rollback --reason "dockout warnings came too late"',
     "bikeshare rollback --to 3",
 )
+_add(proving.drill, "bikeshare drill", "bikeshare drill --days 1 --stations 40")
 _add(operation.watch, "bikeshare infer && bikeshare monitor && bikeshare watch")
 _add(operation.retrain, "bikeshare retrain --check", "bikeshare retrain --json | jq .reasons")
 _add(
@@ -224,6 +226,8 @@ _add(
     "bikeshare replay-feed --recording ../recordings/boston --gbfs 3.0 --fault html",
     name="replay-feed",
 )
+_add(alarming.poll, "bikeshare poll --city boston")
+_add(alarming.exporter, "bikeshare exporter", "bikeshare --workspace demo exporter --port 0")
 _add(hosting.stop, "bikeshare stop", "bikeshare --workspace demo stop")
 
 _APPLY = "bikeshare --profile aws catalog apply"
@@ -247,6 +251,42 @@ _endpoint = typer.Typer(
 _endpoint.command("split", epilog=examples(_SPLIT, f"{_SPLIT[:-3]}0.5"))(hosting.split)
 _endpoint.command("merge", epilog=examples(_MERGE))(hosting.merge)
 app.add_typer(_endpoint, name="endpoint")
+
+
+_ALARMS = "bikeshare --profile aws alarms apply"
+_alarms = typer.Typer(
+    epilog=examples("bikeshare alarms", "bikeshare alarms --json | jq '.[].seen.state'", _ALARMS),
+    rich_markup_mode=None,
+)
+_alarms.callback(invoke_without_command=True)(alarming.alarms)
+_alarms.command("apply", epilog=examples(_ALARMS, "bikeshare alarms apply --dry-run"))(
+    alarming.alarms_apply
+)
+app.add_typer(_alarms, name="alarms")
+
+_notify = typer.Typer(
+    help="Who is told of alarms and releases.",
+    epilog=examples("bikeshare notify test"),
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+_notify.callback()(lambda: None)
+_notify.command("test", epilog=examples("bikeshare notify test --json"))(alarming.notify_test)
+app.add_typer(_notify, name="notify")
+
+_schedule = typer.Typer(
+    help="What cron or systemd should run when.",
+    epilog=examples("bikeshare schedule cron", "bikeshare schedule systemd --into units"),
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+_schedule.command("cron", epilog=examples("bikeshare schedule cron --city boston"))(
+    alarming.schedule_cron
+)
+_schedule.command("systemd", epilog=examples("bikeshare schedule systemd --into units"))(
+    alarming.schedule_systemd
+)
+app.add_typer(_schedule, name="schedule")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

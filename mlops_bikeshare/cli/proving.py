@@ -202,3 +202,22 @@ def settings_with(threads: int | None = None) -> "Settings":
         training = dataclasses.replace(plain.training, threads=threads or plain.training.threads)
         return dataclasses.replace(plain, training=training)
     return given.settings({"training.threads": threads})
+
+
+def drill(
+    stations: Annotated[int, typer.Option(help="Of the simulated city.")] = 120,
+    days: Annotated[int, typer.Option(help="1 to 7; fewer days, fewer faults.")] = 7,
+    seed: Annotated[int, typer.Option(help="Of the simulated city.")] = 3,
+    json_: AsJson = False,
+) -> None:
+    """A week of production with faults: what should happen, and what did.
+
+    The workspace is always `drill`, made anew. Exit 1 when something did not hold.
+    """
+    from mlops_bikeshare.cli.given import settings
+    from mlops_bikeshare.flows import drill as flow
+
+    plan = flow.Plan(stations=stations, days=days, seed=seed)
+    done = flow.drill(settings(), plan, track=screen.track())
+    screen.show(done, flow.summary(done), as_json=json_)
+    raise typer.Exit(0 if done["held"] else 1)

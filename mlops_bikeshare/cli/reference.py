@@ -169,5 +169,15 @@ def _default(item: Any) -> str:
     return "unset" if item.default is None else f"`{item.default}`"
 
 
+def write_ops(root: Path) -> None:
+    """Store what is made of the catalogue of alarms, with the limits of the root's settings."""
+    from mlops_bikeshare.flows import ops_files
+    from mlops_bikeshare.settings import load
+
+    ops_files.write(load(root, {}, {}), root)
+
+
 if __name__ == "__main__":
-    write(Path(sys.argv[1] if len(sys.argv) > 1 else "docs"))
+    docs = Path(sys.argv[1] if len(sys.argv) > 1 else "docs")
+    write(docs)
+    write_ops(docs.absolute().parent)

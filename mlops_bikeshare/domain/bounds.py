@@ -49,6 +49,7 @@ class Spelt:
 Bound = Between | Spelt
 # Names become folders, endpoints and registered models: nothing that could leave or hide there.
 NAME = Spelt(r"[a-z0-9][a-z0-9-]*", "of lower-case letters, digits and hyphens")
+CLOCK_TIME = Spelt(r"([01]\d|2[0-3]):[0-5]\d", "such as 22:00")
 COUNTRY = Spelt(r"[A-Z]{2}", "of two capital letters such as US")
 
 

@@ -92,6 +92,9 @@ _PLACE = (
     Column("lat", "float64", "latitude", "degrees", _GBFS, nullable=True, low=-90, high=90),
     Column("lon", "float64", "longitude", "degrees", _GBFS, nullable=True, low=-180, high=180),
     _count("capacity", "docks in total", nullable=True),
+    Column(
+        "region_id", "string", "the feed's id of the station's region", "", _GBFS, nullable=True
+    ),
 )
 
 STATION_INFORMATION_RAW = Table(
@@ -143,7 +146,7 @@ WEATHER_HOURLY_RAW = Table(
         _weather("precipitation_mm", "rain and melted snow of the hour", "mm", 0, 500),
         _weather("wind_km_h", "mean wind speed", "km/h", 0, 500),
         _weather("humidity_pct", "relative humidity", "%", 0, 100),
-        Column("origin", "string", "who says so: `recording`"),
+        Column("origin", "string", "who says so: `recording` or `meteostat`"),
         _time("fetched_at", "when it was known"),
     ),
 )

@@ -1,8 +1,10 @@
 """Neighbourhoods: where in the city does one model do worse than another.
 
-Input    lat, lon: float (rows,) degrees, NaN where unknown; y, model, other: (rows,) 1, 0 or NaN
+Input    lat, lon: float (rows,) degrees, NaN where unknown; region: text, None where the feed has
+         none; y, model, other: (rows,) 1, 0 or NaN
          and probabilities; at_s: seconds since 1970.
 Output   `cells`: int (rows,) of a square grid, -1 without a position, and the names of the cells;
+         `areas`: the same with the feed's regions in place of cells, where it has them;
          `worst`: SliceComparison, the cell in which the Brier difference is surely largest.
 Method   stations of a neighbourhood fill and empty together, so a cell's blocks are stretches of
          two hours, all its stations at once. The interval is Student's over the blocks' sums,
@@ -12,6 +14,7 @@ Source   Dunn 1961, Multiple comparisons among means; Cochran 1977, ch. 2 (ratio
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -41,6 +44,17 @@ def cells(lat: Array, lon: Array, *, km: float) -> tuple[NDArray[np.int64], list
     found[placed] = codes.reshape(-1)
     names = [f"{(a + 0.5) * up:.4f},{(b + 0.5) * across:.4f}" for a, b in corners.tolist()]
     return found, names
+
+
+def areas(
+    lat: Array, lon: Array, region: Sequence[object], *, km: float
+) -> tuple[NDArray[np.int64], list[str]]:
+    """The region of each place, else its grid cell; -1 where neither is known."""
+    code, names = cells(lat, lon, km=km)
+    known = sorted({r for r in region if isinstance(r, str)})
+    place = {r: len(names) + i for i, r in enumerate(known)}
+    found = [place.get(r, c) for r, c in zip(region, code.tolist(), strict=True)]  # type: ignore[call-overload]
+    return np.array(found, dtype=np.int64), [*names, *(f"region {r}" for r in known)]
 
 
 def worst(

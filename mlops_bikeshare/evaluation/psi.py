@@ -7,6 +7,8 @@ Raises   GridError without a row.
 Source   Siddiqi 2006, "Credit Risk Scorecards". Bins are quantiles of the reference; a value
          that fills more than one of them has a bin to itself, so that a constant can drift too.
          Shares are floored at `_LEAST_SHARE`: an empty bin would make the index infinite.
+         The share of missing values at `_LEAST_MISSING`: an outage of the feed for some hours
+         leaves a few percent of a day without their last hour, and that is no drift.
 """
 
 from collections.abc import Mapping
@@ -21,6 +23,7 @@ from mlops_bikeshare.domain.errors import GridError
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
 _LEAST_SHARE = 1e-4
+_LEAST_MISSING = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +47,7 @@ class PsiReference:
 
     def psi(self, values: Array) -> float:
         """The index of `values` against this reference."""
-        now = np.maximum(self.shares_of(values), _LEAST_SHARE)
-        then = np.maximum(np.asarray(self.shares), _LEAST_SHARE)
+        now, then = _floored(self.shares_of(values)), _floored(np.asarray(self.shares))
         return float(np.sum((now - then) * np.log(now / then)))
 
     def to_json(self) -> dict[str, list[float]]:
@@ -56,6 +58,14 @@ class PsiReference:
     def from_json(cls, document: Mapping[str, Any]) -> Self:
         """What `to_json` gave."""
         return cls(tuple(document["edges"]), tuple(document["shares"]))
+
+
+def _floored(shares: Floats) -> Floats:
+    """No share is 0; the last one, of what is missing, counts from one in a hundred on."""
+    floors = np.full(len(shares), _LEAST_SHARE)
+    floors[-1] = _LEAST_MISSING
+    floored: Floats = np.maximum(shares, floors)
+    return floored
 
 
 def _edges(known: Floats, bins: int) -> Floats:

@@ -19,7 +19,7 @@ from mlops_bikeshare.domain.errors import ModelError, Refused
 from mlops_bikeshare.domain.targets import TARGETS
 from mlops_bikeshare.features.definition import FEATURE_NAMES
 from mlops_bikeshare.features.definition import feature_digest as feature_definition
-from mlops_bikeshare.flows import records, tracking
+from mlops_bikeshare.flows import notify, records, tracking
 from mlops_bikeshare.flows.process.logged import Told, logged
 from mlops_bikeshare.flows.releasing import execute, steps
 from mlops_bikeshare.registry import versions
@@ -68,6 +68,7 @@ def deploy(
     with execute.alone(ws):
         plan = _resumed(ws, city, name, found) or _plan(ws, city, name, found, initial=initial)
         execute.execute(ws, plan, steps.actions(ws, city, plan))
+    notify.tell(ws, city)
     return Deployed(
         city=city.name,
         endpoint=name,

@@ -20,6 +20,7 @@ from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.wording import masked
 from mlops_bikeshare.flows import probes
 from mlops_bikeshare.flows.status import looked_at, store_of
+from mlops_bikeshare.monitoring.notify_apprise import scheme
 from mlops_bikeshare.serving import launch
 from mlops_bikeshare.settings import Settings, keys
 
@@ -267,4 +268,6 @@ def _value(settings: Settings, name: str) -> Any:
         value = getattr(value, part)
     if name.endswith(".token") and value:
         return "***"
+    if name == "notify.urls" and value:
+        return " ".join(f"{scheme(url)}://***" for url in value.split())
     return masked(value) if isinstance(value, str) else value

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 # A station's count is carried from its last report before the month; what comes after it says
 # that the month goes on to its end.
 _AROUND = timedelta(days=1)
-_PLACE = ("station_id", "name", "lat", "lon", "capacity")
+_PLACE = ("station_id", "name", "lat", "lon", "capacity", "region_id")
+_TEXTS = ("station_id", "name", "region_id")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,7 +181,7 @@ def _recording(folder: Path, month: Window, stations: Path | None) -> Path:
     rows = _rows(folder, window=Window(month.start - _AROUND, month.end + _AROUND))
     rows.to_parquet(where / STATUS_FILE, index=False)
     if stations is not None:
-        listed = pd.read_csv(stations, dtype={"station_id": "str", "name": "str"})
+        listed = pd.read_csv(stations, dtype=dict.fromkeys(_TEXTS, "str"))
     else:
         listed = pd.DataFrame({"station_id": sorted(rows["station_id"].unique())})
     listed.reindex(columns=list(_PLACE)).to_parquet(where / INFORMATION_FILE, index=False)

@@ -6,8 +6,9 @@ Output   per city what came in, what was lost and why.
 Every poll interval all feeds are read at once, `LEAD_S` before the interval ends, so that the
 slot that ends there knows them; every ten minutes a batch, its judgement (drift every hour) and a
 look at production, which takes a canary further or rolls back (`watch`);
-every hour the station list; after midnight (UTC) the features and profiles of the day before, and
-the objects of the days that are over become one (a batch has gone out by then).
+every hour the station list and, in a thread of its own, the weather;
+after midnight (UTC) the features and profiles of the day before, and the objects of the days that
+are over become one (a batch has gone out by then).
 A job that fails is told and counted, and stops neither the others nor the loop. What was missed
 (a kill, a day without network) is not invented: it is a gap, and the loop goes on from now; polls
 that were stored but not curated are caught up with at the start.
@@ -25,9 +26,11 @@ from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import BikeshareError, EndpointError, InputError, Refused
 from mlops_bikeshare.domain.windows import CADENCE_S, DAY_S, from_seconds, to_seconds
 from mlops_bikeshare.flows import compact, features, infer, ingest, monitor, records, watch
+from mlops_bikeshare.flows.live_weather import HourlyWeather
 from mlops_bikeshare.release import history
 from mlops_bikeshare.settings import Stage
 from mlops_bikeshare.sources.feed import Feed, Reading
+from mlops_bikeshare.sources.weather import WeatherSource
 
 log = logging.getLogger(__name__)
 LEAD_S = 30
@@ -68,9 +71,15 @@ class Lived:
 
 
 def live(
-    ws: Workspace, cities: Sequence[City], feeds: Mapping[str, Feed], pace: Pace, *, poll_s: int
+    ws: Workspace,
+    cities: Sequence[City],
+    feeds: Mapping[str, Feed],
+    pace: Pace,
+    *,
+    poll_s: int,
+    weather: Mapping[str, WeatherSource] | None = None,
 ) -> list[Lived]:
-    """Run until the pace says stop."""
+    """Run until the pace says stop; `weather`: by city, asked beside the polls."""
     if not _SHORTEST_POLL_S <= poll_s <= _LONGEST_POLL_S or CADENCE_S % poll_s:
         msg = f"ingest.poll_s: expected a divisor of {CADENCE_S} from 60 to 300, got {poll_s}"
         raise InputError(msg)
@@ -79,16 +88,17 @@ def live(
     for city in cities:
         told[city.name].caught_up = ingest.catch_up(ws, city)
         _information(ws, city, feeds[city.name], pace.now(), told[city.name])
-    with ThreadPoolExecutor(len(cities)) as pool:
-        tick = _next_tick(pace.now(), poll_s)
+    with ThreadPoolExecutor(len(cities)) as pool, HourlyWeather(ws, weather or {}) as outside:
+        tick = next_tick(pace.now(), poll_s)
         while pace.wait_until(tick - timedelta(seconds=LEAD_S)):
             ws.advance(pace.now())
             readings = pool.map(lambda city: feeds[city.name].read_status(tick), cities)  # noqa: B023 - read now
             for city, reading in zip(cities, readings, strict=True):
                 _keep(ws, city, reading, tick, told[city.name])
+            outside.tick(pace.now())
             if not _jobs(ws, cities, feeds, pace, tick, told):
                 break
-            following = _next_tick(max(pace.now(), tick), poll_s)
+            following = next_tick(max(pace.now(), tick), poll_s)
             skipped = (following - tick) // timedelta(seconds=poll_s) - 1
             for lived in told.values():
                 lived.skipped += skipped
@@ -112,7 +122,7 @@ def _line(done: Lived) -> str:
     return f"{came}; {aside}; {lost} polls lost{why}{failed}"
 
 
-def _next_tick(now: datetime, poll_s: int) -> datetime:
+def next_tick(now: datetime, poll_s: int) -> datetime:
     """The end of the first interval whose poll can still be made."""
     return from_seconds((to_seconds(now) + LEAD_S) // poll_s * poll_s + poll_s)
 

@@ -13,8 +13,12 @@ from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.clock import Clock, PacedClock, RealClock
 from mlops_bikeshare.domain.errors import InputError, SettingsError, SourceError
+from mlops_bikeshare.domain.tables import STATION_INFORMATION_RAW
 from mlops_bikeshare.domain.windows import parse_time
-from mlops_bikeshare.flows.live import Lived, live
+from mlops_bikeshare.flows import ingest, live_weather
+from mlops_bikeshare.flows.ingest import Polled
+from mlops_bikeshare.flows.live import Lived, live, next_tick
+from mlops_bikeshare.flows.live_weather import HourlyWeather
 from mlops_bikeshare.flows.process.pace import Running
 from mlops_bikeshare.settings import Settings
 from mlops_bikeshare.sources.gbfs.client import FeedClient, Patience
@@ -57,14 +61,30 @@ def run(
     cities = [ws.settings.city(name) for name in dict.fromkeys(names)]
     if (url is not None and len(cities) > 1) or (replay_clock and url is None):
         raise InputError("--url goes with one --city, and --replay-clock with --url")
-    with client_of(ws.settings) as client:
+    with client_of(ws.settings) as client, live_weather.client_of(ws.settings) as outside:
         clock, speed = clock_of(client, url) if replay_clock and url else (RealClock(), 1.0)
         feeds = {
             city.name: feed_of(ws.settings, city, client=client, clock=clock, url=url)
             for city in cities
         }
         pace = Running(clock, stop, speed=speed, until=until)
-        return live(ws, cities, feeds, pace, poll_s=ws.settings.ingest.poll_s)
+        weather = live_weather.sources_of(ws, cities, client=outside)
+        return live(ws, cities, feeds, pace, poll_s=ws.settings.ingest.poll_s, weather=weather)
+
+
+def poll(ws: Workspace, city: City) -> Polled:
+    """One poll for the interval that ends next; the station list and the weather every hour."""
+    with client_of(ws.settings) as client, live_weather.client_of(ws.settings) as outside:
+        feed = feed_of(ws.settings, city, client=client, clock=ws.clock)
+        at = next_tick(ws.now, ws.settings.ingest.poll_s)
+        if at.minute == 0 or not ws.lake.days(STATION_INFORMATION_RAW, city=city.name):
+            ingest.poll_information(ws, city, feed, at)
+        done = ingest.poll(ws, city, feed, at)
+        if at.minute == 0:
+            weather = live_weather.sources_of(ws, [city], client=outside)
+            with HourlyWeather(ws, weather) as hourly:
+                hourly.tick(ws.now)
+        return done
 
 
 def clock_of(client: FeedClient, url: str) -> tuple[Clock, float]:

@@ -5,6 +5,7 @@ Every judgement becomes rows of a table and points of the metric store; both are
 made up for, oldest first (quality_windows.py, drift_windows.py). The plain `-24h` metrics speak of
 a full window: until nine tenths of its decision times were predicted, only the table is written.
 What the newest batches promise before their labels are in is posted beside it (estimates.py).
+Then the alarms are looked at, and whoever has not been told of them is told (alarms.py).
 """
 
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.reports import DriftReport, QualityReport, TargetQuality
 from mlops_bikeshare.domain.windows import floor_time
 from mlops_bikeshare.domain.wording import figure
+from mlops_bikeshare.flows import alarms
 from mlops_bikeshare.flows.judging import drift_windows, estimates, quality_windows
 from mlops_bikeshare.flows.process.logged import Told, logged
 
@@ -56,9 +58,12 @@ def monitor(
     of the newest full hour, which otherwise is drawn once a day.
     """
     end = floor_time(at)
-    found = quality_windows.judge_owed(ws, city, end=end, hours=hours, since=since)
-    estimates.post(ws, city, end=end)
-    drifts = drift_windows.judge_owed(ws, city, end=end, hours=hours, page=page)
+    try:
+        found = quality_windows.judge_owed(ws, city, end=end, hours=hours, since=since)
+        estimates.post(ws, city, end=end)
+        drifts = drift_windows.judge_owed(ws, city, end=end, hours=hours, page=page)
+    finally:  # when judging fails, alarms are needed most
+        alarms.tick(ws, city, at=end)
     return Monitored(
         at=end,
         quality=tuple(quality_windows.of_end(found, end)),
@@ -76,8 +81,6 @@ def summary(seen: Monitored) -> str:
         lines += [f"{name} {_quality_text(q)}" for q in report.targets]
         if report.feed_down:
             lines.append(f"{name}: the feed was down for {report.feed_down} decision times")
-        if report.handled:
-            lines.append(f"{name}: {report.handled} rows not judged, their stations were handled")
     lines += [_drift_text(r) for r in seen.drift]
     if seen.caught_up or seen.revised:
         lines.append(f"{seen.caught_up} missed windows made up, {seen.revised} judged again")

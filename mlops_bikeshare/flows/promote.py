@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import EndpointError, Refused
-from mlops_bikeshare.flows import records, tracking
+from mlops_bikeshare.flows import notify, records, tracking
 from mlops_bikeshare.flows.process.logged import Told, logged
 from mlops_bikeshare.flows.releasing import execute, incident, planned, steps
 from mlops_bikeshare.release import plan as release
@@ -68,13 +68,16 @@ def promote(ws: Workspace, city: City) -> Moved:
     moved = _promoted(ws, city, canary=False)
     if isinstance(moved, Holding):
         raise Refused(f"{moved.waits_for}; `bikeshare promote --canary` goes on with it")
+    notify.tell(ws, city)
     return moved
 
 
 @logged("canary", _told_canary)
 def canary(ws: Workspace, city: City) -> Moved | Holding:
     """Begin a canary of the gated challenger, or take it as far as it has proven itself."""
-    return _promoted(ws, city, canary=True)
+    found = _promoted(ws, city, canary=True)
+    notify.tell(ws, city)
+    return found
 
 
 @logged("rollback", _told)
@@ -90,6 +93,14 @@ def rollback(
 
     A promotion that has not landed yet is taken back instead.
     """
+    moved = _back(ws, city, reason=reason, to=to, trigger=trigger)
+    notify.tell(ws, city)
+    return moved
+
+
+def _back(
+    ws: Workspace, city: City, *, reason: str, to: str | None, trigger: Sequence[str]
+) -> Moved:
     with execute.alone(ws):
         tracking.connect(ws)
         began = time.perf_counter()

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
-from mlops_bikeshare.domain.errors import InputError
+from mlops_bikeshare.domain.errors import EndpointError, InputError
 from mlops_bikeshare.domain.reports import QualityReport
 from mlops_bikeshare.domain.windows import CADENCE_S, DAY_S, SLOT_S, Window
 from mlops_bikeshare.flows import features, ingest, monitor
@@ -95,10 +95,10 @@ def summary(done: Replayed) -> str:
 
 
 def _batch(ws: Workspace, city: City) -> bool:
-    """Whether every endpoint answered in full; a feed that is down fails the batch, not the day."""
+    """Whether every endpoint answered in full; a feed or a host that is down fails the batch."""
     try:
         done = inferring.infer(ws, city)
-    except InputError as error:
+    except (InputError, EndpointError) as error:
         inferring.log.warning("%s", error)
         return False
     return all(batch.failure is None for batch in done)

@@ -26,9 +26,10 @@ from mlops_bikeshare.domain.errors import InputError
 from mlops_bikeshare.domain.targets import PROMISE_MIN, TARGETS
 from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.flows import deploy, features, records, tracking
+from mlops_bikeshare.flows.judging import judged
 from mlops_bikeshare.flows.process.logged import Told, logged
 from mlops_bikeshare.flows.process.progress import Track, silent
-from mlops_bikeshare.flows.runs import champion, two_sets
+from mlops_bikeshare.flows.runs import champion, outcome, two_sets
 from mlops_bikeshare.flows.runs.champion import Anchor
 from mlops_bikeshare.flows.runs.two_sets import Answers, Asked
 from mlops_bikeshare.flows.train import name_version, train
@@ -83,6 +84,21 @@ def retrain(
         return looked
     if choice.row == "WAIT" and not force:
         return _recorded(ws, looked)
+    judged.check_label(ws, city, standing.version, city.label, whose="a new version would be")
+    with outcome.posted(ws, city, "retrain"):
+        return _done(ws, city, looked, standing, freeze=freeze, track=track)
+
+
+def _done(
+    ws: Workspace,
+    city: City,
+    looked: Retrained,
+    standing: ModelVersion,
+    *,
+    freeze: bool,
+    track: Track,
+) -> Retrained:
+    """Train, judge on both sets, act."""
     features.build(ws, city, track=track)
     anchor = champion.anchor(ws, city, standing, freeze=freeze)
     split = _split(ws, city, standing, anchor)

@@ -4,6 +4,7 @@ The host of a workspace with a simulated clock stamps its metrics with the batch
 workspace never holds two kinds of time.
 """
 
+import logging
 import os
 import signal
 import sys
@@ -13,7 +14,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from mlops_bikeshare.backends import Workspace
-from mlops_bikeshare.domain.errors import SettingsError
+from mlops_bikeshare.domain.errors import BikeshareError, SettingsError
 from mlops_bikeshare.domain.reports import MetricPoint
 from mlops_bikeshare.serving import launch
 from mlops_bikeshare.serving.host.server import run_host
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from mlops_bikeshare.serving.launch import HostFacts
 
+log = logging.getLogger(__name__)
 START_S = 60
 STOP_S = 30
 
@@ -42,6 +44,7 @@ def run(ws: Workspace, *, replay_clock: bool = False, with_parent: bool = False)
         sink=lambda points: _keep(ws, points),
         replay_clock=simulated,
         token=ws.settings.serving.token,
+        more_metrics=lambda: _shown(ws),
     )
 
 
@@ -94,6 +97,17 @@ def _until_stdin_closes() -> None:
 
 def _keep(ws: Workspace, points: Sequence[MetricPoint]) -> None:
     ws.metrics.put(points)
+
+
+def _shown(ws: Workspace) -> bytes:
+    """Everything in the store; the host's own metrics do not wait for it to be readable."""
+    from mlops_bikeshare.flows import exporter
+
+    try:
+        return exporter.exposition(ws)
+    except BikeshareError as error:
+        log.error("the metric store cannot be shown: %s", error)
+        return b""
 
 
 def _leave(number: int, frame: object) -> None:  # noqa: ARG001 - the signature is Python's

@@ -32,7 +32,13 @@ from mlops_bikeshare.flows.features import OFFLINE, station_list
 from mlops_bikeshare.flows.judging.sliced import headline
 from mlops_bikeshare.flows.process.logged import Told, logged
 from mlops_bikeshare.flows.process.progress import Track, counted, silent
-from mlops_bikeshare.flows.runs import evidence, model_card, training_run, training_table
+from mlops_bikeshare.flows.runs import (
+    evidence,
+    model_card,
+    outcome,
+    training_run,
+    training_table,
+)
 from mlops_bikeshare.registry import versions
 from mlops_bikeshare.registry.artefact import LABEL, TargetFiles, write_artifacts
 from mlops_bikeshare.registry.card import CARD
@@ -109,6 +115,13 @@ def train(
     track: Track = silent,
 ) -> Trained:
     """Train both targets, log the run, register the version and give it `alias`, if any."""
+    with outcome.posted(ws, city, "training"):
+        return _train(ws, city, split, label=label, alias=alias, track=track)
+
+
+def _train(
+    ws: Workspace, city: City, split: Split, *, label: str, alias: str | None, track: Track
+) -> Trained:
     began = time.perf_counter()
     plan = plan_of(ws.settings)
     name, note = training_run.name(city, split, label=label), training_run.note(city, split)

@@ -15,7 +15,7 @@ from datetime import datetime
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import Refused
-from mlops_bikeshare.flows import promote, records
+from mlops_bikeshare.flows import notify, promote, records
 from mlops_bikeshare.flows.process.logged import Told, logged
 from mlops_bikeshare.flows.promote import Holding, Moved
 from mlops_bikeshare.flows.releasing import alarms, vitals
@@ -61,6 +61,8 @@ def watch(ws: Workspace, city: City) -> Watched:
         triggers = _triggers(ws, city)
         if triggers:
             moved, stuck = _rolled_back(ws, city, triggers)
+    if moved is not None:
+        notify.tell(ws, city)
     return Watched(
         at=ws.now, alarms=seen, triggers=triggers, canary=holding, moved=moved, stuck=stuck
     )

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-FACTS = ("name", "lat", "lon", "capacity", "capacity_inferred")
+FACTS = ("name", "lat", "lon", "capacity", "region_id", "capacity_inferred")
 
 
 def changed(

@@ -150,7 +150,7 @@ class CloudWatchMetricStore:
 
     def names(self, namespace: str) -> list[tuple[str, dict[str, str]]]:
         """Every name with its dimensions, sorted; CloudWatch forgets those idle for two weeks."""
-        with _spoken("ListMetrics"):
+        with spoken("ListMetrics"):
             pages = self._reader.get_paginator("list_metrics").paginate(Namespace=namespace)
             found = [metric for page in pages for metric in page["Metrics"]]
         named = [(m["MetricName"], {d["Name"]: d["Value"] for d in m["Dimensions"]}) for m in found]
@@ -161,7 +161,7 @@ class CloudWatchMetricStore:
         for namespace, group in groupby(ordered, key=lambda point: point.namespace):
             data = [_datum(point) for point in group]
             for start in range(0, len(data), DATA_PER_PUT):
-                with _spoken(f"PutMetricData to {namespace}"):
+                with spoken(f"PutMetricData to {namespace}"):
                     self._writer.put_metric_data(
                         Namespace=namespace, MetricData=data[start : start + DATA_PER_PUT]
                     )
@@ -201,7 +201,7 @@ class CloudWatchMetricStore:
         ]
         found: dict[str, Series] = {query["Id"]: [] for query in queries}
         status: dict[str, str] = {}
-        with _spoken("GetMetricData"):
+        with spoken("GetMetricData"):
             pages = self._reader.get_paginator("get_metric_data").paginate(
                 MetricDataQueries=queries,
                 StartTime=window.start,
@@ -250,7 +250,7 @@ def _dimensions(dimensions: Mapping[str, str]) -> list[dict[str, str]]:
 
 
 @contextmanager
-def _spoken(what: str) -> Iterator[None]:
+def spoken(what: str) -> Iterator[None]:
     """Turn botocore's exceptions into one LakeError."""
     from botocore.exceptions import BotoCoreError, ClientError
 

@@ -4,10 +4,15 @@ Input    counts of rows and the time they belong to (dt of the batch, time of th
 Output   MetricPoints of the catalogue. What is not known is not posted.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Literal
 
 from mlops_bikeshare.domain.reports import MetricPoint
 from mlops_bikeshare.monitoring.metrics import point
+
+Run = Literal["training", "retrain"]
+_FAILURES: Mapping[Run, str] = {"training": "TrainingFailures", "retrain": "RetrainFailures"}
 
 
 def batch_points(
@@ -21,6 +26,11 @@ def batch_points(
     if asked > 0:
         found.append(point("BatchSuccessRate", answered / asked, at=dt, dimensions=of))
     return found
+
+
+def run_points(kind: Run, *, city: str, at: datetime, failed: bool) -> list[MetricPoint]:
+    """Whether a training or a retraining failed."""
+    return [point(_FAILURES[kind], float(failed), at=at, dimensions={"City": city})]
 
 
 def feed_points(

@@ -76,6 +76,7 @@ class Metric:
     """One metric: how it is posted, how it is read, and what it tells.
 
     `worse`: the side on which the worse of two targets lies; None where targets play no part.
+    `every_s`: how often it is posted, which is the shortest period that says anything.
     """
 
     name: str
@@ -85,6 +86,7 @@ class Metric:
     namespace: str = MODEL
     dimensions: tuple[str, ...] = ("EndpointName", "City")
     worse: Worse | None = None
+    every_s: int = 600
 
 
 _SHARE = "share of [0, 1]"
@@ -116,11 +118,26 @@ CATALOGUE: tuple[Metric, ...] = (
         meaning="average precision that the newest answers promise, before any label",
         worse="lower",
     ),
-    Metric(name="PSI", meaning="largest PSI of a feature", statistic="Maximum"),
-    Metric(name="DriftShare", meaning="features that drift, " + _SHARE, statistic="Maximum"),
-    Metric(name="PredictionPSI", meaning="largest PSI of a target", statistic="Maximum"),
     *(
-        Metric(name=name, meaning=f"stations that {what}", unit="Count", statistic="Maximum")
+        Metric(name=name, meaning=f"what {name[:-10]}-24h was when the champion was judged")
+        for name in ("PR-AUC-Reference", "F1-Reference")
+    ),
+    *(
+        Metric(name=name, meaning=meaning, statistic="Maximum", every_s=3600)
+        for name, meaning in (
+            ("PSI", "largest PSI of a feature"),
+            ("DriftShare", "features that drift, " + _SHARE),
+            ("PredictionPSI", "largest PSI of a target"),
+        )
+    ),
+    *(
+        Metric(
+            name=name,
+            meaning=f"stations that {what}",
+            unit="Count",
+            statistic="Maximum",
+            every_s=3600,
+        )
         for name, what in (
             ("StationsAppeared", "the version does not know"),
             ("StationsVanished", "the version knows and nobody saw in the window"),
@@ -134,6 +151,20 @@ CATALOGUE: tuple[Metric, ...] = (
         statistic="Sum",
     ),
     Metric(name="BatchSuccessRate", meaning="rows the model answered, " + _SHARE),
+    Metric(
+        name="EndpointUp",
+        meaning="1 where the endpoint said that it is in service, else 0",
+        unit="Count",
+        statistic="Minimum",
+    ),
+    *(
+        Metric(name=name, meaning=meaning, unit="Count", statistic="Sum", dimensions=_CITY)
+        for name, meaning in (
+            ("TrainingFailures", "1 for a training that failed, 0 for one that did not"),
+            ("RetrainFailures", "1 for a retraining that failed, 0 for one that did not"),
+            ("NotificationFailures", "messages that a channel did not take in time"),
+        )
+    ),
     Metric(
         name="FeedAge_s",
         meaning="age of the feed's document when read",

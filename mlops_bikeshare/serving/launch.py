@@ -96,13 +96,14 @@ def stop(
     facts: HostFacts,
     *,
     timeout_s: float,
+    by: signal.Signals = signal.SIGTERM,
     monotonic: Callable[[], float] = time.monotonic,
     pause: Callable[[float], object] = time.sleep,
 ) -> None:
-    """Ask a host to stop and wait until its process is gone."""
+    """Ask a host to stop (SIGKILL: make it) and wait until its process is gone."""
     deadline = monotonic() + timeout_s
     try:
-        os.kill(facts.pid, signal.SIGTERM)
+        os.kill(facts.pid, by)
     except ProcessLookupError:
         return
     while _alive(facts.pid):

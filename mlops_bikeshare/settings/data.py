@@ -1,7 +1,7 @@
-"""Settings of the sources and the lake: how feeds are asked, where data lies and how long."""
+"""Settings of the sources and the lake: how feeds and weather are asked, where data lies."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from mlops_bikeshare.domain.bounds import Between, Spelt
 
@@ -46,3 +46,20 @@ class IngestSettings:
         "address or page of yours, told to operators in the User-Agent; unset: none",
     ] = None
     language: Annotated[str | None, "language of names; unset: the feed's first"] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeatherSettings:
+    """Where live cities get their weather from; recordings bring their own."""
+
+    provider: Annotated[
+        Literal["none", "meteostat"], "meteostat: read once an hour beside the polls"
+    ] = "none"
+    url: Annotated[str, "where Meteostat's files lie"] = "https://data.meteostat.net"
+    radius_km: Annotated[
+        float, "how far from the city a weather station may be, kilometres", Between(1, 500)
+    ] = 50.0
+    stations: Annotated[int, "weather stations to interpolate between, at most", Between(1, 20)] = 4
+    body_limit_mb: Annotated[
+        float, "largest file taken, the list of stations among them, megabytes", Between(0.1, 1000)
+    ] = 128.0

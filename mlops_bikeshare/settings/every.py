@@ -14,13 +14,14 @@ from mlops_bikeshare.domain.bounds import NAME
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import SettingsError
 from mlops_bikeshare.domain.label import USUAL, Label
-from mlops_bikeshare.settings.data import IngestSettings, LakeSettings
+from mlops_bikeshare.settings.data import IngestSettings, LakeSettings, WeatherSettings
 from mlops_bikeshare.settings.judging import GateSettings, GuardSettings, MonitoringSettings
+from mlops_bikeshare.settings.operating import NotifySettings, ScheduleSettings
 from mlops_bikeshare.settings.serving import ServingSettings
 from mlops_bikeshare.settings.training import RetrainSettings, TrainingSettings
 
 FILE = "bikeshare.toml"
-DEMO = "demo"
+DEMO, DRILL = "demo", "drill"
 Profile = Literal["local", "aws"]
 Stage = Literal["staging", "prod"]
 
@@ -51,10 +52,13 @@ class Settings:
     serving: ServingSettings = ServingSettings()
     lake: LakeSettings = LakeSettings()
     ingest: IngestSettings = IngestSettings()
+    weather: WeatherSettings = WeatherSettings()
     labels: Label = USUAL
     training: TrainingSettings = TrainingSettings()
     retrain: RetrainSettings = RetrainSettings()
     monitoring: MonitoringSettings = MonitoringSettings()
+    notify: NotifySettings = NotifySettings()
+    schedule: ScheduleSettings = ScheduleSettings()
     gate: GateSettings = GateSettings()
     guard: GuardSettings = GuardSettings()
     cities: Mapping[str, City] = field(default_factory=dict)
@@ -66,19 +70,19 @@ class Settings:
         return self.root / "var" / self.workspace
 
     @property
-    def is_demo(self) -> bool:
-        """Whether this is the demo's workspace, which is made anew each time."""
-        return self.workspace == DEMO
+    def is_rehearsal(self) -> bool:
+        """Whether it is the workspace of the demo or the drill, made anew each time."""
+        return self.workspace in {DEMO, DRILL}
 
     @property
     def mlflow_home(self) -> Path:
-        """Folder of the MLflow store: the demo keeps its own, so that no real alias moves."""
-        return self.var if self.is_demo else self.root
+        """Folder of the MLflow store: rehearsals keep their own, so that no real alias moves."""
+        return self.var if self.is_rehearsal else self.root
 
     @property
     def mlflow_uri(self) -> str:
-        """The store that was named, else SQLite in `mlflow_home`; the demo's is always its own."""
-        named = None if self.is_demo else self.tracking_uri
+        """The store that was named, else SQLite in `mlflow_home`; a rehearsal has its own."""
+        named = None if self.is_rehearsal else self.tracking_uri
         return named or f"sqlite:///{self.mlflow_home / 'mlflow.db'}"
 
     def city(self, name: str | None = None) -> City:

@@ -19,6 +19,11 @@ class MonitoringSettings:
     psi_warn: Annotated[float, "PSI from which a feature drifts", Between(0)] = 0.20
     psi_critical: Annotated[float, "PSI from which drift is critical", Between(0)] = 0.30
     moved_m: Annotated[float, "metres from which a station counts as moved", Between(1)] = 50.0
+    champion_margin: Annotated[
+        float,
+        "how far PR-AUC and F1 may lie below what they were when the champion was judged",
+        Between(0, 1),
+    ] = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +69,9 @@ class GateSettings:
         Between(0, 1),
     ] = 0.0
     slice_km: Annotated[
-        float, "side of a neighbourhood's grid cell, kilometres", Between(0.1, 100)
+        float,
+        "side of a neighbourhood's grid cell, where the feed has no regions, kilometres",
+        Between(0.1, 100),
     ] = 1.0
     slice_samples: Annotated[int, "least labelled rows to judge a neighbourhood by", Between(1)] = (
         400

@@ -2,10 +2,11 @@
 
 A recording is a folder of `station_status.parquet` (a change log: station_id, observed_at,
 num_bikes_available, num_docks_available; flags and disabled counts where the feed had them) and
-`station_information.parquet` (station_id, name, lat, lon, capacity). In it `observed_at` is the
-station's own report time, so a poll carries each station's newest row at or before the poll, as
-`last_reported`; the document's time and `fetched_at` are the poll's. `polls.parquet`
-(poll_at, fetched_at, ok), where there is one, says which polls were late or failed.
+`station_information.parquet` (station_id, name, lat, lon, capacity; region_id where the feed had
+it). In it `observed_at` is the station's own report time, so a poll carries each station's newest
+row at or before the poll, as `last_reported`; the document's time and `fetched_at` are the
+poll's. `polls.parquet` (poll_at, fetched_at, ok), where there is one, says which polls were late
+or failed.
 
 Raises SourceError, naming the file and the columns, for what is missing, empty, malformed or out
 of range: what opens is what the lake takes.
@@ -161,10 +162,11 @@ def _information(path: Path) -> "pd.DataFrame":
     import pandas as pd
 
     names = [n for n in STATION_INFORMATION_RAW.names if n != "fetched_at"]
-    frame = _read(path, tuple(names))
+    frame = _read(path, tuple(n for n in names if n != "region_id"))
     columns: dict[str, Any] = {
         "station_id": recorded_columns.ident(path, frame, "station_id"),
         "name": frame["name"].astype("str"),
+        "region_id": recorded_columns.ident(path, frame, "region_id", nullable=True),
     }
     for column in STATION_INFORMATION_RAW.columns:
         if column.kind in {"int16", "float64"}:

@@ -80,13 +80,19 @@ def time(
     return utc
 
 
-def ident(path: Path, frame: "pd.DataFrame", name: str) -> "pd.Series[Any]":
+def ident(
+    path: Path, frame: "pd.DataFrame", name: str, *, nullable: bool = False
+) -> "pd.Series[Any]":
     """Ids as text; whole numbers become theirs, fractions have none."""
     import pandas as pd
 
+    if nullable and (name not in frame or frame[name].isna().all()):
+        return pd.Series(None, index=frame.index, dtype="str")
     values, of = frame[name], pd.api.types
+    if nullable and of.is_float_dtype(values) and (values.dropna() % 1 == 0).all():
+        values = values.astype("Int64")  # whole numbers with gaps
     missing = values.isna()
-    if missing.any():
+    if missing.any() and not nullable:
         raise _not(path, name, "an id in every row", values[missing])
     named = isinstance(values.dtype, pd.CategoricalDtype) or of.is_string_dtype(values)
     if not named and not of.is_integer_dtype(values):

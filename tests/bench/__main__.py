@@ -23,9 +23,11 @@ from tests.bench import (
     infer,
     lake,
     monitoring,
+    moves,
     release,
     replay,
     scoring,
+    season,
     serving,
     sources,
     training,
@@ -50,12 +52,18 @@ BENCHES: dict[str, Run] = {
     "monitoring.quality_day": monitoring.quality_of_a_day,
     "monitoring.quality_day_2400": monitoring.quality_of_a_large_day,
     "monitoring.psi": monitoring.psi,
+    "monitoring.alarms_tick": monitoring.alarms_tick,
     "release.gate_judge": release.judged,
+    "release.gate_and_rollback": moves.moved,
     "serving.mlflow": serving.against_mlflow,
     "infer.batch_2400": infer.batch,
     "dashboard.warm_page": dashboard.pages,
 }
-LONG: dict[str, Run] = {"replay.demo": replay.demo, "replay.demo_boston": replay.demo_boston}
+LONG: dict[str, Run] = {
+    "features.season": season.season,
+    "replay.demo": replay.demo,
+    "replay.demo_boston": replay.demo_boston,
+}
 SETUP: dict[str, Run] = {"cli.setup_uv": cli.setup_uv, "cli.setup_pip": cli.setup_pip}
 
 

@@ -11,11 +11,13 @@ from mlops_bikeshare.domain.targets import PROMISE_MIN, TARGETS
 from mlops_bikeshare.domain.windows import Window, to_seconds
 from mlops_bikeshare.evaluation.persistence import Persistence
 from mlops_bikeshare.features.grid import Grid
+from mlops_bikeshare.flows import alarms
 from mlops_bikeshare.flows.features import OFFLINE
 from mlops_bikeshare.flows.judging import judged
 from mlops_bikeshare.monitoring import drift, quality
 from mlops_bikeshare.monitoring.quality import Yardstick
 from mlops_bikeshare.registry import artefact
+from tests import watched
 from tests.bench.bed import END, Bed
 from tests.bench.measure import Row, compare
 
@@ -26,6 +28,7 @@ STATIONS, LARGE = 414, 2400
 DECISIONS = 144
 QUALITY_S = 2.0
 PSI_MS = 100.0
+ALARMS_MS = 50.0
 WINDOW = Window.before(END)
 
 
@@ -162,3 +165,17 @@ def _sklearn(frame: "pd.DataFrame", yardsticks: dict[str, Yardstick]) -> list[fl
             found += [log_loss(y, p), calibration_curve(y, p, n_bins=10)[0][0]]
         found += [f1_score(y, frame[f"p_{target}"] >= 0.5)]
     return found
+
+
+def alarms_tick(bed: Bed) -> Iterator[Row]:
+    """Every alarm of both endpoints over a day of metrics; the host is asked and is not there."""
+    ws, city = watched.a_day(bed.home)
+    (cost,) = compare(lambda: alarms.tick(ws, city, at=ws.now), repeats=3 if bed.quick else 15)
+    seen = alarms.tick(ws, city, at=ws.now)
+    yield Row(
+        name="monitoring.alarms_tick",
+        ours=cost.cpu_s * 1000,
+        peer=ALARMS_MS,
+        unit="CPU ms",
+        against=f"limit, {len(seen)} alarms over a day of metrics, states kept, nobody to tell",
+    )

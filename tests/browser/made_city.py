@@ -48,6 +48,7 @@ def _information(stations: int, rng: np.random.Generator) -> pd.DataFrame:
         lat=49.10 + rng.normal(0, 0.02, stations),
         lon=-84.60 + rng.normal(0, 0.03, stations),
         capacity=pd.array(rng.integers(11, 40, stations).tolist(), dtype="Int16"),
+        region_id=None,
         fetched_at=DT - pd.Timedelta(days=1),
     )
 

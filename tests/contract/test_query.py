@@ -55,6 +55,7 @@ def fill(lake: Lake) -> None:
             "lat": [42.5, np.nan],
             "lon": -71.0,
             "capacity": pd.Series([15, None], dtype="Int16"),
+            "region_id": pd.Series(["north", None], dtype="str"),
             "fetched_at": pd.Timestamp(START).as_unit("ms"),
         }
     )

@@ -15,8 +15,6 @@ from numpy.typing import NDArray
 
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
-from mlops_bikeshare.domain.errors import ModelError
-from mlops_bikeshare.domain.label import Label
 from mlops_bikeshare.domain.reports import Comparison, SliceComparison
 from mlops_bikeshare.domain.targets import PROMISE_MIN, TARGETS, Target
 from mlops_bikeshare.domain.windows import Window
@@ -25,6 +23,7 @@ from mlops_bikeshare.evaluation.bootstrap import station_blocks
 from mlops_bikeshare.evaluation.comparison import compare
 from mlops_bikeshare.flows.features import station_list
 from mlops_bikeshare.flows.judging import judged
+from mlops_bikeshare.flows.judging.neighbourhoods import areas_of
 from mlops_bikeshare.registry import versions
 
 _KEY = ["station_id", "dt", "horizon_min"]
@@ -50,7 +49,7 @@ def compared(ws: Workspace, city: City, endpoint: str, version: str, window: Win
     champion = versions.find_if_any(city.registered_model, versions.CHAMPION)
     label, others = judged.label_of(ws, city, version), None
     if champion is not None and prod != endpoint:
-        _check_label(ws, city, version, label, champion.version)
+        judged.check_label(ws, city, champion.version, label, whose=f"version {version}")
         others = _said(ws, city, prod, champion.version, known)
         mine = mine.merge(others, on=_KEY, suffixes=("", "_champion"))
     if mine.empty:
@@ -64,17 +63,6 @@ def compared(ws: Workspace, city: City, endpoint: str, version: str, window: Win
         slices=() if others is None else _slices(ws, rows, stations),
         pinned={} if champion is None else {"champion_version": champion.version},
     )
-
-
-def _check_label(ws: Workspace, city: City, version: str, label: Label, champion: str) -> None:
-    """Errors about two different questions cannot be compared."""
-    theirs = judged.label_of(ws, city, champion)
-    if theirs != label:
-        msg = f"version {version} was trained on ({label}), champion version {champion} on"
-        raise ModelError(
-            f"{msg} ({theirs}): their errors cannot be compared. Train one by the champion's"
-            f" [labels], or give the new definition a city table of its own"
-        )
 
 
 def _said(ws: Workspace, city: City, endpoint: str, version: str, window: Window) -> pd.DataFrame:
@@ -126,11 +114,7 @@ def _slices(
     ws: Workspace, rows: pd.DataFrame, stations: pd.DataFrame
 ) -> tuple[SliceComparison, ...]:
     rules, places = ws.settings.gate, stations.set_index("station_id")
-    cell, names = neighbourhoods.cells(
-        places["lat"].to_numpy(dtype=np.float64, na_value=np.nan),
-        places["lon"].to_numpy(dtype=np.float64, na_value=np.nan),
-        km=rules.slice_km,
-    )
+    cell, names = areas_of(places, km=rules.slice_km)
     of_row = cell[places.index.get_indexer(pd.Index(rows["station_id"]))]
     return tuple(
         neighbourhoods.worst(

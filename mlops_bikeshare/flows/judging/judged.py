@@ -15,6 +15,7 @@ import pandas as pd
 
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
+from mlops_bikeshare.domain.errors import ModelError
 from mlops_bikeshare.domain.label import USUAL, Label
 from mlops_bikeshare.domain.tables import INFERENCE
 from mlops_bikeshare.domain.targets import PROMISE_MIN, TARGETS
@@ -89,6 +90,17 @@ def joined(ws: Workspace, city: City, said: pd.DataFrame, happened: Grid) -> pd.
 def label_of(ws: Workspace, city: City, version: str) -> Label:
     """What counted as out when a version was trained."""
     return artefact.read_label(artifacts(ws, city, version))
+
+
+def check_label(ws: Workspace, city: City, champion: str, label: Label, *, whose: str) -> None:
+    """ModelError where a champion learned another definition: such errors do not compare."""
+    theirs = label_of(ws, city, champion)
+    if theirs != label:
+        msg = f"champion version {champion} was trained on ({theirs}), {whose} on ({label})"
+        raise ModelError(
+            f"{msg}: their errors cannot be compared. Keep to the champion's [labels], or give the"
+            f" new definition a city table of its own"
+        )
 
 
 def labelled(said: pd.DataFrame, happened: Grid, *, label: Label = USUAL) -> pd.DataFrame:

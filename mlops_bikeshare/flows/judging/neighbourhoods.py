@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlops_bikeshare.domain.city import City
-from mlops_bikeshare.evaluation.neighbourhoods import cells
+from mlops_bikeshare.evaluation.neighbourhoods import areas
 from mlops_bikeshare.features.calendar import Calendar
 
 if TYPE_CHECKING:
@@ -39,11 +39,16 @@ def names_of(stations: "pd.DataFrame", station: Array, dt: Array, city: City) ->
 
 def neighbourhoods(stations: "pd.DataFrame") -> Array:
     """The region, or else the grid cell, of every station."""
-    grid = _cells(stations)
-    if "region_id" not in stations:
-        return grid
-    region = stations["region_id"]
-    return np.where(region.notna(), "region " + region.astype(str), grid)
+    area, names = areas_of(stations, km=CELL_KM)
+    return np.array([*names, NO_POSITION])[area]
+
+
+def areas_of(stations: "pd.DataFrame", *, km: float) -> tuple[Array, list[str]]:
+    """The neighbourhood of every station, -1 for none, and the names of all."""
+    lat, lon = (stations[n].to_numpy(dtype=np.float64, na_value=np.nan) for n in ("lat", "lon"))
+    known = "region_id" in stations
+    region = stations["region_id"].tolist() if known else [None] * len(stations)
+    return areas(lat, lon, region, km=km)
 
 
 def capacities(stations: "pd.DataFrame") -> Array:
@@ -51,9 +56,3 @@ def capacities(stations: "pd.DataFrame") -> Array:
     capacity = stations["capacity"].to_numpy(dtype=np.float64, na_value=np.nan)
     place = np.searchsorted(_CAPACITY_EDGES, capacity, side="left")
     return _CAPACITIES[np.where(np.isnan(capacity), len(_CAPACITIES) - 1, place)]
-
-
-def _cells(stations: "pd.DataFrame") -> Array:
-    lat, lon = (stations[n].to_numpy(dtype=np.float64, na_value=np.nan) for n in ("lat", "lon"))
-    cell, names = cells(lat, lon, km=CELL_KM)
-    return np.array([*names, NO_POSITION])[cell]

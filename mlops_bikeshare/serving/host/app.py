@@ -14,6 +14,7 @@ from http import HTTPStatus
 from xml.sax.saxutils import escape
 
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import ClientDisconnect, Request
@@ -71,7 +72,9 @@ async def _ping(_request: Request) -> Response:
 
 def _metrics(exposition: Exposition) -> Answer:
     async def answer(_request: Request) -> Response:
-        return Response(exposition.text(), media_type=CONTENT_TYPE)
+        # What is not the host's own is read from files, which must not hold requests up.
+        body = await run_in_threadpool(exposition.text)
+        return Response(body, media_type=CONTENT_TYPE)
 
     return answer
 

@@ -5,6 +5,8 @@ Output   the text exposition format. Counts start at 0 with the host; what must 
          metric store.
 """
 
+from collections.abc import Callable
+
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
@@ -14,9 +16,10 @@ _BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10,
 
 
 class Exposition:
-    """Counters and histograms of one host."""
+    """Counters and histograms of one host, and what else `more` has to show."""
 
-    def __init__(self) -> None:
+    def __init__(self, more: Callable[[], bytes] = bytes) -> None:
+        self._more = more
         self._registry = CollectorRegistry()
         self._invocations = Counter(
             "bikeshare_invocations",
@@ -49,4 +52,4 @@ class Exposition:
 
     def text(self) -> bytes:
         """All of it."""
-        return generate_latest(self._registry)
+        return generate_latest(self._registry) + self._more()

@@ -19,7 +19,7 @@ import shutil
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
@@ -54,6 +54,7 @@ def run_host(
     sink: Sink,
     replay_clock: bool,
     token: str | None = None,
+    more_metrics: Callable[[], bytes] = bytes,
 ) -> None:
     """Serve until SIGTERM or SIGINT."""
     root.mkdir(parents=True, exist_ok=True)
@@ -67,7 +68,15 @@ def run_host(
         url = f"http://{address}:{listener.getsockname()[1]}"
         try:
             asyncio.run(
-                _serve(root, listener, url=url, sink=sink, replay_clock=replay_clock, token=token)
+                _serve(
+                    root,
+                    listener,
+                    url=url,
+                    sink=sink,
+                    replay_clock=replay_clock,
+                    token=token,
+                    more_metrics=more_metrics,
+                )
             )
         finally:
             (root / READY_FILE).unlink(missing_ok=True)
@@ -95,6 +104,7 @@ async def _serve(
     sink: Sink,
     replay_clock: bool,
     token: str | None,
+    more_metrics: Callable[[], bytes],
 ) -> None:
     state, meter = HostState(root / "host.db"), Meter(sink)
     store = ObjectStore(root / "s3")
@@ -113,7 +123,7 @@ async def _serve(
             meter.close()
             state.close()
 
-    exposition = Exposition()
+    exposition = Exposition(more_metrics)
     runtime = Runtime(lifecycle, meter, exposition, replay_clock=replay_clock)
     control = ControlPlane(state, lifecycle, store)
     s3 = S3(store, state)

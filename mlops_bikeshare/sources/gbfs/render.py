@@ -66,7 +66,7 @@ def status(rows: "pd.DataFrame", *, at: datetime, version: Version, ttl_s: int) 
 
 def information(rows: "pd.DataFrame", *, at: datetime, version: Version, ttl_s: int) -> Any:
     """station_information.json."""
-    stations = _records(rows[["station_id", "name", "lat", "lon", "capacity"]])
+    stations = _records(rows[["station_id", "name", "lat", "lon", "capacity", "region_id"]])
     if version != "2.3":
         for station in stations:
             if "name" in station:

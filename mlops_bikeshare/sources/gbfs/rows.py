@@ -110,7 +110,7 @@ def information_rows(
     import pandas as pd
 
     objects, places, others = _objects(stations)
-    told = _columns(objects, ("station_id", "name", "lat", "lon", "capacity"))
+    told = _columns(objects, ("station_id", "name", "lat", "lon", "capacity", "region_id"))
     ids = values.ids(told["station_id"])
     lat, lon = (values.degrees(told[name]) for name in ("lat", "lon"))
     nowhere = (lat == 0) & (lon == 0)
@@ -122,6 +122,7 @@ def information_rows(
     good = ~np.logical_or.reduce([fault.broken for fault in faults])
     kept, repeated = _newest(ids, np.full(len(ids), values.UNKNOWN_TIME), good)
     named = values.names(told["name"], language=language)
+    regions = values.ids(told["region_id"])  # what is no id is a region not given
     frame = pd.DataFrame(
         {
             "station_id": _ids(ids, kept),
@@ -129,6 +130,7 @@ def information_rows(
             "lat": lat[kept],
             "lon": lon[kept],
             "capacity": _integers(numbers["capacity"][kept]),
+            "region_id": pd.array([regions[i] for i in kept], dtype="str"),
             "fetched_at": _stamp(fetched_at),
         }
     )

@@ -33,6 +33,7 @@ def _information() -> pd.DataFrame:
         "lat": [42.1, 42.2, 42.3, None],
         "lon": [-71.1, -71.2, -71.3, None],
         "capacity": pd.array([11, 15, None, 19], dtype="Int16"),
+        "region_id": pd.array([None, "8", "8", "9"], dtype="str"),
         "fetched_at": DT - minutes(1440),
     }
     return pd.DataFrame(rows)

@@ -62,3 +62,17 @@ def test_no_rows_is_an_error_not_zero() -> None:
         PsiReference.fit(np.empty(0))
     with pytest.raises(GridError):
         PsiReference.fit(np.ones(5)).psi(np.empty(0))
+
+
+def test_an_outage_of_three_hours_is_no_drift_but_a_feature_that_goes_missing_is() -> None:
+    values = np.random.default_rng(3).normal(size=10_000)
+    reference = PsiReference.fit(values)
+
+    def with_missing(share: float) -> float:
+        now = values.copy()
+        now[: int(share * len(now))] = np.nan
+        return reference.psi(now)
+
+    assert with_missing(1 / 21) < 0.1
+    assert with_missing(0.1) > 0.2
+    assert with_missing(1 / 3) > 1

@@ -196,5 +196,7 @@ def test_versions_of_different_labels_are_not_compared(
         name=city.registered_model, version="1", run_id="", digest="", aliases=(), tags={}
     )
     monkeypatch.setattr("mlops_bikeshare.registry.versions.find_if_any", lambda *_: champion)
-    with pytest.raises(ModelError, match=r"champion version 1 on .*cannot be compared"):
+    with pytest.raises(
+        ModelError, match=r"champion version 1 was trained on .*version 2 on .*cannot be"
+    ):
         gate_rows.compared(ws, city, STAGING, "2", SPAN)

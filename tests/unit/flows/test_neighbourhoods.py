@@ -5,6 +5,7 @@ from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.flows.judging.neighbourhoods import (
     NO_POSITION,
     UNKNOWN,
+    areas_of,
     capacities,
     names_of,
     neighbourhoods,
@@ -32,6 +33,13 @@ def test_a_region_of_the_feed_comes_before_the_grid() -> None:
     found = neighbourhoods(listed)
     assert found[[0, 2, 3]].tolist() == ["region 8", "region 8", "region 9"]
     assert found[1] == neighbourhoods(STATIONS)[1]
+
+
+def test_a_station_without_position_still_has_its_region() -> None:
+    listed = STATIONS.assign(region_id=pd.array([None, None, None, "harbour"], dtype="str"))
+    area, names = areas_of(listed, km=1.0)
+    assert names[area[3]] == "region harbour"
+    assert (area >= 0).all()
 
 
 def test_an_unknown_capacity_is_a_class_of_its_own() -> None:

@@ -58,6 +58,7 @@ def stations(at: datetime) -> pd.DataFrame:
             "lat": 49.1 + np.arange(len(STATIONS)) // 4 * 0.05,
             "lon": -84.6,
             "capacity": np.int16(DOCKS),
+            "region_id": None,
             "fetched_at": pd.Timestamp(at).as_unit("ms"),
         }
     )

@@ -225,6 +225,7 @@ def test_null_text_survives_a_merge(tmp_path: Path) -> None:
                 "lat": [np.nan],
                 "lon": [-71.0],
                 "capacity": pd.Series([None], dtype="Int16"),
+                "region_id": pd.Series([None], dtype="str"),
                 "fetched_at": pd.Timestamp(START + timedelta(minutes=minute)).as_unit("ms"),
             }
         )

@@ -57,7 +57,7 @@ def test_station_information_is_the_newest_row_of_each_station(tmp_path: Path) -
     for day, name in (("2021-09-01", "Old Square"), ("2021-09-02", "New Square")):
         at = pd.Timestamp(day, tz="UTC").as_unit("ms")
         rows = pd.DataFrame({"station_id": ["007"], "name": name, "lat": 1.0, "lon": 2.0})
-        rows = rows.assign(capacity=pd.array([11], dtype="Int16"), fetched_at=at)
+        rows = rows.assign(capacity=pd.array([11], dtype="Int16"), region_id="8", fetched_at=at)
         lake.write(STATION_INFORMATION_RAW, rows, city="boston", name=day)
 
     rows = DuckDbQuery(tmp_path).run("SELECT * FROM v_station_information")

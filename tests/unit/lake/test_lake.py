@@ -14,7 +14,7 @@ from mlops_bikeshare.lake.local import LocalStore
 def rows(*times: str, capacity: int = 11) -> pd.DataFrame:
     at = pd.to_datetime(list(times), utc=True).as_unit("ms")
     frame = pd.DataFrame({"station_id": [f"{i:03d}" for i in range(len(times))], "fetched_at": at})
-    frame = frame.assign(name="Square", lat=42.3, lon=-71.1, capacity=capacity)
+    frame = frame.assign(name="Square", lat=42.3, lon=-71.1, capacity=capacity, region_id="8")
     return frame.astype({"capacity": "Int16"})
 
 

@@ -20,7 +20,7 @@ def listed(number: int, **stations: Any) -> pd.DataFrame:
     """A list of the day: id → capacity."""
     frame = pd.DataFrame({"station_id": list(stations), "name": "Quay", "lat": 45.5, "lon": -73.6})
     frame["capacity"] = pd.array(list(stations.values()), dtype="Int16")
-    return frame.assign(fetched_at=pd.Timestamp(day(number)).as_unit("ms"))
+    return frame.assign(region_id=None, fetched_at=pd.Timestamp(day(number)).as_unit("ms"))
 
 
 def versions(*lists: pd.DataFrame) -> pd.DataFrame:

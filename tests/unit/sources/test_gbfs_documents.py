@@ -9,6 +9,7 @@ import pytest
 from mlops_bikeshare.domain.errors import SourceError
 from mlops_bikeshare.domain.tables import STATION_INFORMATION_RAW, STATION_STATUS_RAW
 from mlops_bikeshare.lake.parquet import validate
+from mlops_bikeshare.sources.gbfs import render
 from mlops_bikeshare.sources.gbfs.discovery import STATUS, discover
 from mlops_bikeshare.sources.gbfs.documents import parse
 from mlops_bikeshare.sources.gbfs.ebikes import electric_types
@@ -182,3 +183,18 @@ def test_vehicle_types_tell_which_bikes_are_electric(recordings: Path) -> None:
     assert (told["num_ebikes_available"] <= told["num_bikes_available"]).all()
     assert unknown["num_ebikes_available"].isna().all()
     assert np.array_equal(told["num_bikes_available"], unknown["num_bikes_available"])
+
+
+@pytest.mark.parametrize("version", render.VERSIONS)
+def test_a_region_comes_through_and_one_that_is_no_id_is_not_given(version: str) -> None:
+    listed = [
+        {"station_id": str(i), "lat": 42.0, "lon": -71.0, "region_id": region}
+        for i, region in enumerate(("8", 9, None, ["x"], ""))
+    ]
+    rows = information_rows([*listed, {"station_id": "bare"}], fetched_at=NOW).good
+    known = rows["region_id"].astype(object).where(rows["region_id"].notna(), None)
+    assert known.tolist() == ["8", "9", None, None, None, None]
+    served = render.information(rows, at=NOW, version=render.checked(version), ttl_s=60)
+    again = information_rows(served["data"]["stations"], fetched_at=NOW).good
+    assert again["region_id"].equals(rows["region_id"])
+    validate(STATION_INFORMATION_RAW, again)

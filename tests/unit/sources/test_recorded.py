@@ -234,3 +234,17 @@ def test_the_real_recordings_open_and_poll(recordings: Path, city: str) -> None:
 
 def test_poll_times_are_every_five_minutes_of_a_half_open_window() -> None:
     assert len(poll_times(Window.day(date(2021, 9, 1)))) == 288
+
+
+@pytest.mark.parametrize(
+    ("column", "expected"), [([8, None], ["8", None]), (["a", "b"], ["a", "b"]), (None, [None] * 2)]
+)
+def test_a_recording_may_have_regions(
+    folder: Path, column: list[Any] | None, expected: list[str | None]
+) -> None:
+    path = folder / "station_information.parquet"
+    stations = pd.read_parquet(path)
+    if column is not None:
+        stations.assign(region_id=column).to_parquet(path)
+    found = open_recording(folder).information(NOON)["region_id"]
+    assert found.astype(object).where(found.notna(), None).tolist() == expected

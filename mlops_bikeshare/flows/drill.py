@@ -1,0 +1,150 @@
+"""Drill: a week of production on a simulated city with faults; what should happen, and what did.
+
+The workspace is always `drill`, made anew. A champion learns from the days before the week; then
+faults come one after the other on the simulated clock, through real endpoints, a real host and a
+real notification channel (`drilling/faults.py`). The week ends with a good challenger, which must
+reach production. `days`: a shorter drill has the first faults only.
+
+Output   the report as a dict, also `drill.json` and `drill.html` in the workspace.
+Raises   InputError for a drill that is too short, Refused when the first champion is too weak.
+"""
+
+import dataclasses
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from functools import partial
+from typing import Any
+
+from mlops_bikeshare.backends import Workspace, open_workspace
+from mlops_bikeshare.domain.city import City
+from mlops_bikeshare.domain.errors import InputError
+from mlops_bikeshare.domain.reports import to_json
+from mlops_bikeshare.domain.windows import Window
+from mlops_bikeshare.flows import deploy, features, ingest, serve, tracking
+from mlops_bikeshare.flows.drilling import faults, findings_page
+from mlops_bikeshare.flows.drilling.broken import broken_version, stump
+from mlops_bikeshare.flows.drilling.faults import Fault, Finding
+from mlops_bikeshare.flows.drilling.production import FaultyFeed, Production, Webhook
+from mlops_bikeshare.flows.process.progress import Track, silent
+from mlops_bikeshare.flows.train import by_shares, train
+from mlops_bikeshare.settings import DRILL, Settings
+from mlops_bikeshare.sources.recorded import open_recording
+from mlops_bikeshare.sources.simulator.simulate import simulate
+
+CITY = "demo"
+START = date(2025, 6, 2)
+LEARNED_DAYS = 14
+CHAMPION_DAYS = 8
+MOST_DAYS = 7
+# So many days a drill needs for each of the later faults; a shorter one leaves them out.
+DRIFT, BAD, SILENT, GOOD = 3, 5, 6, 7
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """How large the city is and how long the drill; the seed makes it exact."""
+
+    stations: int = 120
+    days: int = MOST_DAYS
+    seed: int = 3
+
+    def __post_init__(self) -> None:
+        """Refuse a drill that has no room for a fault, or more days than faults."""
+        if not 1 <= self.days <= MOST_DAYS:
+            raise InputError(f"--days {self.days}: expected 1 to {MOST_DAYS}")
+
+
+def drill(settings: Settings, plan: Plan | None = None, *, track: Track = silent) -> dict[str, Any]:
+    """Run the week; the report is written whatever was found."""
+    chosen, began = plan or Plan(), time.perf_counter()
+    webhook = Webhook()
+    try:
+        ws, city = _fresh(settings, webhook)
+        found = _week(ws, city, chosen, webhook, track)
+    finally:
+        webhook.close()
+    document = {
+        "city": city.name,
+        "stations": chosen.stations,
+        "days": chosen.days,
+        "held": all(finding.held for finding in found),
+        "findings": [{**to_json(finding), "held": finding.held} for finding in found],
+        "seconds_total": round(time.perf_counter() - began, 1),
+    }
+    _write(ws, document)
+    return document
+
+
+def summary(document: dict[str, Any]) -> str:
+    """A table of fault, expectation and outcome."""
+    return findings_page.table(document)
+
+
+def _week(ws: Workspace, city: City, plan: Plan, webhook: Webhook, track: Track) -> list[Finding]:
+    folder = ws.path / "recording"
+    made = simulate(
+        stations=plan.stations,
+        days=LEARNED_DAYS + plan.days,
+        seed=plan.seed,
+        start=START,
+        timezone=city.timezone,
+    )
+    made.write(folder)
+    source = open_recording(folder)
+    first = Window.day(START).start + timedelta(days=1)
+    history = Window(first, Window.day(START).start + timedelta(days=LEARNED_DAYS))
+    ingest.import_recording(ws, city, folder, window=history, track=track)
+    features.build(ws, city, window=history, track=track)
+    older = Window(history.start, history.start + timedelta(days=CHAMPION_DAYS))
+    champion = train(ws, city, by_shares(older), label="champion", track=track)
+    with serve.hosting(ws):
+        deploy.deploy(ws, city, version=champion.version, initial=True)
+        production = Production(ws, city, FaultyFeed(source), webhook, track)
+        return [fault(production, at) for at, fault in _faults(ws, city, plan, history)]
+
+
+def _faults(
+    ws: Workspace, city: City, plan: Plan, history: Window
+) -> Iterator[tuple[datetime, Fault]]:
+    """What is done when; versions are made when their time comes."""
+
+    def at(day: int, hour: int) -> datetime:
+        return history.end + timedelta(days=day, hours=hour)
+
+    yield at(0, 6), partial(faults.feed_outage, hours=3)
+    yield at(0, 14), faults.host_killed
+    yield at(0, 20), faults.missed_batch
+    if plan.days >= DRIFT:
+        yield at(1, 0), faults.drift
+    if plan.days >= BAD:
+        yield at(3, 0), partial(faults.bad_challenger, version=stump(ws, city, history))
+    if plan.days >= SILENT:
+        yield at(4, 6), partial(faults.silent_rollback, version=broken_version(ws, city))
+    if plan.days >= GOOD:
+        better = train(ws, city, by_shares(history), label="challenger").version
+        yield at(5, 0), partial(faults.good_challenger, version=better)
+
+
+def _fresh(settings: Settings, webhook: Webhook) -> tuple[Workspace, City]:
+    """The drill's workspace, emptied; a host left over from before is stopped."""
+    own = settings.with_workspace(DRILL, default_city=CITY)
+    own = dataclasses.replace(
+        own,
+        serving=dataclasses.replace(own.serving, port=0),
+        notify=dataclasses.replace(own.notify, urls=webhook.url),
+    )
+    if own.var.exists():
+        serve.stop(open_workspace(own))
+        shutil.rmtree(own.var)
+    ws = open_workspace(own, simulated=True, owner=CITY)
+    tracking.connect(ws)
+    return ws, ws.settings.city(CITY)
+
+
+def _write(ws: Workspace, document: dict[str, Any]) -> None:
+    (ws.path / "drill.json").write_text(json.dumps(document, indent=1), encoding="utf-8")
+    (ws.path / "drill.html").write_text(findings_page.page(document), encoding="utf-8")

@@ -1,0 +1,67 @@
+"""What a drill found, as a table for the screen and as a page of HTML.
+
+Input    the document of `flows.drill.drill`.
+Output   text; HTML that refers to nothing outside it.
+"""
+
+import html
+from typing import Any
+
+from mlops_bikeshare.flows.pages.page_style import STYLE
+
+
+def table(document: dict[str, Any]) -> str:
+    """A block per fault."""
+    lines = []
+    for found in document["findings"]:
+        lines.append(f"{'held  ' if found['held'] else 'FAILED'}  {found['fault']}{_times(found)}")
+        lines.append(f"        expected: {found['expected']}")
+        lines += [f"        {'yes' if was else 'NO '} {what}" for what, was in _asked(found)]
+    count = sum(found["held"] for found in document["findings"])
+    head = f"{document['city']}: {count} of {len(document['findings'])} faults held"
+    return "\n".join([*lines, f"{head}, {document['days']} days in {document['seconds_total']} s"])
+
+
+def page(document: dict[str, Any]) -> str:
+    """The whole page."""
+    rows = "".join(_row(found) for found in document["findings"])
+    title = f"Drill of {html.escape(document['city'])}, {document['days']} days"
+    head = "<tr><th>fault<th>from, UTC<th>expected<th>what happened<th>detected<th>restored"
+    meta = '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+    top = f"<title>{title}</title><style>{STYLE}</style>"
+    body = f"<h1>{title}</h1><table><thead>{head}<tbody>{rows}</table>"
+    return f'<!doctype html><html lang="en">{meta}{top}<main>{body}</main></html>\n'
+
+
+def _row(found: dict[str, Any]) -> str:
+    asked = "".join(
+        f'<p><span class="badge {"pass" if was else "fail"}">{"yes" if was else "no"}</span>'
+        f" {html.escape(what)}"
+        for what, was in _asked(found)
+    )
+    cells = [
+        html.escape(found["fault"]),
+        html.escape(str(found["start"])[:16].replace("T", " ")),
+        html.escape(found["expected"]),
+        asked,
+        _minutes(found["detected_min"]),
+        _minutes(found["restored_min"]),
+    ]
+    return "<tr>" + "".join(f"<td>{cell}" for cell in cells)
+
+
+def _asked(found: dict[str, Any]) -> list[tuple[str, bool]]:
+    return list(found["happened"].items())
+
+
+def _times(found: dict[str, Any]) -> str:
+    told = [
+        f"{word} after {_minutes(found[key])}"
+        for word, key in (("detected", "detected_min"), ("restored", "restored_min"))
+        if found[key] is not None
+    ]
+    return f" ({', '.join(told)})" if told else ""
+
+
+def _minutes(value: float | None) -> str:
+    return "" if value is None else f"{value:.0f} min"

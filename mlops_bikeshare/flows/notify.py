@@ -1,0 +1,153 @@
+"""Notify: tell every channel what it has not been told, and remember that it was.
+
+Input    a workspace, a city, the states of its alarms (None: only news of the audit).
+Output   Told for each channel. What was told is kept in `notified.json` of the workspace.
+
+Never in the way: a channel is given `notify.timeout_s`, one that fails is logged and counted
+(`NotificationFailures`) and is due again the next time; whatever goes wrong is logged, not raised.
+One process tells at a time; another that comes meanwhile leaves it to that one.
+"""
+
+import fcntl
+import json
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from mlops_bikeshare.backends import Workspace
+from mlops_bikeshare.domain.city import City
+from mlops_bikeshare.domain.errors import BikeshareError
+from mlops_bikeshare.flows import records
+from mlops_bikeshare.flows.releasing import alarms
+from mlops_bikeshare.monitoring import notify
+from mlops_bikeshare.monitoring.alarms import Event, Seen
+from mlops_bikeshare.monitoring.metrics import point
+from mlops_bikeshare.monitoring.notify import Bounded, Message, Notice
+
+log = logging.getLogger(__name__)
+FILE = "notified.json"
+# A channel that is new, or was down for long, is not told old stories.
+NEWS = timedelta(hours=24)
+MOST_NEWS = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What became of one channel; `failure` None: it took everything that was due."""
+
+    channel: str
+    notices: int
+    failure: str | None
+
+
+def tell(ws: Workspace, city: City, seen: Sequence[Seen] = ()) -> list[Told]:
+    """Tell what is due; never raises."""
+    try:
+        with _alone(ws) as free:
+            return _tell(ws, city, seen) if free else []
+    except (BikeshareError, OSError, ValueError) as error:
+        log.error("notifications of %s: %s", city.name, error)
+    except Exception:
+        log.exception("notifications of %s failed in a way that nobody foresaw", city.name)
+    return []
+
+
+def test(ws: Workspace, city: City) -> list[Told]:
+    """Send a test message to every channel, quiet hours or not; nothing is remembered."""
+    name = ws.settings.workspace
+    text = f"test of `bikeshare notify test`, workspace {name}, {ws.now:%Y-%m-%d %H:%M} UTC"
+    notice = Notice(kind="test", name="notifications", severity="info", text=text)
+    said = notify.message([notice], city=city.name)
+    return [
+        Told(channel=channel.name, notices=1, failure=channel.send(said)) for channel in ws.channels
+    ]
+
+
+def summary(told: Sequence[Told]) -> str:
+    """A line per channel."""
+    return "\n".join(f"{one.channel}: {one.failure or 'taken'}" for one in told)
+
+
+def _tell(ws: Workspace, city: City, seen: Sequence[Seen]) -> list[Told]:
+    hours = ws.settings.notify
+    quiet = notify.in_quiet_hours(ws.now, city.zone, start=hours.quiet_from, end=hours.quiet_to)
+    news = {} if quiet else dict(_news(ws, city))
+    before = _read(ws)
+    kept, done = dict(before), []
+    for channel in ws.channels:
+        memory = before.get(channel.key, {})
+        notices = notify.due(seen, memory.get("alarms", {}), quiet=quiet)
+        fresh = {key: notice for key, notice in news.items() if key not in memory.get("news", ())}
+        if not notices and not fresh:
+            continue
+        failure = _send(channel, notify.message([*notices, *fresh.values()], city=city.name))
+        done.append(Told(channel=channel.name, notices=len(notices) + len(fresh), failure=failure))
+        if failure is None:
+            kept[channel.key] = {
+                "alarms": notify.after(memory.get("alarms", {}), notices, at=ws.now),
+                "news": [*memory.get("news", ()), *fresh][-MOST_NEWS:],
+            }
+    if kept != before:
+        _write(ws, kept)
+    _count(ws, city, sum(one.failure is not None for one in done))
+    return done
+
+
+def _send(channel: Bounded, said: Message) -> str | None:
+    failure = channel.send(said)
+    if failure is not None:
+        log.error("channel %s was not told %r: %s", channel.name, said.title, failure)
+    return failure
+
+
+def _news(ws: Workspace, city: City) -> Iterator[tuple[str, Notice]]:
+    """The audit's entries of the last day that are an event, by their digest."""
+    events = {kind: event for event in alarms.load(ws.settings).events for kind in event.kinds}
+    for entry in records.audited(ws):
+        event = events.get(entry["kind"])
+        facts = entry["facts"]
+        recent = ws.now - datetime.fromisoformat(entry["at"]) <= NEWS
+        if event is not None and recent and facts.get("city", city.name) == city.name:
+            yield entry["digest"][:16], _notice(event, entry, facts)
+
+
+def _notice(event: Event, entry: Mapping[str, Any], facts: Mapping[str, Any]) -> Notice:
+    endpoint, before, version = (facts.get(k) for k in ("endpoint", "from_version", "version"))
+    moved = [f"version {before} → {version}" if before else f"version {version}"] if version else []
+    what = ", ".join([*([endpoint] if endpoint else []), *moved, f"by {entry['who']}"])
+    text = f"{event.name}: {what}, {entry['at']}: {entry['why']}"
+    name = "-".join([*([endpoint] if endpoint else []), event.name, "info"])
+    return Notice(kind="news", name=name, severity="info", text=text)
+
+
+def _count(ws: Workspace, city: City, failures: int) -> None:
+    if failures:
+        of = {"City": city.name}
+        ws.metrics.put([point("NotificationFailures", failures, at=ws.now, dimensions=of)])
+
+
+def _read(ws: Workspace) -> dict[str, dict[str, Any]]:
+    path = ws.path / FILE
+    found: dict[str, dict[str, Any]] = json.loads(path.read_text()) if path.is_file() else {}
+    return found
+
+
+def _write(ws: Workspace, kept: Mapping[str, Any]) -> None:
+    draft = (ws.path / FILE).with_suffix(".tmp")
+    draft.write_text(json.dumps(kept, indent=1), encoding="utf-8")
+    draft.replace(ws.path / FILE)
+
+
+@contextmanager
+def _alone(ws: Workspace) -> Iterator[bool]:
+    """Whether no other process tells right now."""
+    with (ws.path / "notified.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True

@@ -1,0 +1,44 @@
+"""The catalogue put into CloudWatch, on the wire."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from mlops_bikeshare.backends import open_workspace
+from mlops_bikeshare.flows import alarms
+from mlops_bikeshare.monitoring import cloudwatch, cloudwatch_alarms
+from mlops_bikeshare.settings import load
+from tests.aws_wire import aws_on_the_wire
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_alarms_are_put_changed_and_deleted_with_the_catalogue(tmp_path: Path) -> None:
+    (tmp_path / "bikeshare.toml").write_text((ROOT / "bikeshare.toml").read_text())
+    topic = "arn:aws:sns:ca-central-1:000000000000:bikeshare"
+    settings = load(tmp_path, {}, {"notify.sns_topic": topic, "gate.psi": 0.25})
+    ws = open_workspace(replace(settings, profile="aws"), lake_only=True)
+    city = settings.city("boston")
+    with aws_on_the_wire() as wire:
+        client = cloudwatch.client("ca-central-1", attempts=1, url=wire.url)
+        ws.__dict__["cloudwatch"] = client
+        wanted = alarms.definitions(ws.settings, city)
+        old = {**wanted[0], "AlarmName": "bikeshare-prod-of-yesterday-warn"}
+        others = {**wanted[0], "AlarmName": "bikeshare-paris-prod-latency-warn"}
+        cloudwatch_alarms.put(client, [old, others], prefixes=["nothing-"])
+
+        done = alarms.apply(ws, city)
+
+        assert done.pop("bikeshare-prod-of-yesterday-warn") == "deleted"
+        assert set(done) == {one["AlarmName"] for one in wanted}
+        assert set(done.values()) == {"created"}
+        assert set(alarms.apply(ws, city).values()) == {"put again"}
+        pages = client.get_paginator("describe_alarms").paginate()
+        there = {one["AlarmName"]: one for page in pages for one in page["MetricAlarms"]}
+        assert set(there) == {*done, "bikeshare-paris-prod-latency-warn"}
+        p95 = there["bikeshare-prod-latency-warn"]
+        assert (p95["ExtendedStatistic"], p95["Threshold"]) == ("p95", 200_000.0)
+        assert p95["AlarmActions"] == p95["OKActions"] == [topic]
+        rate = there["bikeshare-prod-error-rate-critical"]["Metrics"]
+        (math,) = [query["Expression"] for query in rate if "Expression" in query]
+        assert math == "IF(m2_0 > 0, (m0_0 + m1_0) / m2_0)"
+        client.close()
