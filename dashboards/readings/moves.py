@@ -39,5 +39,9 @@ def suggested(choice: Choice, reading: CityReading) -> Suggested:
     note = (
         f"A round of {found.vans} vans of {found.capacity}: {len(found.moves)} moves,"
         f" {found.bikes} bikes, {found.minutes_saved:,.0f} stockout minutes saved."
+        if found.moves
+        else "No move is worth a van."
     )
+    if found.left_out:
+        note += f" Too little is known of {found.left_out} stations: they were left out."
     return Suggested({station: "; ".join(moves) for station, moves in said.items()}, note)

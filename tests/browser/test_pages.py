@@ -13,7 +13,7 @@ pytestmark = pytest.mark.browser
 
 PAGES = {
     "": ("City Map", "Most at risk"),
-    "top": ("Top-N", "No plan of moves"),
+    "top": ("Top-N", "No move is worth a van"),
     "model-health": ("Model Health", "Onset Brier skill over persistence"),
     "system-health": ("System Health", "alarms of production fire"),
     "data-freshness": ("Data Freshness", "No row broke its contract"),
