@@ -1,1 +1,1 @@
-"""The City Map, and how it is started; `readings` alone reads the workspace."""
+"""The dashboard of operators and engineers; `readings` alone reads the workspace."""

@@ -21,16 +21,21 @@ _OPTIONS = {
     "server.address": "127.0.0.1",
     "server.headless": "true",
     "server.enableStaticServing": "true",
+    "server.enableWebsocketCompression": "true",
     "server.fileWatcherType": "none",
     "browser.gatherUsageStats": "false",
     "client.toolbarMode": "minimal",
+    "client.showSidebarNavigation": "false",
+    "global.minCachedMessageSize": "2000",
+    "theme.light.primaryColor": "#0a5286",
+    "theme.dark.primaryColor": "#7cc4ff",
 }
 
 
 def command(*, port: int, workspace: str | None = None) -> list[str]:
     """The arguments that start the dashboard on 127.0.0.1; `workspace` None lets it choose."""
     options = [f"--{name}={value}" for name, value in _OPTIONS.items()]
-    start = [sys.executable, "-m", "streamlit", "run", str(APP), f"--server.port={port}", *options]
+    start = [sys.executable, "-m", "dashboards.serve", str(APP), f"--server.port={port}", *options]
     return [*start, "--", "--workspace", workspace] if workspace else start
 
 

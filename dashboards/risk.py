@@ -96,12 +96,14 @@ def radius(shade: str) -> float:
     return _RADIUS[shade.rsplit("-", maxsplit=1)[-1]]
 
 
-def legend(theme: Theme, *, horizon_min: int) -> str:
+def legend(theme: Theme, *, horizon_min: int, which: str = "either") -> str:
     """The legend as HTML: which colour is which stockout, and how likely."""
     palette = PALETTES[theme]
     bounds = [*(f"{step:.0%}" for step in STEPS), "100%"]
     rows = []
     for target, words in WORDS.items():
+        if which in WORDS and target != which:
+            continue
         dots = "".join(
             _key(palette, f"{target}-{i}", f"{low}\N{EN DASH}{high}")
             for i, (low, high) in enumerate(pairwise(bounds), start=1)
@@ -109,10 +111,11 @@ def legend(theme: Theme, *, horizon_min: int) -> str:
         rows.append(f'<div class="row"><b>{escape(words.capitalize())}</b>{dots}</div>')
     others = "".join(
         _key(palette, shade, words)
-        for shade, words in ((LOW, f"both below {STEPS[0]:.0%}"), (UNKNOWN, "no prediction"))
+        for shade, words in ((LOW, f"below {STEPS[0]:.0%}"), (UNKNOWN, "no prediction"))
     )
     rows.append(f'<div class="row"><b>Neither</b>{others}</div>')
-    about = f"Chance in {horizon_min} min; a dot shows the likelier of the two."
+    told = "" if which in WORDS else "; a dot shows the likelier of the two"
+    about = f"Chance in {horizon_min} min{told}."
     return f'<div class="risk-legend">{_STYLE}{"".join(rows)}<div>{about}</div></div>'
 
 

@@ -1,14 +1,18 @@
 """Stations on a folium map: fast for thousands, clickable, drawn without the internet.
 
-Input    a frame with lat, lon, name and a shade per station_id (see dashboards/risk).
-Output   `ground`: the map itself, which stays; `dots`: the feature group that streamlit-folium
-         exchanges on it, so that a new horizon keeps zoom and place.
+Input    a frame with lat, lon, name, both chances, risk and shade per station_id (see risk.py).
+Output   `ground`: the map itself, which stays; `layer`: the stations as they are sent; `dots`: the
+         feature group that streamlit-folium exchanges, so that a new horizon keeps zoom and place.
 Method   one canvas of circle markers from a compact array: a folium object or a GeoJSON feature
-         per station costs 5 to 30 times as much. streamlit-folium reports a click 250 ms late
-         (its debounce); the layer hands it the very same value at once instead.
+         per station costs 5 to 30 times as much. Places go as hundred-thousandths of a degree from
+         the south-west corner, chances as percent. streamlit-folium reports a click 250 ms late
+         (its debounce); the layer hands it the very same value at once instead. The heat layer is
+         wide, faint circles below the dots: no plugin, nothing from a CDN.
 """
 
 import json
+import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import folium
@@ -16,7 +20,8 @@ from folium.elements import MacroElement
 from folium.template import Template
 
 from dashboards.launch import LEAFLET_URL
-from dashboards.risk import Palette, radius
+from dashboards.risk import LOW, UNKNOWN, Palette, radius
+from mlops_bikeshare.domain.targets import BIKEOUT, DOCKOUT
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,6 +30,18 @@ OSM_URL = "https://tile.openstreetmap.org/{z}/{x}/{y}.png"
 OSM_CREDIT = '© <a href="https://www.openstreetmap.org/copyright">OpenStreetMap</a> contributors'
 RETURNED = "last_active_drawing"
 _MANY = 1000
+_PER_DEGREE = 1e5
+_NEARLY = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """Stations and looks as JSON."""
+
+    stations: str
+    styles: str
+    corner: tuple[float, float]
+    heat: bool
 
 
 class _Dots(MacroElement):  # type: ignore[misc]
@@ -43,13 +60,25 @@ class _Dots(MacroElement):  # type: ignore[misc]
       radius: dot.getRadius() + 5, color: look.ink, weight: 3, fill: false, interactive: false,
       renderer: map.stationCanvas}).addTo(map);
   };
+  const said = function (c) {
+    return c < 0 ? "unknown" : c === 0.5 ? "<1%" : c === 99.5 ? ">99%" : c + "%";
+  };
   if (map.stationRing) map.stationRing.remove();
-  for (const [id, lat, lon, name, about, style] of stations) {
-    const dot = L.circleMarker([lat, lon], {renderer: map.stationCanvas, weight: 1,
+  const at = (up, right) => [look.corner[0] + up / 1e5, look.corner[1] + right / 1e5];
+  if (look.heat) {
+    for (const [, up, right, , bikes, docks, style] of stations) {
+      const p = Math.max(bikes, docks) / 100;
+      if (styles[style][2]) group.addLayer(L.circleMarker(at(up, right), {
+        renderer: map.stationCanvas, stroke: false, interactive: false, radius: 30,
+        fillColor: styles[style][0], fillOpacity: 0.06 + 0.22 * p}));
+    }
+  }
+  for (const [id, up, right, name, bikes, docks, style] of stations) {
+    const dot = L.circleMarker(at(up, right), {renderer: map.stationCanvas, weight: 1,
       color: look.outline, fillOpacity: 0.95, fillColor: styles[style][0],
       radius: styles[style][1]});
     dot.feature = {type: "Feature", properties: {station_id: id}};
-    dot.label = [name, about];
+    dot.label = [name, "out of bikes " + said(bikes) + ", out of docks " + said(docks)];
     group.addLayer(dot);
     if (id === look.chosen) { ring(dot); map.panInside(dot.getLatLng(), {padding: [40, 40]}); }
   }
@@ -75,6 +104,9 @@ class _Dots(MacroElement):  # type: ignore[misc]
         self._name = "StationDots"
         self.stations, self.styles, self.look = stations, styles, look
 
+    def render(self, **_: object) -> None:
+        """Nothing: the page of folium's own, which nobody sees, would compile all stations."""
+
 
 def ground(placed: "pd.DataFrame", *, street_tiles: bool) -> folium.Map:
     """The map below the dots, fitted to the stations; plain unless street tiles are asked for."""
@@ -90,26 +122,42 @@ def ground(placed: "pd.DataFrame", *, street_tiles: bool) -> folium.Map:
     return chart
 
 
-def dots(placed: "pd.DataFrame", palette: Palette, *, chosen: str | None) -> folium.FeatureGroup:
-    """The stations of `placed` (station_id index; lat, lon, name, about, shade), riskiest on top.
-
-    `chosen` gets a ring.
-    """
+def layer(placed: "pd.DataFrame", palette: Palette, *, heat: bool = False) -> Layer:
+    """The stations of `placed` (station_id index), riskiest on top."""
     shades = sorted(placed["shade"].unique())
     smaller = 0.7 if len(placed) > _MANY else 1.0
-    styles = [(palette.fill(shade), round(radius(shade) * smaller, 1)) for shade in shades]
-    style = placed["shade"].map({shade: i for i, shade in enumerate(shades)})
-    ordered = placed.assign(style=style).sort_values("risk", na_position="first")
-    columns = ["lat", "lon", "name", "about", "style"]
-    rows = ordered[columns].reset_index().to_numpy().tolist()
+    styles = [
+        (palette.fill(shade), round(radius(shade) * smaller, 1), int(shade not in {LOW, UNKNOWN}))
+        for shade in shades
+    ]
+    number = {shade: i for i, shade in enumerate(shades)}
+    ordered = placed.sort_values("risk", na_position="first")
+    south, west = (float(placed[axis].min()) if len(placed) else 0.0 for axis in ("lat", "lon"))
+    rows = zip(
+        ordered.index.astype(str),
+        ((ordered["lat"] - south) * _PER_DEGREE).round().astype(int).tolist(),
+        ((ordered["lon"] - west) * _PER_DEGREE).round().astype(int).tolist(),
+        ordered["name"],
+        map(_percent, ordered[BIKEOUT.probability].tolist()),
+        map(_percent, ordered[DOCKOUT.probability].tolist()),
+        ordered["shade"].map(number).tolist(),
+        strict=True,
+    )
+    return Layer(_json(list(rows)), _json(styles), (south, west), heat)
+
+
+def dots(layer: Layer, palette: Palette, *, chosen: str | None) -> folium.FeatureGroup:
+    """The stations of a layer; `chosen` gets a ring."""
     look = {
         "ground": palette.ground,
         "outline": palette.outline,
         "ink": palette.ink,
         "chosen": chosen,
+        "corner": layer.corner,
+        "heat": layer.heat,
     }
     group = folium.FeatureGroup(name="stations")
-    group.add_child(_Dots(_json(rows), _json(styles), _json(look)))
+    group.add_child(_Dots(layer.stations, layer.styles, _json(look)))
     return group
 
 
@@ -117,6 +165,15 @@ def clicked(value: object) -> str | None:
     """The station_id in what streamlit-folium returned; None before any click."""
     drawing = value.get(RETURNED) if isinstance(value, dict) else None
     return drawing["properties"]["station_id"] if drawing else None
+
+
+def _percent(p: float) -> float:
+    """Whole percent as `wording.chance` rounds: -1 unknown, 0.5 below one, 99.5 nearly certain."""
+    if p is None or math.isnan(p):
+        return -1
+    if 0 < p < 0.01:  # noqa: PLR2004 - the least that is said
+        return _NEARLY
+    return 100 - _NEARLY if 0.99 < p < 1 else round(p * 100)  # noqa: PLR2004 - the most
 
 
 def _json(value: object) -> str:

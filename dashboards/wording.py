@@ -2,6 +2,7 @@
 
 import math
 from datetime import UTC, datetime, timedelta
+from typing import SupportsFloat
 from zoneinfo import ZoneInfo
 
 _MINUTE_S = 60
@@ -36,3 +37,10 @@ def chance(p: float) -> str:
     if 0 < p < _LEAST:
         return "<1%"
     return ">99%" if _MOST < p < 1 else f"{p:.0%}"
+
+
+def figure(value: object, form: str = ".3f") -> str:
+    """A number as asked; `unknown` for None and NaN."""
+    if not isinstance(value, SupportsFloat) or math.isnan(float(value)):
+        return "unknown"
+    return format(float(value), form)

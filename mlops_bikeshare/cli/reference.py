@@ -59,13 +59,23 @@ _OTHERS = """## Environment only
 
 ## `.streamlit/secrets.toml`
 
-Read by the dashboard; each may also be an environment variable.
+Read by the dashboard; each may also be an environment variable, such as `BIKESHARE_CITY`.
+`.streamlit/secrets.example.toml` is one to copy; a key that is not here is refused.
 
-| key | variable | meaning | default |
-|---|---|---|---|
-| `sm_endpoint` | `BIKESHARE_SM_ENDPOINT` | endpoint that is shown | `bikeshare-staging` |
-| `city` | `BIKESHARE_CITY` | city that is shown | the one in the workspace |
-| `street_tiles` | `BIKESHARE_STREET_TILES` | a street map, from the internet | `false` |
+| key | meaning | default |
+|---|---|---|
+| `sm_endpoint` | endpoint that is shown | the last promotion's |
+| `city` | city that is shown | the one in the workspace |
+| `street_tiles` | a street map, from the internet | `false` |
+| `athena_output` | `s3://` folder of results; it makes the dashboard read AWS | unset |
+| `region` | AWS region | `region` |
+| `aws_profile` | profile of Athena and CloudWatch | boto3's own |
+| `db` | database of Athena | `lake.database` |
+| `workgroup` | workgroup of Athena | `lake.workgroup` |
+| `cw_custom_ns` | namespace of the model's metrics | `Bikeshare/Model` |
+| `view_station_info_latest` | view of the stations | `v_station_information` |
+| `view_predictions` | view of the newest batch | `v_predictions` |
+| `view_quality` | view of the last day's quality | `v_quality` |
 """
 
 

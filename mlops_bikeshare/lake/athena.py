@@ -30,15 +30,19 @@ def connect(
     database: str,
     workgroup: str,
     results: str,
+    profile: str | None = None,
     url: str | None = None,
     poll_s: float = 0.25,
 ) -> Any:
-    """A PyAthena connection; `results` is an s3:// folder, `url` is for tests on the wire."""
+    """A PyAthena connection; `results` is an s3:// folder, `profile` one of ~/.aws/config.
+
+    `url` is for tests on the wire.
+    """
     from boto3.session import Session
     from botocore.config import Config
     from pyathena import connect as opened
 
-    local: dict[str, Any] = {}
+    local: dict[str, Any] = {"profile_name": profile} if profile else {}
     if url:
         dummy = Session(aws_access_key_id="local", aws_secret_access_key="local")  # noqa: S106
         local = {"session": dummy, "endpoint_url": url, "config": Config(proxies={})}

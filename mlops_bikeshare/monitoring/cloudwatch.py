@@ -59,7 +59,9 @@ class Marks(Protocol):
         ...
 
 
-def client(region: str, *, attempts: int, url: str | None = None) -> Any:
+def client(
+    region: str, *, attempts: int, profile: str | None = None, url: str | None = None
+) -> Any:
     """A boto3 client of CloudWatch that tries so many times; `url` is for tests on the wire."""
     from boto3.session import Session
     from botocore.config import Config
@@ -67,7 +69,7 @@ def client(region: str, *, attempts: int, url: str | None = None) -> Any:
     retries: Any = {"mode": "standard", "total_max_attempts": attempts}
     config = Config(connect_timeout=5, read_timeout=30, retries=retries)
     dummy: dict[str, Any] = {"aws_access_key_id": "local", "aws_secret_access_key": "local"}
-    return Session().client(
+    return Session(profile_name=profile).client(
         "cloudwatch",
         region_name=region,
         endpoint_url=url,

@@ -1,9 +1,13 @@
-"""The City Map in a real Chromium, from asking for the page to every dot painted.
+"""The dashboard in a real Chromium: pages to every dot painted, clicks, bytes, memory, viewers.
 
-Warm: the server has answered once; each page is a new visitor with an empty cache.
+Cold: the first visitor of a server that is up, with an empty cache. Warm: the page again, as an
+operator who keeps it open reloads it. New: a new visitor with an empty cache on a warm server.
+A click: from the mouse to the new station's counts and chances on the screen; its bytes are those
+of the websocket's messages before compression.
 """
 
 import statistics
+import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
@@ -14,47 +18,162 @@ from tests.bench.bed import Bed
 from tests.bench.measure import BenchError, Row
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, BrowserContext
 
-SIZES = (300, 2400)
-LIMIT_S = 2.0
+    from tests.browser.driven import CityMap, Dashboard
+
+STATIONS = 2400
 PAGES, QUICK_PAGES = 5, 3
+WARM_S, NEW_S, COLD_S, CLICK_MS, CLICK_KB, VIEWERS_S = 1.0, 2.0, 3.0, 300.0, 20.0, 3.0
+VIEWERS, REFRESHES, GROWTH_MB = 20, 500, 30.0
+_VIEW = {"width": 1280, "height": 900}
 
 
 def pages(bed: Bed) -> Iterator[Row]:
     from playwright.sync_api import sync_playwright
 
     from tests.browser.driven import CHROMIUM, FLAGS, dashboard
-    from tests.browser.made_city import write_city
+    from tests.browser.made_day import write_day
 
     if CHROMIUM is None:
         raise BenchError("no Chromium on PATH; install it with: apt-get install chromium")
     count = QUICK_PAGES if bed.quick else PAGES
     with sync_playwright() as play, tempfile.TemporaryDirectory() as folder:
         chromium = play.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        for stations in SIZES:
-            home = Path(folder) / f"{stations}"
-            write_city(home, stations=stations)
-            with dashboard(home, home / "dashboard.log") as shown:
-                cold, *warm = (_painted(chromium, shown.url, stations) for _ in range(count + 1))
-            yield Row(
-                name=f"dashboard.warm_page_{stations}",
-                ours=statistics.median(warm),
-                peer=LIMIT_S,
-                unit="s",
-                against=f"limit, {stations:,} dots painted; first visitor {cold:.1f} s",
-            )
+        home = Path(folder)
+        write_day(home, stations=STATIONS)
+        with dashboard(home, home / "dashboard.log") as shown:
+            _rest(shown)
+            yield _seconds("cold_page", _new(chromium, shown), COLD_S, "the first visitor")
+            new = [_new(chromium, shown) for _ in range(count)]
+            yield _seconds("new_visitor", statistics.median(new), NEW_S, "an empty cache")
+            context = chromium.new_context(viewport=_VIEW)  # type: ignore[arg-type]
+            _painted(context, shown)
+            warm = [_painted(context, shown) for _ in range(count)]
+            yield _seconds("warm_page_2400", statistics.median(warm), WARM_S, "a reload")
+            yield from _clicks(context, shown, count)
+            context.close()
+            if not bed.quick:
+                yield _viewers(chromium, shown)
+                yield _memory(chromium, shown)
         chromium.close()
 
 
-def _painted(browser: "Browser", url: str, stations: int) -> float:
-    from tests.browser.driven import CityMap
+def _seconds(name: str, ours: float, limit: float, what: str) -> Row:
+    told = f"limit, {what}, {STATIONS:,} dots painted"
+    return Row(name=f"dashboard.{name}", ours=ours, peer=limit, unit="s", against=told)
 
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
-    shown, began = CityMap(context.new_page()), time.perf_counter()
-    shown.open(url)
-    if shown.painted_pixels() < stations:
-        raise BenchError("the map has no painted dots")
-    seconds = time.perf_counter() - began
+
+def _rest(shown: "Dashboard") -> None:
+    """Until the server has imported its libraries, which it does without being asked."""
+    end = time.monotonic() + 30
+    while "ready" not in shown.log.read_text() and time.monotonic() < end:
+        time.sleep(0.2)
+
+
+def _new(browser: "Browser", shown: "Dashboard") -> float:
+    context = browser.new_context(viewport=_VIEW)  # type: ignore[arg-type]
+    seconds = _painted(context, shown)
     context.close()
     return seconds
+
+
+def _painted(context: "BrowserContext", shown: "Dashboard") -> float:
+    from tests.browser.driven import CityMap
+
+    seen, began = CityMap(context.new_page()), time.perf_counter()
+    seen.open(shown.url)
+    if seen.painted_pixels() < STATIONS:
+        raise BenchError("the map has no painted dots")
+    seconds = time.perf_counter() - began
+    seen.page.close()
+    return seconds
+
+
+def _clicks(context: "BrowserContext", shown: "Dashboard", count: int) -> Iterator[Row]:
+    from tests.browser.driven import CityMap
+
+    seen = CityMap(context.new_page())
+    seen.open(shown.url)
+    _clicked(seen, None)
+    took, sent = [], []
+    for _ in range(count):
+        seen.listen()
+        took.append(_clicked(seen, seen.ring()))
+        seen.wait_until_drawn()
+        sent.append(seen.received / 1000)
+    seen.page.close()
+    for name, ours, limit, unit in (
+        ("click", statistics.median(took), CLICK_MS, "ms"),
+        ("click_bytes", statistics.median(sent), CLICK_KB, "kB"),
+    ):
+        told = f"limit, {STATIONS:,} stations"
+        yield Row(name=f"dashboard.{name}", ours=ours, peer=limit, unit=unit, against=told)
+
+
+def _clicked(seen: "CityMap", before: str | None) -> float:
+    """Milliseconds from a click on another dot to its station's counts and chances."""
+    station = seen.apart(but=before)
+    began = time.perf_counter()
+    seen.click(station)
+    seen.wait_for_station(station)
+    return 1000 * (time.perf_counter() - began)
+
+
+def _memory(browser: "Browser", shown: "Dashboard") -> Row:
+    """What the server grew by while one visitor redrew the page so many times."""
+    from tests.browser.driven import CityMap
+
+    context = browser.new_context(viewport=_VIEW)  # type: ignore[arg-type]
+    seen = CityMap(context.new_page())
+    seen.open(shown.url)
+    seen.dots()
+    _redraw(seen, REFRESHES // 10)
+    before = _resident_mb(shown)
+    _redraw(seen, REFRESHES)
+    grown = _resident_mb(shown) - before
+    context.close()
+    told = f"limit, growth over {REFRESHES} redraws; {before:.0f} MB before"
+    return Row(
+        name="dashboard.memory", ours=max(grown, 0.1), peer=GROWTH_MB, unit="MB", against=told
+    )
+
+
+def _resident_mb(shown: "Dashboard") -> float:
+    asked = ["ps", "-o", "rss=", "-p", str(shown.process.pid)]
+    return int(subprocess.run(asked, capture_output=True, text=True, check=True).stdout) / 1024
+
+
+def _redraw(seen: "CityMap", times: int) -> None:
+    """What the refresh of every minute does, without waiting for the minute."""
+    for number in range(times):
+        minutes = 40 if number % 2 == 0 else 30
+        seen.horizon(minutes)
+        seen.page.get_by_text(f"Likely in {minutes} min").wait_for()
+
+
+def _viewers(browser: "Browser", shown: "Dashboard") -> Row:
+    """New visitors at once, each with an empty cache."""
+    contexts = [
+        browser.new_context(viewport=_VIEW)  # type: ignore[arg-type]
+        for _ in range(VIEWERS)
+    ]
+    worst = statistics.quantiles(_together(contexts, shown), n=20)[-1]
+    told = f"limit, p95 of {VIEWERS} viewers at once, their browser on the same 2 cores"
+    return Row(name="dashboard.viewers_20", ours=worst, peer=VIEWERS_S, unit="s", against=told)
+
+
+def _together(contexts: "list[BrowserContext]", shown: "Dashboard") -> list[float]:
+    """Every context opens the page before the first is waited for."""
+    from tests.browser.driven import CityMap
+
+    opened = []
+    for context in contexts:
+        seen = CityMap(context.new_page())
+        seen.page.goto(shown.url, wait_until="commit")
+        opened.append((seen, time.perf_counter()))
+    took = []
+    for seen, began in opened:
+        seen.dots()
+        took.append(time.perf_counter() - began)
+    return took

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from tests.browser import made_city
+from tests.browser import made_city, made_day
 from tests.browser.driven import CHROMIUM, FLAGS, CityMap, Dashboard, dashboard
 
 
@@ -42,6 +42,16 @@ def start_dashboard(
             return running.enter_context(dashboard(home, log, **environ))
 
         yield start
+
+
+@pytest.fixture(scope="session")
+def made_dashboard(
+    tmp_path_factory: pytest.TempPathFactory, start_dashboard: Callable[..., Dashboard]
+) -> Dashboard:
+    """One dashboard on one made-up city of 300 stations, for all tests that change nothing."""
+    home = tmp_path_factory.mktemp("home")
+    made_day.write_day(home, stations=300)
+    return start_dashboard(home)
 
 
 @pytest.fixture(scope="module")

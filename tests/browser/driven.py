@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from playwright.sync_api import Frame, Page
+from playwright.sync_api import Frame, Page, WebSocket
 
 from dashboards.launch import command
 
@@ -32,10 +32,11 @@ START_S = 40
 
 @dataclass(frozen=True)
 class Dashboard:
-    """A running dashboard."""
+    """A running dashboard and its server."""
 
     url: str
     log: Path
+    process: "subprocess.Popen[bytes]"
 
 
 @contextmanager
@@ -52,7 +53,7 @@ def dashboard(home: Path, log: Path, **environ: str) -> Iterator[Dashboard]:
     ):
         try:
             _wait_until_up(f"http://127.0.0.1:{port}/_stcore/health", process, log)
-            yield Dashboard(f"http://127.0.0.1:{port}", log)
+            yield Dashboard(f"http://127.0.0.1:{port}", log, process)
         finally:
             process.terminate()
 
@@ -82,9 +83,22 @@ class CityMap:
 
     page: Page
     hosts: set[str] = field(default_factory=set)
+    received: int = 0
+    listening: bool = False
 
     def open(self, url: str) -> None:
+        self.page.on("websocket", self._count)
         self.page.goto(url)
+
+    def listen(self) -> None:
+        """Count the bytes that come from now on, before compression."""
+        self.received, self.listening = 0, True
+
+    def _count(self, socket: WebSocket) -> None:
+        def add(frame: str | bytes) -> None:
+            self.received += len(frame) if self.listening else 0
+
+        socket.on("framereceived", add)
 
     @property
     def frame(self) -> Frame:
@@ -99,6 +113,21 @@ class CityMap:
         found: list[dict[str, Any]] = self.frame.evaluate(_DOTS)
         return found
 
+    def apart(self, *, but: str | None = None) -> str:
+        """A station whose dot no other one covers."""
+        dots = self.dots()
+        for dot in sorted(dots, key=lambda d: -float(d["radius"])):
+            near = [d for d in dots if abs(d["x"] - dot["x"]) < 25 and abs(d["y"] - dot["y"]) < 25]
+            if len(near) == 1 and dot["x"] > 80 and dot["station_id"] != but:
+                return str(dot["station_id"])
+        raise AssertionError("every dot is covered by another")
+
+    def wait_for_dots_below(self, count: int) -> None:
+        self.frame.wait_for_function(_FEWER, arg=count, timeout=20_000)
+
+    def wait_for_heat(self) -> None:
+        self.frame.wait_for_function(_HEAT, timeout=20_000)
+
     def click(self, station: str) -> None:
         dot = next(d for d in self.dots() if d["station_id"] == station)
         element = self.page.locator("iframe[title^='streamlit_folium']")
@@ -106,6 +135,15 @@ class CityMap:
         box = element.bounding_box()
         assert box is not None
         self.page.mouse.click(box["x"] + dot["x"], box["y"] + dot["y"])
+
+    def wait_for_station(self, station: str) -> None:
+        """Until the panel shows a station's counts and chances."""
+        self.page.wait_for_function(_SHOWN, arg=station, timeout=20_000)
+
+    def wait_until_drawn(self) -> None:
+        """Until the server has nothing more to send, and nothing fades in any more."""
+        self.page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
+        self.page.wait_for_function(_SETTLED)
 
     def colours(self) -> dict[str, str]:
         return {dot["station_id"]: dot["colour"] for dot in self.dots()}
@@ -136,6 +174,20 @@ _RECOLOURED = """before => {
   const dots = Object.values(window.map._layers).filter(l => l.feature);
   return dots.some(l => l.options.fillColor !== before[l.feature.properties.station_id]);
 }"""
+_SHOWN = """station => {
+  const told = [...document.querySelectorAll("[data-testid=stCaptionContainer]")];
+  return told.some(c => c.textContent.startsWith("Station " + station + " ·"))
+    && document.querySelectorAll("[data-testid=stMetric]").length === 5;
+}"""
+_SETTLED = """() => !document.querySelector("[data-stale=true]")
+  && document.getAnimations().every(a => a.playState !== "running"
+    || a.effect.getComputedTiming().iterations === Infinity)"""
+_FEWER = """count => {
+  const dots = Object.values(window.map._layers).filter(l => l.feature).length;
+  return dots < count;
+}"""
+_HEAT = """() => Object.values(window.map._layers).some(
+  l => l instanceof L.CircleMarker && !l.feature && !l.options.stroke)"""
 _RING = """() => {
   const ring = window.map.stationRing;
   if (!ring || !ring._map) return null;

@@ -22,6 +22,13 @@ ROOT = Path(__file__).resolve().parents[2]
 PICTURES = ROOT / "docs" / "pictures"
 DEMO = ROOT / "var" / "demo"
 START_S = 60
+PAGES = (
+    ("top-n", "top", "Export CSV"),
+    ("model-health", "model-health", "Onset Brier skill over persistence"),
+    ("system-health", "system-health", "alarms of production fire"),
+    ("data-freshness", "data-freshness", "Quarantine"),
+    ("releases", "releases", "Decisions"),
+)
 WIDE = ViewportSize(width=1280, height=960)
 
 
@@ -36,6 +43,8 @@ def main() -> int:
         report(browser)
         with served("dashboard") as url:
             city_map(browser, url)
+            for name, path, told in PAGES:
+                page_of(browser, f"{url}/{path}", name, told)
         with served("mlflow-ui") as url:
             runs(browser, url)
         browser.close()
@@ -60,6 +69,17 @@ def city_map(browser: Browser, url: str) -> None:
     page.get_by_text("counted").first.wait_for()
     settle(page)
     keep(page, "city-map")
+
+
+def page_of(browser: Browser, url: str, name: str, told: str) -> None:
+    """One of the other pages, its first screen."""
+    page = browser.new_page(viewport=WIDE)
+    page.goto(url)
+    page.get_by_text(told).first.wait_for()
+    for chart in page.get_by_test_id("stVegaLiteChart").all()[:4]:
+        chart.locator("canvas, svg").first.wait_for()
+    settle(page)
+    keep(page, name)
 
 
 def runs(browser: Browser, url: str) -> None:

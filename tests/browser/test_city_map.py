@@ -1,7 +1,6 @@
 """The City Map in a real Chromium, on a real workspace, without the internet."""
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,31 +14,10 @@ pytestmark = pytest.mark.browser
 STATIONS = 300
 
 
-@pytest.fixture(scope="module")
-def dashboard(
-    tmp_path_factory: pytest.TempPathFactory,
-    write_city: Callable[..., None],
-    start_dashboard: "Callable[..., Dashboard]",
-) -> "Dashboard":
-    home = tmp_path_factory.mktemp("home")
-    write_city(home, stations=STATIONS)
-    return start_dashboard(home)
-
-
-def apart(city_map: "CityMap") -> str:
-    """A station whose dot no other one covers."""
-    dots = city_map.dots()
-    for dot in sorted(dots, key=lambda d: -float(d["radius"])):
-        near = [d for d in dots if abs(d["x"] - dot["x"]) < 25 and abs(d["y"] - dot["y"]) < 25]
-        if len(near) == 1 and dot["x"] > 80:
-            return str(dot["station_id"])
-    pytest.fail("every dot is covered by another")
-
-
 def test_every_station_is_a_painted_dot_and_nothing_leaves_this_machine(
-    dashboard: "Dashboard", city_map: "CityMap", tmp_path: Path
+    made_dashboard: "Dashboard", city_map: "CityMap", tmp_path: Path
 ) -> None:
-    city_map.open(dashboard.url)
+    city_map.open(made_dashboard.url)
     dots = city_map.dots()
     assert len({dot["station_id"] for dot in dots}) == STATIONS
     assert len({dot["colour"] for dot in dots}) == 9
@@ -49,9 +27,9 @@ def test_every_station_is_a_painted_dot_and_nothing_leaves_this_machine(
 
 
 def test_another_horizon_recolours_the_dots_and_keeps_the_place(
-    dashboard: "Dashboard", city_map: "CityMap"
+    made_dashboard: "Dashboard", city_map: "CityMap"
 ) -> None:
-    city_map.open(dashboard.url)
+    city_map.open(made_dashboard.url)
     before = city_map.colours()
     city_map.frame.evaluate("void window.map.setZoom(window.map.getZoom() + 1)")
     city_map.frame.wait_for_function("() => !window.map._animatingZoom")
@@ -64,10 +42,10 @@ def test_another_horizon_recolours_the_dots_and_keeps_the_place(
 
 
 def test_a_click_on_a_dot_shows_the_station_and_does_not_rebuild_the_map(
-    dashboard: "Dashboard", city_map: "CityMap", tmp_path: Path
+    made_dashboard: "Dashboard", city_map: "CityMap", tmp_path: Path
 ) -> None:
-    city_map.open(dashboard.url)
-    station = apart(city_map)
+    city_map.open(made_dashboard.url)
+    station = city_map.apart()
     city_map.frame.evaluate("void (window.dot = Object.values(window.map._layers).at(-1))")
     city_map.click(station)
     page = city_map.page
@@ -84,10 +62,10 @@ def test_a_click_on_a_dot_shows_the_station_and_does_not_rebuild_the_map(
 
 
 def test_the_chosen_station_stays_through_another_horizon_and_has_its_ring(
-    dashboard: "Dashboard", city_map: "CityMap"
+    made_dashboard: "Dashboard", city_map: "CityMap"
 ) -> None:
-    city_map.open(dashboard.url)
-    station = apart(city_map)
+    city_map.open(made_dashboard.url)
+    station = city_map.apart()
     before = city_map.colours()
     city_map.click(station)
     city_map.page.get_by_text(f"Station {station} ·").wait_for()
@@ -99,9 +77,9 @@ def test_the_chosen_station_stays_through_another_horizon_and_has_its_ring(
 
 
 def test_a_station_is_found_by_its_name_with_the_keyboard(
-    dashboard: "Dashboard", city_map: "CityMap"
+    made_dashboard: "Dashboard", city_map: "CityMap"
 ) -> None:
-    city_map.open(dashboard.url)
+    city_map.open(made_dashboard.url)
     city_map.dots()
     city_map.page.get_by_role("combobox", name="Station").focus()
     city_map.page.keyboard.type("Harbour Quay 96")
@@ -112,28 +90,14 @@ def test_a_station_is_found_by_its_name_with_the_keyboard(
 
 
 def test_a_phone_in_dark_mode_sees_a_dark_page_and_map_without_scrolling_sideways(
-    dashboard: "Dashboard", city_map: "CityMap", tmp_path: Path
+    made_dashboard: "Dashboard", city_map: "CityMap", tmp_path: Path
 ) -> None:
     city_map.page.set_viewport_size({"width": 390, "height": 844})
     city_map.page.emulate_media(color_scheme="dark")
-    city_map.open(dashboard.url)
+    city_map.open(made_dashboard.url)
     assert len(city_map.dots()) == STATIONS
     assert city_map.page.evaluate("document.documentElement.scrollWidth") <= 390
     for place, element in ((city_map.page, ".stApp"), (city_map.frame, "#map_div")):
         colour = place.locator(element).evaluate("e => getComputedStyle(e).backgroundColor")
         assert max(int(part) for part in re.findall(r"\d+", colour)[:3]) < 60
     city_map.page.screenshot(path=tmp_path / "phone.png", full_page=True)
-
-
-def test_without_a_workspace_the_page_says_what_to_type(
-    city_map: "CityMap",
-    start_dashboard: "Callable[..., Dashboard]",
-    write_settings: Callable[[Path], None],
-    tmp_path: Path,
-) -> None:
-    write_settings(tmp_path)
-    city_map.open(start_dashboard(tmp_path).url)
-    city_map.page.get_by_text("There is no workspace 'main' yet").wait_for()
-    city_map.page.get_by_text("make demo", exact=True).wait_for()
-    city_map.page.screenshot(path=tmp_path / "empty.png")
-    assert not (tmp_path / "var").exists()

@@ -42,8 +42,8 @@ def moves_page() -> None:
     import os
     from pathlib import Path
 
-    from dashboards.pages import moves_panel
     from dashboards.readings import choose
+    from dashboards.screens import moves_panel
 
     moves_panel.show(choose(Path.cwd(), os.environ, workspace="demo"))
 
@@ -52,8 +52,8 @@ def what_if_page() -> None:
     import os
     from pathlib import Path
 
-    from dashboards.pages import what_if
     from dashboards.readings import choose
+    from dashboards.screens import what_if
 
     what_if.show(choose(Path.cwd(), os.environ, workspace="demo"))
 

@@ -16,6 +16,8 @@ def test_the_command_serves_this_machine_only_and_tells_nobody() -> None:
         "--server.address=127.0.0.1",
         "--server.headless=true",
         "--server.fileWatcherType=none",
+        "--server.enableWebsocketCompression=true",
+        "--client.showSidebarNavigation=false",
         "--server.enableStaticServing=true",
         "--browser.gatherUsageStats=false",
     ):

@@ -2,7 +2,7 @@ import pandas as pd
 from streamlit_folium import generate_leaflet_string
 
 from dashboards.risk import PALETTES
-from dashboards.station_layer import clicked, dots, ground
+from dashboards.station_layer import clicked, dots, ground, layer
 
 
 def stations(name: str = "Quay") -> pd.DataFrame:
@@ -11,7 +11,8 @@ def stations(name: str = "Quay") -> pd.DataFrame:
             "lat": [42.1, 42.3],
             "lon": [-71.2, -71.1],
             "name": [name, "Gate"],
-            "about": ["out of bikes 90%", "out of docks 10%"],
+            "p_bikeout": [0.9, 0.004],
+            "p_dockout": [0.0, float("nan")],
             "risk": [0.9, 0.1],
             "shade": ["bikeout-4", "low"],
         },
@@ -19,8 +20,9 @@ def stations(name: str = "Quay") -> pd.DataFrame:
     )
 
 
-def script(frame: pd.DataFrame, chosen: str | None = None) -> str:
-    group = dots(frame, PALETTES["light"], chosen=chosen)
+def script(frame: pd.DataFrame, chosen: str | None = None, *, heat: bool = False) -> str:
+    sent = layer(frame, PALETTES["light"], heat=heat)
+    group = dots(sent, PALETTES["light"], chosen=chosen)
     group.add_to(ground(frame, street_tiles=False))
     group._id = "feature_group_0"
     return str(generate_leaflet_string(group, base_id="feature_group_0"))
@@ -43,6 +45,23 @@ def test_the_riskiest_dots_are_drawn_last_and_so_on_top() -> None:
 def test_the_same_stations_give_the_same_script_so_that_nothing_is_sent_again() -> None:
     assert script(stations()) == script(stations())
     assert script(stations()) != script(stations(), chosen="001")
+
+
+def test_places_and_chances_are_sent_as_small_numbers() -> None:
+    text = script(stations())
+    assert '["002",20000,10000,"Gate",0.5,-1,' in text
+    assert '["001",0,0,"Quay",90,0,' in text
+
+
+def test_heat_lies_below_the_dots_that_are_at_risk() -> None:
+    assert '"heat":true' in script(stations(), heat=True)
+    assert '"heat":false' in script(stations())
+    styles = layer(stations(), PALETTES["light"]).styles
+    assert styles.endswith(",0]]")
+
+
+def test_a_city_without_dots_after_a_filter_is_an_empty_layer() -> None:
+    assert layer(stations().iloc[:0], PALETTES["light"]).stations == "[]"
 
 
 def test_a_stations_name_cannot_end_the_script() -> None:

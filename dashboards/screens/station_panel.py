@@ -1,24 +1,38 @@
-"""One station: its counts now and their age, both probabilities, and their next two hours."""
+"""One station: its counts now, both chances, and a view: two hours ahead, a day back, or why."""
 
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 import streamlit as st
 
-from dashboards.readings import CityReading
+from dashboards.readings import Choice, CityReading
+from dashboards.readings import station as of_station
 from dashboards.risk import PALETTES, WORDS, Theme
+from dashboards.screens import parts, station_views
 from dashboards.wording import both_zones, chance, span
+from mlops_bikeshare.domain.errors import BikeshareError
 from mlops_bikeshare.domain.targets import TARGETS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import altair as alt
     import pandas as pd
 
+    from mlops_bikeshare.evaluation.persistence import Persistence
+
 CHART_HEIGHT = 230
+AHEAD, BACK, WHY = "Next two hours", "Last 24 hours", "What drives it"
+_BY_PERSISTENCE = {
+    WORDS[target.name].capitalize(): f"{noun}, persistence"
+    for target, noun in zip(TARGETS, ("Bikes", "Docks"), strict=True)
+}
 
 
-def show(reading: CityReading, station: str, *, horizon_min: int, theme: Theme) -> None:
-    """Draw the panel."""
+def show(
+    choice: Choice, reading: CityReading, station: str, *, horizon_min: int, theme: Theme
+) -> None:
+    """Draw the panel: what is known at once first, what must be read or computed below."""
     row = reading.stations.loc[[station]].iloc[0]
     name = row["name"] if isinstance(row["name"], str) else f"Station {station}"
     st.subheader(name, anchor=False)
@@ -26,15 +40,75 @@ def show(reading: CityReading, station: str, *, horizon_min: int, theme: Theme) 
     path = reading.trajectory(station)
     if path.empty:
         st.info(f"{reading.endpoint} made no prediction for this station in the newest batch.")
-        return
-    _chances(path, horizon_min)
+    else:
+        _chances(path, horizon_min)
+    view = st.segmented_control(
+        "View",
+        [AHEAD, BACK, WHY],
+        default=AHEAD,
+        required=True,
+        key="station-view",
+        label_visibility="collapsed",
+    )
+    if view == BACK:
+        station_views.past(choice, reading, station, horizon_min=horizon_min, theme=theme)
+    elif view == WHY:
+        station_views.drivers(choice, reading, station, horizon_min=horizon_min, theme=theme)
+    elif not path.empty:
+        _ahead(choice, reading, station, path, horizon_min=horizon_min, theme=theme, name=name)
+
+
+def _ahead(
+    choice: Choice,
+    reading: CityReading,
+    station: str,
+    path: "pd.DataFrame",
+    *,
+    horizon_min: int,
+    theme: Theme,
+    name: str,
+) -> None:
+    """Both trajectories with what persistence says, drawn and as a table."""
+    rows, note = _long(reading, path), ""
+    try:
+        tables = _persistence(choice, reading, reading.model_versions)
+        expected = of_station.expected(tables, reading, station).dropna(how="all")
+        rows = _with_persistence(rows, _long(reading, expected)) if len(expected) else rows
+        note = "" if len(expected) else "Persistence is unknown without a count."
+    except BikeshareError as error:
+        note = f"No persistence line: {error}"
     st.altair_chart(
-        _chart(_long(reading, path), horizon_min, theme),
+        _chart(rows, horizon_min, theme),
         height=CHART_HEIGHT,
         alt=f"Chance of a stockout at {name} over the next two hours, from bikes and from docks",
     )
+    if note:
+        st.caption(note)
     with st.expander("As a table"):
         st.dataframe(_table(reading, path), hide_index=True)
+
+
+def _of_city(reading: CityReading) -> tuple[str, str]:
+    return reading.workspace, reading.city.name
+
+
+@st.cache_resource(
+    ttl=10 * parts.REFRESH_S,
+    show_spinner=False,
+    hash_funcs={Choice: repr, CityReading: _of_city},
+)
+def _persistence(
+    choice: Choice, reading: CityReading, versions: tuple[str, ...]
+) -> "Mapping[str, Persistence]":
+    _ = versions
+    return of_station.persistence(choice, reading)
+
+
+def _with_persistence(model: "pd.DataFrame", expected: "pd.DataFrame") -> "pd.DataFrame":
+    import pandas as pd
+
+    named = expected.assign(stockout=expected["stockout"].map(_BY_PERSISTENCE))
+    return pd.concat([model, named], ignore_index=True)
 
 
 def _counts(reading: CityReading, station: str, row: "pd.Series[Any]") -> None:
@@ -75,7 +149,6 @@ def _long(reading: CityReading, path: "pd.DataFrame") -> "pd.DataFrame":
                 "clock": wall,
                 "chance": path[target.probability].to_numpy(),
                 "stockout": WORDS[target.name].capitalize(),
-                "ahead": [f"{minutes} min" for minutes in path.index],
                 "time": [both_zones(t.to_pydatetime(), reading.city.zone) for t in at],
                 "horizon_min": path.index.to_numpy(),
             }
@@ -88,10 +161,16 @@ def _long(reading: CityReading, path: "pd.DataFrame") -> "pd.DataFrame":
 def _chart(rows: "pd.DataFrame", horizon_min: int, theme: Theme) -> "alt.LayerChart":
     import altair as alt
 
-    colours = PALETTES[theme].lines
+    colours = [PALETTES[theme].lines[target.name] for target in TARGETS]
     words = [WORDS[target.name].capitalize() for target in TARGETS]
-    hue = alt.Scale(domain=words, range=[colours[target.name] for target in TARGETS])
-    legend = alt.Legend(orient="top", symbolType="stroke", symbolSize=400)
+    dashes = [[1, 0], [6, 3]]
+    if rows["stockout"].nunique() > len(words):
+        words += [_BY_PERSISTENCE[word] for word in words]
+        colours, dashes = colours * 2, [*dashes, [1, 3], [1, 5]]
+    hue = alt.Scale(domain=words, range=colours)
+    legend = alt.Legend(
+        orient="top", symbolType="stroke", symbolSize=400, columns=2, labelLimit=220
+    )
     base = alt.Chart(rows).encode(
         x=alt.X(
             "clock:T",
@@ -101,7 +180,7 @@ def _chart(rows: "pd.DataFrame", horizon_min: int, theme: Theme) -> "alt.LayerCh
         ),
         y=alt.Y(
             "chance:Q",
-            title=None,
+            title="chance",
             scale=alt.Scale(domain=[0, 1]),
             axis=alt.Axis(format="%", values=[0, 0.25, 0.5, 0.75, 1]),
         ),
@@ -114,22 +193,21 @@ def _chart(rows: "pd.DataFrame", horizon_min: int, theme: Theme) -> "alt.LayerCh
         tooltip=[
             alt.Tooltip("stockout:N", title="Stockout"),
             alt.Tooltip("chance:Q", title="Chance", format=".0%"),
-            alt.Tooltip("ahead:N", title="Ahead"),
+            alt.Tooltip("horizon_min:Q", title="Minutes ahead"),
             alt.Tooltip("time:N", title="Time"),
         ],
     )
-    lines = base.mark_line(strokeWidth=2.5).encode(
+    lines = base.mark_line(strokeWidth=2.5, point={"filled": True, "size": 30}).encode(
         strokeDash=alt.StrokeDash(
-            "stockout:N", title=None, scale=alt.Scale(domain=words, range=[[1, 0], [6, 3]])
+            "stockout:N", title=None, scale=alt.Scale(domain=words, range=dashes)
         )
     )
     at_horizon = alt.datum.horizon_min == horizon_min
     marked = base.transform_filter(at_horizon)
     rule = alt.Chart(rows).transform_filter(at_horizon).mark_rule(strokeDash=[2, 3], opacity=0.5)
     rule = rule.encode(x=alt.X("clock:T", scale=alt.Scale(type="utc")))
-    points = base.mark_point(filled=True, size=30, opacity=1)
     now = marked.mark_point(filled=True, size=120, opacity=1)
-    return cast("alt.LayerChart", alt.layer(rule, lines, points, now))
+    return cast("alt.LayerChart", alt.layer(rule, lines, now))
 
 
 def _table(reading: CityReading, path: "pd.DataFrame") -> "pd.DataFrame":

@@ -1,1 +1,0 @@
-"""Pages: each a function that draws with Streamlit what `dashboards.readings` gave."""

@@ -1,0 +1,115 @@
+"""What is read with: SQL over the lake and the metric store, the same two in both profiles.
+
+Output   `connect`: Clients, made once and shared by all visitors; `opened`: the workspace with its
+         clock as of now, or Empty; `city_of`: the city to show.
+Raises   SettingsError for a city that is not in the settings, LakeError when a source is broken.
+"""
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from dashboards.readings.choosing import Choice, Empty
+from mlops_bikeshare.backends import STATE_FILE, Workspace, open_workspace
+from mlops_bikeshare.domain.city import City
+from mlops_bikeshare.domain.clock import RealClock
+from mlops_bikeshare.domain.tables import STATION_INFORMATION_RAW
+
+if TYPE_CHECKING:
+    from mlops_bikeshare.lake.query import Query
+    from mlops_bikeshare.monitoring.metrics import MetricStore
+
+
+class Clients:
+    """Each is opened when first used, so that a broken one breaks only the pages that need it."""
+
+    def __init__(self, choice: Choice) -> None:
+        self._choice = choice
+        self._metrics: MetricStore | None = None
+
+    @cached_property
+    def query(self) -> "Query":
+        """SQL over the lake."""
+        choice, settings = self._choice, self._choice.settings
+        if settings.profile == "local":
+            from mlops_bikeshare.lake.duckdb import DuckDbQuery
+
+            return DuckDbQuery(settings.var / "lake")
+        from mlops_bikeshare.lake import athena
+
+        address = Workspace(settings, RealClock()).lake_address
+        connection = athena.connect(
+            settings.region,
+            database=settings.lake.database,
+            workgroup=settings.lake.workgroup,
+            results=choice.athena_output or f"{address}/athena_results/",
+            profile=choice.aws_profile,
+        )
+        return athena.AthenaQuery(connection)
+
+    @property
+    def metrics(self) -> "MetricStore | None":
+        """The metric store; None while nothing was measured."""
+        if self._metrics is None:
+            self._metrics = self._opened()
+        return self._metrics
+
+    def _opened(self) -> "MetricStore | None":
+        choice, settings = self._choice, self._choice.settings
+        if settings.profile == "local":
+            from mlops_bikeshare.monitoring.sqlite import SqliteMetricStore
+
+            path = settings.var / "metrics.db"
+            return SqliteMetricStore(path) if path.is_file() else None
+        from mlops_bikeshare.monitoring import cloudwatch
+
+        ws = Workspace(settings, RealClock())
+        reader = cloudwatch.client(settings.region, attempts=4, profile=choice.aws_profile)
+        return cloudwatch.CloudWatchMetricStore(
+            reader=reader, writer=reader, marks=ws.lake.store, now=ws.clock.now
+        )
+
+
+def connect(choice: Choice) -> Clients:
+    """What all visitors read with."""
+    return Clients(choice)
+
+
+def opened(choice: Choice) -> Workspace | Empty:
+    """The workspace as it is now."""
+    if (choice.settings.var / STATE_FILE).is_file():
+        return open_workspace(choice.settings, lake_only=True)
+    if choice.settings.profile == "aws":
+        return Workspace(choice.settings, RealClock())
+    name = choice.workspace.value
+    what = f"There is no workspace {name!r} yet ({choice.workspace.origin})."
+    todo = "Make the demo city with its models and predictions, then reload this page."
+    return Empty(what, todo, "make demo")
+
+
+def city_of(choice: Choice, ws: Workspace) -> City | Empty:
+    """The city that was named, else the only one in the lake, else the workspace's own."""
+    if choice.city:
+        return choice.settings.city(choice.city.value)
+    folders = ws.lake.store.folders(STATION_INFORMATION_RAW.location)
+    present = [folder.removeprefix("city=") for folder in folders]
+    if not present:
+        what = f"Workspace {ws.settings.workspace!r} has no stations yet."
+        todo = "Read a recording into the lake, or run the demo."
+        return Empty(what, todo, typed(ws, "ingest --recording FOLDER"))
+    return ws.settings.city(present[0] if len(present) == 1 else None)
+
+
+def no_metrics(ws: Workspace) -> Empty:
+    """What to say where nothing was measured."""
+    what = f"Workspace {ws.settings.workspace!r} has no metrics yet."
+    return Empty(what, "Run one batch of predictions.", typed(ws, "infer"))
+
+
+def typed(ws: Workspace, command: str) -> str:
+    """A command as a person types it for this workspace."""
+    return f"bikeshare --workspace {ws.settings.workspace} {command}"
+
+
+def literal(value: str) -> str:
+    """`value` as an SQL literal."""
+    return "'" + value.replace("'", "''") + "'"

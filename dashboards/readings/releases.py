@@ -1,0 +1,80 @@
+"""Releases: what was decided, by whom and why; what served when; where MLflow shows more.
+
+Output   Releases: decisions newest first, reigns of production newest first, verdicts with their
+         checks; or Empty.
+Raises   TableError when the audit of the workspace was altered.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from dashboards.readings import audit
+from dashboards.readings.choosing import Choice, Empty
+from dashboards.readings.clients import city_of, opened, typed
+from mlops_bikeshare.domain.city import City
+from mlops_bikeshare.release import history
+from mlops_bikeshare.release.history import Reign
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MLFLOW_UI = "http://127.0.0.1:5000"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Releases:
+    """`decisions`: see readings.audit; `mlflow`: the address of its window.
+
+    `proven`: lines of the audit whose chain holds, None where the file is elsewhere.
+    """
+
+    city: City
+    now: datetime
+    decisions: "pd.DataFrame"
+    reigns: tuple[Reign, ...]
+    mlflow: str
+    mlflow_runs_here: bool
+    proven: int | None
+
+    def version_link(self, version: str | None) -> str | None:
+        """The version in MLflow's window."""
+        model = self.city.registered_model
+        return f"{self.mlflow}/#/models/{model}/versions/{version}" if version else None
+
+
+def read(choice: Choice) -> Releases | Empty:
+    """The whole history of a city."""
+    from mlops_bikeshare.flows import records
+
+    ws = opened(choice)
+    if isinstance(ws, Empty):
+        return ws
+    city = city_of(choice, ws)
+    if isinstance(city, Empty):
+        return city
+    rows = audit.decisions(ws, city)
+    if rows.empty:
+        what = f"Nothing was deployed or decided for {city.name} yet."
+        todo = "Deploy a first version:"
+        return Empty(what, todo, typed(ws, "deploy --alias challenger --initial"))
+    uri = choice.settings.mlflow_uri
+    remote = uri if uri.startswith("http") else None
+    told = history.reigns(_entries(rows), ws.settings.endpoint("prod", city.name))
+    return Releases(
+        city=city,
+        now=ws.now,
+        decisions=rows.iloc[::-1].reset_index(drop=True),
+        reigns=tuple(reversed(told)),
+        mlflow=remote or MLFLOW_UI,
+        mlflow_runs_here=remote is None,
+        proven=len(records.audited(ws)) if (ws.path / "audit.jsonl").is_file() else None,
+    )
+
+
+def _entries(rows: "pd.DataFrame") -> list[dict[str, Any]]:
+    """The rows as the audit's entries."""
+    times = [at.to_pydatetime().astimezone(UTC).isoformat() for at in rows["decided_at"]]
+    kept = rows[["kind", "who", "why", "facts", "digest"]].astype(object)
+    plain = [dict(zip(kept.columns, row, strict=True)) for row in kept.to_numpy().tolist()]
+    return [{**entry, "at": at} for entry, at in zip(plain, times, strict=True)]

@@ -1,0 +1,297 @@
+"""City Map: where stations will run out of bikes or of docks, and one station's next two hours.
+
+Everything below the title is one fragment, redrawn every minute, by a new horizon or by a click;
+the map itself stays in the browser, only its dots are exchanged, and only when they differ.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from operator import itemgetter
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from dashboards import readings, risk, station_layer
+from dashboards.readings import Choice, CityReading
+from dashboards.readings.city import NO_POSITION
+from dashboards.risk import Theme
+from dashboards.screens import parts, station_panel
+from dashboards.station_layer import Layer
+from dashboards.wording import both_zones, chance, span
+from mlops_bikeshare.domain.targets import BIKEOUT, DOCKOUT, PROMISE_MIN, TARGETS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MAP_HEIGHT = 560
+ALARMING = 0.6
+LISTED = 8
+EITHER = "either"
+_WHICH = {EITHER: "Either", BIKEOUT.name: "Bikes", DOCKOUT.name: "Docks"}
+_LEAST = (0.0, 0.2, 0.4, 0.6, 0.8)
+_MAP, _CHOSEN, _LISTED, _RINGED, _HORIZON = "map", "chosen", "listed", "ringed", "horizon_min"
+_ABOUT = "Where riders will find no bike, or no free dock, in the next two hours."
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """What the map shows: `which` of the two stockouts, from which risk on, where."""
+
+    which: str = EITHER
+    least: float = 0.0
+    neighbourhoods: tuple[str, ...] = ()
+    heat: bool = False
+
+
+def of_reading(reading: CityReading) -> tuple[str, str, str, datetime, datetime]:
+    """What tells a reading from another, for caches."""
+    return reading.workspace, reading.city.name, reading.endpoint, reading.dt, reading.now
+
+
+def show(choice: Choice) -> None:
+    """Draw the page."""
+    parts.head("City Map", _ABOUT)
+    _live(choice)
+
+
+@st.fragment(run_every=parts.REFRESH_S)
+def _live(choice: Choice) -> None:
+    reading = parts.read(lambda: read_city(choice), source="The lake")
+    if reading is None:
+        return
+    _headline(choice, reading)
+    horizon_min, wanted = _controls(reading)
+    every = _rows(reading, horizon_min)
+    rows = _shown(reading, horizon_min, wanted)
+    st.write(_summary(rows, horizon_min, of=len(every)))
+    chart, panel = st.columns([3, 2], gap="medium")
+    with chart:
+        st.html(risk.legend(parts.theme(), horizon_min=horizon_min, which=wanted.which))
+        _map(choice, reading, horizon_min, wanted)
+    with panel:
+        chosen = _choose_station(every)
+        if chosen is None:
+            _riskiest(rows)
+        else:
+            station_panel.show(
+                choice, reading, chosen, horizon_min=horizon_min, theme=parts.theme()
+            )
+
+
+# Not cache_data: that would copy every station and horizon at every click.
+@st.cache_resource(
+    ttl=parts.REFRESH_S - 5, show_spinner="Reading the lake …", hash_funcs={Choice: repr}
+)
+def read_city(choice: Choice) -> CityReading:
+    """The newest batch, read once a minute for all visitors and for the pages that show it."""
+    return parts.there(readings.read(choice, parts.clients(choice)))
+
+
+def choose_horizon(reading: CityReading, *, key: str = _HORIZON) -> int:
+    """Minutes ahead; the promised ones unless another is chosen."""
+    horizons = reading.horizons_min
+    usual = PROMISE_MIN if PROMISE_MIN in horizons else horizons[0]
+    picked = st.segmented_control(
+        "Minutes ahead",
+        horizons,
+        default=usual,
+        required=True,
+        key=key,
+        on_change=_ring_the_chosen,
+    )
+    return picked or usual
+
+
+def _headline(choice: Choice, reading: CityReading) -> None:
+    zone = reading.city.zone
+    facts = [
+        f"**{reading.city.name.title()}** from {both_zones(reading.dt, zone)}",
+        f"predicted {span(reading.age)} ago by {reading.endpoint} ({choice.endpoint.origin})",
+        f"model version {', '.join(reading.model_versions) or 'unknown'}",
+        f"workspace {reading.workspace} ({choice.workspace.origin})",
+        f"its {reading.clock} clock: {both_zones(reading.now, zone)}",
+    ]
+    if reading.attribution:
+        facts.append(reading.attribution)
+    st.caption(" · ".join(facts))
+    if reading.stale:
+        st.warning(
+            f"**Stale:** the newest predictions are {span(reading.age)} old. For new ones type"
+            f" `bikeshare --workspace {reading.workspace} infer --city {reading.city.name}`",
+            icon=":material/schedule:",
+        )
+    if reading.fallback_share > 0:
+        share = chance(reading.fallback_share)
+        st.warning(f"{share} of these answers are the fallback's, not the model's.")
+
+
+def _controls(reading: CityReading) -> tuple[int, Filter]:
+    """Horizon and filter, in one row where there is room."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        horizon_min = choose_horizon(reading)
+        which = st.segmented_control(
+            "Out of",
+            list(_WHICH),
+            default=EITHER,
+            required=True,
+            format_func=_WHICH.__getitem__,
+            key="which",
+            on_change=_ring_the_chosen,
+        )
+        with st.popover("Filter", icon=":material/filter_alt:"):
+            least = st.select_slider(
+                "Risk of at least",
+                _LEAST,
+                format_func=lambda p: f"{p:.0%}",
+                key="least",
+                on_change=_ring_the_chosen,
+            )
+            places = sorted(set(reading.stations["neighbourhood"]) - {NO_POSITION})
+            chosen = st.multiselect(
+                "Neighbourhoods",
+                places,
+                key="places",
+                placeholder="All of the city",
+                on_change=_ring_the_chosen,
+            )
+            heat = st.toggle("Heat layer", key="heat", on_change=_ring_the_chosen)
+    return horizon_min, Filter(which or EITHER, float(least), tuple(chosen), heat)
+
+
+@st.cache_resource(
+    ttl=parts.REFRESH_S, max_entries=48, show_spinner=False, hash_funcs={CityReading: of_reading}
+)
+def _rows(reading: CityReading, horizon_min: int) -> "pd.DataFrame":
+    """The stations with their risk, riskiest first."""
+    rows = reading.at(horizon_min=horizon_min)
+    named = rows["name"].fillna("Station " + rows.index.to_series())
+    rows = rows.assign(name=named)
+    return rows.sort_values("risk", ascending=False, na_position="last")
+
+
+@st.cache_resource(
+    ttl=parts.REFRESH_S, max_entries=96, show_spinner=False, hash_funcs={CityReading: of_reading}
+)
+def _layer(reading: CityReading, horizon_min: int, wanted: Filter, theme: Theme) -> Layer:
+    """The dots as they are sent; the same for all who look at the same."""
+    rows = _shown(reading, horizon_min, wanted)
+    placed = rows.dropna(subset=["lat", "lon"])
+    return station_layer.layer(placed, risk.PALETTES[theme], heat=wanted.heat)
+
+
+@st.cache_resource(
+    ttl=parts.REFRESH_S, max_entries=96, show_spinner=False, hash_funcs={CityReading: of_reading}
+)
+def _shown(reading: CityReading, horizon_min: int, wanted: Filter) -> "pd.DataFrame":
+    """The rows that were asked for, with the risk and the shade of the stockout asked for."""
+    rows = _rows(reading, horizon_min)
+    if wanted.which != EITHER:
+        other = (DOCKOUT if wanted.which == BIKEOUT.name else BIKEOUT).probability
+        risks = rows[f"p_{wanted.which}"]
+        shades = risk.shades(rows.assign(**{other: float("nan")}))
+    else:
+        risks, shades = rows["risk"], risk.shades(rows)
+    rows = rows.assign(risk=risks, shade=shades)
+    if wanted.least > 0:
+        rows = rows[rows["risk"] >= wanted.least]
+    if wanted.neighbourhoods:
+        rows = rows[rows["neighbourhood"].isin(wanted.neighbourhoods)]
+    return rows.sort_values("risk", ascending=False, na_position="last")
+
+
+def _summary(rows: "pd.DataFrame", horizon_min: int, *, of: int) -> str:
+    counts = [
+        f"**{int((rows[target.probability] >= ALARMING).sum())}** {risk.WORDS[target.name]}"
+        for target in TARGETS
+    ]
+    unplaced = int(rows[["lat", "lon"]].isna().any(axis=1).sum())
+    beside = f" {unplaced} have no position: in the list, not on the map." if unplaced else ""
+    shown = f"{len(rows):,} stations" if len(rows) == of else f"{len(rows):,} shown of {of:,}"
+    return (
+        f"Likely in {horizon_min} min ({ALARMING:.0%} or more): {' and '.join(counts)},"
+        f" of {shown}.{beside}"
+    )
+
+
+def _map(choice: Choice, reading: CityReading, horizon_min: int, wanted: Filter) -> None:
+    from streamlit_folium import st_folium
+
+    placed = reading.stations.dropna(subset=["lat", "lon"])
+    if placed.empty:
+        st.info("No station of this city has a position; choose one from the list.")
+        return
+    theme = parts.theme()
+    layer = _layer(reading, horizon_min, wanted, theme)
+    st_folium(
+        station_layer.ground(placed, street_tiles=choice.street_tiles),
+        key=_MAP,
+        height=MAP_HEIGHT,
+        use_container_width=True,
+        returned_objects=[station_layer.RETURNED],
+        feature_group_to_add=station_layer.dots(
+            layer, risk.PALETTES[theme], chosen=st.session_state.get(_RINGED)
+        ),
+        on_change=_take_click,
+    )
+
+
+def _choose_station(rows: "pd.DataFrame") -> str | None:
+    """A list for the keyboard and for finding a name.
+
+    It is empty again after each choice: with a value it would be sent whole at every click.
+    """
+    named = zip(rows.index.astype(str), rows["name"], strict=True)
+    names = dict(sorted(named, key=itemgetter(1)))
+    st.selectbox(
+        "Station",
+        list(names),
+        index=None,
+        format_func=names.__getitem__,
+        placeholder="Click a dot, or type a name",
+        key=_LISTED,
+        on_change=_take_name,
+    )
+    chosen = st.session_state.get(_CHOSEN)
+    if chosen not in names:
+        return None
+    st.button("Back to the list", icon=":material/arrow_back:", on_click=_choose, args=(None,))
+    return str(chosen)
+
+
+def _riskiest(rows: "pd.DataFrame") -> None:
+    """What a dispatcher looks at first."""
+    known = rows.dropna(subset=["risk"]).head(LISTED)
+    st.markdown("**Most at risk**")
+    if known.empty:
+        st.caption("No station fits the filter.")
+    for station, row in known.iterrows():
+        bikes, docks = chance(row[BIKEOUT.probability]), chance(row[DOCKOUT.probability])
+        st.button(
+            f"{row['name']}: out of bikes {bikes}, out of docks {docks}",
+            key=f"riskiest-{station}",
+            on_click=_choose,
+            args=(station,),
+            width="stretch",
+        )
+
+
+def _take_click() -> None:
+    """The browser has drawn the ring already."""
+    station = station_layer.clicked(st.session_state.get(_MAP))
+    if station:
+        st.session_state[_CHOSEN] = station
+
+
+def _take_name() -> None:
+    _choose(st.session_state[_LISTED])
+    st.session_state[_LISTED] = None
+
+
+def _choose(station: str | None) -> None:
+    st.session_state[_CHOSEN] = station
+    _ring_the_chosen()
+
+
+def _ring_the_chosen() -> None:
+    """Send the ring with the dots."""
+    st.session_state[_RINGED] = st.session_state.get(_CHOSEN)

@@ -1,0 +1,74 @@
+from pathlib import Path
+
+import pytest
+
+from dashboards.readings import choose
+from dashboards.readings.choosing import KEYS, SECRETS, Views
+from mlops_bikeshare.domain.errors import SettingsError
+
+EXAMPLE = Path(__file__).resolve().parents[3] / ".streamlit" / "secrets.example.toml"
+
+
+def secrets(home: Path, text: str) -> None:
+    (home / SECRETS).parent.mkdir(exist_ok=True)
+    (home / SECRETS).write_text(text)
+
+
+def test_without_the_file_the_profile_is_the_one_of_the_settings(home: Path) -> None:
+    choice = choose(home, {}, workspace=None)
+    assert choice.settings.profile == "local"
+    assert choice.views == Views()
+    assert choice.namespace == "Bikeshare/Model"
+    assert not choice.street_tiles
+
+
+def test_the_keys_that_operators_know_reach_athena_and_cloudwatch(home: Path) -> None:
+    secrets(
+        home,
+        'region = "ca-central-1"\ncity = "nyc"\ncw_custom_ns = "Bikes/Own"\ndb = "bikes"\n'
+        'workgroup = "ops"\nathena_output = "s3://results/here/"\naws_profile = "ops"\n'
+        'view_predictions = "bikes.said"\nsm_endpoint = "bikeshare-prod"\n',
+    )
+    choice = choose(home, {}, workspace=None)
+    lake = choice.settings.lake
+    assert (choice.settings.profile, lake.database, lake.workgroup) == ("aws", "bikes", "ops")
+    assert (choice.namespace, choice.aws_profile) == ("Bikes/Own", "ops")
+    assert choice.athena_output == "s3://results/here/"
+    assert choice.views.predictions == "bikes.said"
+    assert choice.city is not None
+    assert choice.city.value == "nyc"
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ('sm_endpont = "x"', "unknown key 'sm_endpont'; allowed keys: region, city"),
+        ('view_quality = "x; DROP TABLE y"', "view_quality: expected a view's name"),
+        ('athena_output = "results/"', "athena_output: expected a folder such as s3://"),
+        ('street_tiles = "perhaps"', "street_tiles: expected true or false"),
+        ("db = 3", "db: expected text, got 3"),
+    ],
+)
+def test_a_wrong_key_is_named_with_what_was_expected(home: Path, text: str, named: str) -> None:
+    secrets(home, text)
+    with pytest.raises(SettingsError) as wrong:
+        choose(home, {}, workspace=None)
+    assert named in str(wrong.value)
+
+
+def test_the_environment_comes_before_the_file(home: Path) -> None:
+    secrets(home, 'db = "theirs"\nstreet_tiles = true')
+    environ = {"BIKESHARE_DB": "mine", "BIKESHARE_STREET_TILES": "false"}
+    choice = choose(home, environ, workspace=None)
+    assert (choice.settings.lake.database, choice.street_tiles) == ("mine", False)
+
+
+def test_the_example_names_every_key_and_is_taken_as_it_stands(home: Path) -> None:
+    text = EXAMPLE.read_text()
+    assert all(f"{key} = " in text for key in KEYS)
+    secrets(home, text)
+    assert choose(home, {}, workspace=None).settings.profile == "local"
+    everything = "\n".join(line.removeprefix("# ") for line in text.splitlines() if " = " in line)
+    secrets(home, everything)
+    choice = choose(home, {}, workspace=None)
+    assert (choice.settings.profile, choice.views) == ("aws", Views())
