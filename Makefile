@@ -44,10 +44,10 @@ demo: setup ## the whole lifecycle on a simulated city, with a report
 	@$(BIN)/bikeshare demo $(city) $(ARGS)
 
 test: setup ## the tests, under ten minutes
-	@$(BIN)/pytest -n 2 --dist loadfile -m "not long" $(ARGS)
+	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not long" $(ARGS)
 
 test-all: setup ## every test, the long ones too
-	@$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
+	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: setup ## format, lint, types, layers
 	@$(BIN)/ruff format --check .

@@ -10,12 +10,16 @@ from hypothesis import settings
 settings.register_profile("project", deadline=None, derandomize=True)
 settings.load_profile("project")
 ROOT = Path(__file__).resolve().parent.parent
-# Files go to workers one by one: begun last, one of these would keep a single worker busy for long.
+# Files go to workers one by one, in this order (`--no-loadscope-reorder`): begun last, one of
+# these would keep a single worker busy for long.
 LONGEST = (
     "test_lifecycle",
     "test_boston",
     "test_release_faults",
     "test_mlflow_ui",
+    "test_pages",
+    "test_city_map",
+    "test_sagemaker_wire",
     "test_live_boston",
     "test_retrain",
 )

@@ -30,7 +30,7 @@ def show(choice: Choice) -> None:
     reading = asking.reading(choice)
     if isinstance(reading, Empty):
         st.info(f"**{reading.what}** {reading.todo}", icon=":material/info:")
-        st.code(reading.command, language="shell")
+        st.code(reading.command, language=None)
         return
     panel(choice, reading)
 

@@ -58,7 +58,7 @@ def read(reading: Callable[[], T], *, source: str) -> T | None:
 def empty(nothing: Empty) -> None:
     """What there is not, and what to type."""
     st.info(f"**{nothing.what}** {nothing.todo}", icon=":material/info:")
-    st.code(nothing.command, language="shell")
+    st.code(nothing.command, language=None)
 
 
 def broken(source: str, error: BikeshareError) -> None:

@@ -118,12 +118,15 @@ def test_a_click_sends_little(made_dashboard: "Dashboard", city_map: "CityMap") 
     page.get_by_role("button", name="out of bikes").first.wait_for()
     city_map.click(city_map.apart())
     page.get_by_text("No persistence line").wait_for()
-    other = city_map.apart(but=city_map.ring())
-    city_map.listen()
-    city_map.click(other)
-    city_map.wait_for_station(other)
-    city_map.wait_until_drawn()
-    assert 0 < city_map.received < 20_000
+    sent = []
+    for _ in range(3):  # the page redraws itself each minute, perhaps during one of them
+        other = city_map.apart(but=city_map.ring())
+        city_map.listen()
+        city_map.click(other)
+        city_map.wait_for_station(other)
+        city_map.wait_until_drawn()
+        sent.append(city_map.received)
+    assert 0 < min(sent) < 20_000
 
 
 def test_empty_wrong_and_broken_are_messages_and_the_other_pages_go_on(

@@ -91,6 +91,7 @@ def test_a_pyfunc_from_code_answers_with_text_and_numbers(
     }
 
 
+@pytest.mark.long
 def test_a_pickled_model_is_refused_by_name_unless_the_owner_allows_it(
     endpoint_host: Any, own_host: Callable[..., Any], tmp_path: Path
 ) -> None:

@@ -226,6 +226,7 @@ def test_the_audit_tells_the_whole_story_and_its_chain_holds(ws: Workspace) -> N
     assert kinds[:8] == ["deploy", "deploy", "gate", *promoted, "rollback"]
 
 
+@pytest.mark.long
 def test_a_day_through_a_canary_shows_which_version_answered_what(
     home: Home, ws: Workspace, city: City, tmp_path: Path
 ) -> None:
