@@ -125,6 +125,9 @@ class CityMap:
     def wait_for_dots_below(self, count: int) -> None:
         self.frame.wait_for_function(_FEWER, arg=count, timeout=20_000)
 
+    def wait_for_dots(self, count: int) -> None:
+        self.frame.wait_for_function(_EXACTLY, arg=count, timeout=20_000)
+
     def wait_for_heat(self) -> None:
         self.frame.wait_for_function(_HEAT, timeout=20_000)
 
@@ -186,6 +189,7 @@ _FEWER = """count => {
   const dots = Object.values(window.map._layers).filter(l => l.feature).length;
   return dots < count;
 }"""
+_EXACTLY = """count => Object.values(window.map._layers).filter(l => l.feature).length === count"""
 _HEAT = """() => Object.values(window.map._layers).some(
   l => l instanceof L.CircleMarker && !l.feature && !l.options.stroke)"""
 _RING = """() => {
