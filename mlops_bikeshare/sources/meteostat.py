@@ -16,6 +16,7 @@ Source   https://dev.meteostat.net/data/timeseries/hourly: `hourly/{year}/{stati
 import gzip
 import io
 import os
+import secrets
 import sqlite3
 import time
 import zlib
@@ -115,7 +116,8 @@ class Meteostat:
         if not body.startswith(b"SQLite format 3\0"):
             raise SourceError(f"{self.url}/{_DATABASE}: not a SQLite file: {body[:40]!r}")
         self.folder.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        # Cities of one process ask beside each other: each writes a file of its own.
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
         temporary.write_bytes(body)
         os.utime(temporary, (at.timestamp(), at.timestamp()))
         temporary.replace(path)
