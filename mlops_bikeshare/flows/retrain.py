@@ -37,7 +37,7 @@ from mlops_bikeshare.registry import versions
 from mlops_bikeshare.registry.versions import ModelVersion
 from mlops_bikeshare.release.double_evaluation import Decision, Frozen, decide, sliding
 from mlops_bikeshare.release.retrain import Choice, choose
-from mlops_bikeshare.training.split import MIN_TRAIN_DAYS, Split
+from mlops_bikeshare.training.split import MIN_TRAIN_DAYS, Split, days_before
 
 CALIBRATE_SHARE = 1 / 6
 MOST_CALIBRATE_DAYS = 7
@@ -134,8 +134,8 @@ def _split(ws: Workspace, city: City, standing: ModelVersion, anchor: Anchor) ->
         msg = f"the champion learned until {seen:%F}, into the recent days {part.recent} that judge"
         raise InputError(f"{msg}; wait for newer days, or lower retrain.recent_days")
     current = part.train[-1]
-    share = timedelta(days=max(1, round(current.duration.days * CALIBRATE_SHARE)))
-    border = current.end - min(share, timedelta(days=MOST_CALIBRATE_DAYS))
+    share = min(max(1, round(current.duration.days * CALIBRATE_SHARE)), MOST_CALIBRATE_DAYS)
+    border = days_before(current.end, share, held_out=anchor.frozen)
     if border - current.start < timedelta(days=MIN_TRAIN_DAYS):
         msg = f"only {current} lies between the baseline {anchor.baseline} and the recent days"
         raise InputError(f"{msg} {part.recent}; wait for more days")
