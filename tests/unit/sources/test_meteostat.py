@@ -76,6 +76,8 @@ def test_the_station_database_is_fetched_once_a_month_and_an_old_one_will_do(
     del files.bodies["/stations.db"]
     assert len(source.read(later)) == 24
     assert sum(path == "/stations.db" for path, _ in files.asked) == 2
+    files.bodies["/stations.db"] = b"<html>maintenance</html>"
+    assert len(source.read(later)) == 24, "no more does a page instead of the file"
 
 
 def test_two_cities_may_fetch_the_station_database_at_once(
