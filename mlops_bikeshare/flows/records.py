@@ -68,6 +68,11 @@ def audited(ws: Workspace) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines]
 
 
+def told(ws: Workspace, digest: str) -> dict[str, Any]:
+    """The entry of a digest: others may have written since."""
+    return next(entry for entry in reversed(audited(ws)) if entry["digest"] == digest)
+
+
 def proven(ws: Workspace) -> tuple[list[dict[str, Any]], str | None]:
     """Every entry, checked against the table's copies too, and what is left of a torn line."""
     copies = _copies(ws)
