@@ -76,6 +76,13 @@ def answered(rows: pd.DataFrame, version: str | None = None) -> pd.DataFrame:
     return of_model if version is None else of_model[of_model["model_version"] == version]
 
 
+def newest_version(rows: pd.DataFrame) -> str | None:
+    """The version that answered most of the newest batch of which that is known."""
+    known = answered(rows).dropna(subset=["model_version"])
+    last = known[known["dt"] == known["dt"].max()]["model_version"]
+    return None if last.empty else str(last.value_counts().index[0])
+
+
 def joined(ws: Workspace, city: City, said: pd.DataFrame, happened: Grid) -> pd.DataFrame:
     """Each prediction with its label and the count at dt, by its own version's definition."""
     known = said["model_version"].dropna().unique()
