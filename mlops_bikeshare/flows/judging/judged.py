@@ -6,6 +6,7 @@ the past; at longer horizons a label that is not known yet is NaN.
 """
 
 import json
+import secrets
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -150,6 +151,8 @@ def artifacts(ws: Workspace, city: City, version: str) -> Path:
         folder = versions.download(found, kept / "files")
         kept.mkdir(parents=True, exist_ok=True)
         text = json.dumps({"digest": found.digest, "folder": str(folder.relative_to(kept))})
-        marker.write_text(text, encoding="utf-8")
+        draft = marker.with_suffix(f".{secrets.token_hex(4)}.tmp")
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(marker)
     where: str = json.loads(marker.read_text(encoding="utf-8"))["folder"]
     return kept / where / "artifacts"
