@@ -60,8 +60,8 @@ def gate(
     seen = evidence(ws, city, name, hours=hours)
     report = release.judge(seen, ws.settings.gate, initial=initial, waivers=known)
     records.keep_gate(ws, report, table=summary(report), junit=verdict.junit(report))
-    records.audit(ws, "gate", why=f"verdict {report.verdict}", facts=records.facts(report))
-    entry = records.audited(ws)[-1]
+    why = f"verdict {report.verdict}"
+    entry = records.told(ws, records.audit(ws, "gate", why=why, facts=records.facts(report)))
     facts = ("verdict", "window", "artefact_digest")
     tagged.tag(city, report.model_version, entry, word="gate", facts=facts)
     decision_runs.log_gate(ws, city, report, text=summary(report))
@@ -108,9 +108,9 @@ def waive(
         ),
         ws.settings.gate,
     )
-    records.audit(ws, waivers.KIND, why=reason, facts=waiver.facts())
+    entry = records.told(ws, records.audit(ws, waivers.KIND, why=reason, facts=waiver.facts()))
     facts = ("check", "expires_at")
-    tagged.tag(city, version.version, records.audited(ws)[-1], word=waivers.KIND, facts=facts)
+    tagged.tag(city, version.version, entry, word=waivers.KIND, facts=facts)
     return waiver
 
 

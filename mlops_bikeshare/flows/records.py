@@ -62,16 +62,22 @@ def audit(ws: Workspace, kind: str, *, why: str, facts: Mapping[str, Any]) -> st
 
 def audited(ws: Workspace) -> list[dict[str, Any]]:
     """Every entry, oldest first, after checking the chain; a torn last line is none yet."""
-    path = ws.path / "audit.jsonl"
-    lines, _ = _audit_lines(path)
-    chain.verify(lines, head=_head(ws))
+    head = _head(ws)  # before the lines: another process may write one meanwhile
+    lines, _ = _audit_lines(ws.path / "audit.jsonl")
+    chain.verify(lines, head=head)
     return [json.loads(line) for line in lines]
+
+
+def told(ws: Workspace, digest: str) -> dict[str, Any]:
+    """The entry of a digest: others may have written since."""
+    return next(entry for entry in reversed(audited(ws)) if entry["digest"] == digest)
 
 
 def proven(ws: Workspace) -> tuple[list[dict[str, Any]], str | None]:
     """Every entry, checked against the table's copies too, and what is left of a torn line."""
+    copies = _copies(ws)
     lines, torn = _audit_lines(ws.path / "audit.jsonl")
-    for copy in _copies(ws):
+    for copy in copies:
         chain.verify(lines, head=copy)
     return audited(ws), torn.decode(errors="replace") or None
 

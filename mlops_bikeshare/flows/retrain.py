@@ -16,13 +16,13 @@ Raises   ModelError without a champion, InputError when it kept no test days or 
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
-from mlops_bikeshare.domain.errors import InputError
+from mlops_bikeshare.domain.errors import BikeshareError, InputError
 from mlops_bikeshare.domain.targets import PROMISE_MIN, TARGETS
 from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.flows import deploy, features, records, tracking
@@ -37,7 +37,7 @@ from mlops_bikeshare.registry import versions
 from mlops_bikeshare.registry.versions import ModelVersion
 from mlops_bikeshare.release.double_evaluation import Decision, Frozen, decide, sliding
 from mlops_bikeshare.release.retrain import Choice, choose
-from mlops_bikeshare.training.split import MIN_TRAIN_DAYS, Split
+from mlops_bikeshare.training.split import MIN_TRAIN_DAYS, Split, days_before
 
 CALIBRATE_SHARE = 1 / 6
 MOST_CALIBRATE_DAYS = 7
@@ -105,9 +105,15 @@ def _done(
     trained = train(ws, city, split, label=KIND, alias=None, track=track)
     ask = partial(_asked, ws, city, seed=ws.settings.training.seed, track=track)
     decision = _decision(ws, ask, anchor, split, pair=(trained.version, standing.version))
-    done = _acted(ws, city, looked, split, trained.version, decision)
+    done = replace(
+        looked,
+        split=split,
+        version=trained.version,
+        verdict=decision.verdict,
+        reasons=decision.reasons,
+    )
     versions.set_tags(city.registered_model, trained.version, _tags(done))
-    return _recorded(ws, done)
+    return _acted(ws, city, done, trained.version)
 
 
 def summary(done: Retrained) -> str:
@@ -134,8 +140,8 @@ def _split(ws: Workspace, city: City, standing: ModelVersion, anchor: Anchor) ->
         msg = f"the champion learned until {seen:%F}, into the recent days {part.recent} that judge"
         raise InputError(f"{msg}; wait for newer days, or lower retrain.recent_days")
     current = part.train[-1]
-    share = timedelta(days=max(1, round(current.duration.days * CALIBRATE_SHARE)))
-    border = current.end - min(share, timedelta(days=MOST_CALIBRATE_DAYS))
+    share = min(max(1, round(current.duration.days * CALIBRATE_SHARE)), MOST_CALIBRATE_DAYS)
+    border = days_before(current.end, share, held_out=anchor.frozen)
     if border - current.start < timedelta(days=MIN_TRAIN_DAYS):
         msg = f"only {current} lies between the baseline {anchor.baseline} and the recent days"
         raise InputError(f"{msg} {part.recent}; wait for more days")
@@ -170,25 +176,20 @@ def _asked(
     return rows, [two_sets.answers(ws, city, version, rows) for version in pair]
 
 
-def _acted(
-    ws: Workspace, city: City, looked: Retrained, split: Split, version: str, decision: Decision
-) -> Retrained:
-    """On DEPLOY the version becomes the challenger, on staging; else nothing moves."""
-    endpoint = None
-    if decision.verdict == "DEPLOY":
-        found = versions.find(city.registered_model, version)
-        name_version(found, versions.CHALLENGER)
+def _acted(ws: Workspace, city: City, done: Retrained, version: str) -> Retrained:
+    """On DEPLOY the version becomes the challenger, on staging; else nothing moves.
+
+    The verdict is put on record whether or not staging takes the version.
+    """
+    if done.verdict != "DEPLOY":
+        return _recorded(ws, done)
+    try:
+        name_version(versions.find(city.registered_model, version), versions.CHALLENGER)
         endpoint = deploy.deploy(ws, city, version=version).endpoint
-    return Retrained(
-        city=looked.city,
-        champion=looked.champion,
-        choice=looked.choice,
-        split=split,
-        version=version,
-        verdict=decision.verdict,
-        reasons=decision.reasons,
-        endpoint=endpoint,
-    )
+    except BikeshareError:
+        _recorded(ws, done)
+        raise
+    return _recorded(ws, replace(done, endpoint=endpoint))
 
 
 def _tags(done: Retrained) -> dict[str, str]:

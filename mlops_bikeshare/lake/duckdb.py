@@ -35,7 +35,11 @@ QUERYABLE: tuple[Table, ...] = (
     tables.WHATIF_REQUESTS,
 )
 # Tables that got a column after their first objects were written; it is null there.
-GROWN: tuple[Table, ...] = (tables.MONITORING_QUALITY,)
+GROWN: tuple[Table, ...] = (
+    tables.STATION_INFORMATION_RAW,
+    tables.STATION_INFORMATION,
+    tables.MONITORING_QUALITY,
+)
 
 
 class DuckDbQuery:

@@ -16,6 +16,7 @@ Source   https://dev.meteostat.net/data/timeseries/hourly: `hourly/{year}/{stati
 import gzip
 import io
 import os
+import secrets
 import sqlite3
 import time
 import zlib
@@ -107,18 +108,23 @@ class Meteostat:
     def _fetch_database(self, path: Path, at: datetime) -> None:
         """Get the station database; where that fails, an old one will do."""
         try:
-            body = self.client.get(f"{self.url}/{_DATABASE}").body or b""
+            body = self._database()
         except SourceError:
             if path.is_file():
                 return
             raise
-        if not body.startswith(b"SQLite format 3\0"):
-            raise SourceError(f"{self.url}/{_DATABASE}: not a SQLite file: {body[:40]!r}")
         self.folder.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        # Cities of one process ask beside each other: each writes a file of its own.
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
         temporary.write_bytes(body)
         os.utime(temporary, (at.timestamp(), at.timestamp()))
         temporary.replace(path)
+
+    def _database(self) -> bytes:
+        body = self.client.get(f"{self.url}/{_DATABASE}").body or b""
+        if not body.startswith(b"SQLite format 3\0"):
+            raise SourceError(f"{self.url}/{_DATABASE}: not a SQLite file: {body[:40]!r}")
+        return body
 
     def _hours(self, station: str, at: datetime) -> "pd.DataFrame":
         """The last hours of one station; a year begins with the file of the year before."""

@@ -72,13 +72,17 @@ class Split:
 
     @property
     def early_stop(self) -> Window:
-        """The last tenth of train, at least a day: it says after how many trees to stop."""
+        """The last tenth of train, at least a day: it says after how many trees to stop.
+
+        Days held out do not count; where they leave too few, it is the last tenth all the same.
+        """
         return Window(self._boundary, self.train.end)
 
     @property
     def _boundary(self) -> datetime:
         days = max(1, round(self.train.duration.total_seconds() / DAY_S * EARLY_STOP_SHARE))
-        return self.train.end - timedelta(days=days)
+        start = days_before(self.train.end, days, held_out=self.held_out)
+        return start if start > self.train.start else self.train.end - timedelta(days=days)
 
     def masks(self, dt: NDArray[np.int64]) -> Slices:
         """Which of the decision times `dt` (int64 seconds) belong to which slice."""
@@ -106,6 +110,15 @@ class Split:
     ) -> NDArray[np.bool_]:
         end = to_seconds(window.end) - (0 if last else self.gap_s)
         return (dt >= to_seconds(window.start)) & (dt < end)
+
+
+def days_before(end: datetime, days: int, *, held_out: Window | None) -> datetime:
+    """Since when there are so many days before `end` that may be learned from."""
+    start = end - timedelta(days=days)
+    if held_out is None or held_out.start >= end or held_out.end <= start:
+        return start
+    after = max(end - held_out.end, timedelta(0))
+    return held_out.start - (timedelta(days=days) - after)
 
 
 def _require_days(name: str, window: Window) -> None:

@@ -7,9 +7,9 @@ import pytest
 
 from mlops_bikeshare.backends import Workspace, open_workspace
 from mlops_bikeshare.domain.city import City
-from mlops_bikeshare.domain.errors import InputError
+from mlops_bikeshare.domain.errors import EndpointError, InputError
 from mlops_bikeshare.domain.windows import Window
-from mlops_bikeshare.flows import features, ingest, records, serve
+from mlops_bikeshare.flows import deploy, features, ingest, records, serve
 from mlops_bikeshare.flows.retrain import retrain, summary
 from mlops_bikeshare.flows.runs import champion
 from mlops_bikeshare.flows.train import Trained, train
@@ -127,6 +127,22 @@ def test_what_is_better_on_recent_days_is_deployed_to_staging_and_learned_from_n
     entry = records.audited(ws)[-1]
     assert (entry["kind"], entry["facts"]["verdict"]) == ("retrain", "DEPLOY")
     assert entry["facts"]["champion"] == weak.version
+
+
+def test_a_verdict_is_on_record_though_staging_does_not_take_the_version(
+    ws: Workspace, city: City, weak: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses(*_: object, **__: object) -> None:
+        raise EndpointError("no machine to be had")
+
+    monkeypatch.setattr(deploy, "deploy", refuses)
+    with pytest.raises(EndpointError, match="no machine"):
+        retrain(grown(ws, 80), city, force=True)
+    facts = records.audited(ws)[-1]["facts"]
+    assert (facts["verdict"], facts["endpoint"]) == ("DEPLOY", None)
+    kept = versions.find(city.registered_model, facts["version"])
+    assert kept.tags["retrain_verdict"] == "DEPLOY"
+    assert facts["champion"] == weak.version
 
 
 def test_a_candidate_below_the_frozen_floor_is_rejected_though_it_is_newer(

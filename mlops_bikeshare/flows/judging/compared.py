@@ -79,12 +79,7 @@ def compared(ws: Workspace, city: City, window: Window) -> list[Served]:
 def _newest(ws: Workspace, city: City, endpoint: str, window: Window) -> pd.DataFrame:
     """What the version that the endpoint served last said, at all horizons."""
     rows = judged.predictions(ws, city, endpoint, window, horizon_min=None)
-    rows = judged.answered(rows)
-    if rows.empty:
-        return rows
-    newest = rows["model_version"].iloc[rows["dt"].argmax()]
-    of_newest: pd.DataFrame = rows[rows["model_version"] == newest]
-    return of_newest
+    return judged.answered(rows, judged.newest_version(rows) or "")
 
 
 def _judge(

@@ -166,8 +166,7 @@ def _version(
             return state.variants[0].version if state else None
         except EndpointError as error:
             log.warning("the endpoints cannot be asked what they serve: %s", error)
-    rows = judged.answered(judged.predictions(ws, city, endpoint, window))
-    return str(rows["model_version"].iloc[rows["dt"].argmax()]) if len(rows) else None
+    return judged.newest_version(judged.predictions(ws, city, endpoint, window))
 
 
 def _seen(ws: Workspace, city: City, endpoint: str, version: str, window: Window) -> Seen:

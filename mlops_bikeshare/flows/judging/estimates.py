@@ -44,7 +44,9 @@ def post(ws: Workspace, city: City, *, end: datetime) -> list[MetricPoint]:
 
 
 def _points(rows: pd.DataFrame, of: Mapping[str, str], *, at: datetime) -> list[MetricPoint]:
-    newest = str(rows["model_version"].iloc[rows["dt"].argmax()])
+    newest = judged.newest_version(rows)
+    if newest is None:  # who answered is not known of any batch
+        return []
     rows = judged.answered(rows, newest)
     found = []
     for name, estimate in ESTIMATES.items():

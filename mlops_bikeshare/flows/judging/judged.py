@@ -6,6 +6,7 @@ the past; at longer horizons a label that is not known yet is NaN.
 """
 
 import json
+import secrets
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,13 @@ def answered(rows: pd.DataFrame, version: str | None = None) -> pd.DataFrame:
     return of_model if version is None else of_model[of_model["model_version"] == version]
 
 
+def newest_version(rows: pd.DataFrame) -> str | None:
+    """The version that answered most of the newest batch of which that is known."""
+    known = answered(rows).dropna(subset=["model_version"])
+    last = known[known["dt"] == known["dt"].max()]["model_version"]
+    return None if last.empty else str(last.value_counts().index[0])
+
+
 def joined(ws: Workspace, city: City, said: pd.DataFrame, happened: Grid) -> pd.DataFrame:
     """Each prediction with its label and the count at dt, by its own version's definition."""
     known = said["model_version"].dropna().unique()
@@ -143,6 +151,8 @@ def artifacts(ws: Workspace, city: City, version: str) -> Path:
         folder = versions.download(found, kept / "files")
         kept.mkdir(parents=True, exist_ok=True)
         text = json.dumps({"digest": found.digest, "folder": str(folder.relative_to(kept))})
-        marker.write_text(text, encoding="utf-8")
+        draft = marker.with_suffix(f".{secrets.token_hex(4)}.tmp")
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(marker)
     where: str = json.loads(marker.read_text(encoding="utf-8"))["folder"]
     return kept / where / "artifacts"

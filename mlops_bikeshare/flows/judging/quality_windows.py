@@ -139,7 +139,7 @@ def _window(
     inside = rows.between(known)
     if inside.empty:
         return
-    newest = _newest_version(inside)
+    newest = judged.newest_version(inside)
     expected = len(list(known.steps()))
     for version, part in inside.groupby("model_version"):
         revision, counts = before.get((str(version), window.end), (0, ()))
@@ -157,13 +157,6 @@ def _window(
         )
         full = version == newest and part["dt"].nunique() >= FULL * expected
         yield report, full and known.duration >= window.duration * FULL
-
-
-def _newest_version(rows: pd.DataFrame) -> str | None:
-    """The version that answered most of the newest batch; stand-ins are no version's."""
-    answered = judged.answered(rows)
-    last = answered[answered["dt"] == answered["dt"].max()]["model_version"]
-    return None if last.empty else str(last.value_counts().index[0])
 
 
 def _keep(ws: Workspace, city: City, report: QualityReport, *, plain: bool) -> None:

@@ -10,10 +10,11 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
-from mlops_bikeshare.domain.errors import EndpointError, LakeError, Refused
+from mlops_bikeshare.domain.errors import EndpointError, LakeError, ModelError, Refused
 from mlops_bikeshare.domain.variants import BASELINE, CANDIDATE
 from mlops_bikeshare.flows import records
 from mlops_bikeshare.flows.judging import golden
@@ -200,10 +201,17 @@ class _Steps:
         )
         tagged.tag(self.city, target["version"], told, word=self.plan.kind, facts=("from_version",))
         if self.plan.kind == "rollback" and target["from_version"] not in {None, target["version"]}:
-            left, facts_told = target["from_version"], ("version", "trigger")
-            tagged.tag(self.city, left, told, word="rolled_back", facts=facts_told)
+            self._tag_left(target["from_version"], told)
         if self.plan.kind != "deploy":
             decision_runs.log_move(self.ws, self.city, self.plan, facts, why=target["why"])
+
+    def _tag_left(self, version: str, told: Mapping[str, Any]) -> None:
+        """Of the version that goes; one that was deleted from the registry is in nobody's way."""
+        try:
+            facts = ("version", "trigger")
+            tagged.tag(self.city, version, told, word="rolled_back", facts=facts)
+        except ModelError as error:
+            log.warning("the audit has it, the registry has not: %s", error)
 
     def dashboard(self, target: Params) -> None:
         """The dashboard shows production."""

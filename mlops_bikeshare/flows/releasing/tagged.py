@@ -19,6 +19,7 @@ def tag(
     city: City, version: str, entry: Mapping[str, Any], *, word: str, facts: tuple[str, ...] = ()
 ) -> None:
     """Say it of a version."""
+    versions.find(city.registered_model, version)
     said = {"at": entry["at"], "by": entry["who"], "why": entry["why"], "audit": entry["digest"]}
     said |= {name: entry["facts"].get(name) for name in ("endpoint", *facts)}
     tags = {f"{word}_{k}": str(v)[:_LONGEST] for k, v in said.items() if v is not None}

@@ -2,7 +2,8 @@
 
 Input    the champion's tags (train, calibrate, test, test_pr_auc_<target>), metrics of production.
 Output   Facts and Limits of the decision; the Anchor: baseline, frozen days and floor per target.
-Raises   InputError when the champion kept no test days, so that there is nothing to freeze.
+Raises   InputError when the champion kept no test days, so that there is nothing to freeze, or
+         does not say what it learned from.
 
 The anchor is written once, from the champion at the first retraining, and read ever after: a floor
 that moved with every champion could sink step by step.
@@ -72,7 +73,11 @@ def limits(ws: Workspace, standing: ModelVersion) -> Limits:
 
 def learned_until(standing: ModelVersion) -> datetime:
     """The end of the days that the champion was calibrated on, the last it learned from."""
-    return Window.parse(standing.tags["calibrate"], key="tag calibrate of the champion").end
+    told = standing.tags.get("calibrate")
+    if told is None:
+        msg = f"champion {standing.version} does not say what it learned from: no tag `calibrate`"
+        raise InputError(f"{msg}; `bikeshare train` makes versions that do")
+    return Window.parse(told, key="tag calibrate of the champion").end
 
 
 def anchor(ws: Workspace, city: City, standing: ModelVersion, *, freeze: bool) -> Anchor:

@@ -40,6 +40,24 @@ def reports(ws: Workspace) -> dict[str, Any]:
     return {key: json.loads(ws.lake.store.read(key)) for key in keys}
 
 
+def test_an_hour_whose_newest_answers_are_nobodys_is_that_of_the_version_before(
+    made: tuple[Workspace, City],
+) -> None:
+    ws, city = made
+    after = Window(SPAN.end, SPAN.end + HOUR)
+    tiny.predict(
+        ws,
+        after,
+        endpoints=["bikeshare-staging"],
+        answer=lambda rows: rows.assign(
+            model_version=rows["model_version"].where(rows["dt"] < rows["dt"].max())
+        ),
+    )
+    ws.advance(after.end + HOUR)
+    found = drift_windows.judge_owed(ws, city, end=after.end + HOUR, hours=2)
+    assert {report.model_version for report in found} == {"1"}
+
+
 def test_each_owed_hour_leaves_a_report_once_also_when_there_is_not_enough(
     made: tuple[Workspace, City],
 ) -> None:

@@ -4,6 +4,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from mlops_bikeshare.backends import Workspace
@@ -63,6 +64,21 @@ def test_stand_ins_promise_nothing(tmp_path: Path) -> None:
     tiny.predict(ws, SPAN, answer=lambda rows: rows.assign(source="fallback"))
     ws.advance(NEWEST)
     assert estimates.post(ws, city, end=NEWEST) == []
+
+
+def test_of_two_variants_the_one_that_answered_most_speaks_for_the_endpoint(
+    tmp_path: Path,
+) -> None:
+    ws, city = tiny.workspace(tmp_path)
+
+    def few_by_another(rows: pd.DataFrame) -> pd.DataFrame:
+        first = np.arange(len(rows)) % len(tiny.STATIONS) == 0
+        return rows.assign(model_version=np.where(first, "2", "1"))
+
+    tiny.predict(ws, SPAN, answer=few_by_another)
+    ws.advance(NEWEST)
+    versions = {p.dimensions.get("ModelVersion", "1") for p in estimates.post(ws, city, end=NEWEST)}
+    assert versions == {"1"}
 
 
 def test_the_table_keeps_the_promise_beside_the_truth(made: tuple[Workspace, City]) -> None:

@@ -54,6 +54,19 @@ def posted(ws: Workspace, name: str = "QualitySamples-24h") -> list[float]:
     return [count for _, count in found]
 
 
+def test_a_batch_of_which_nobody_knows_who_answered_stops_no_judgement(
+    made: tuple[Workspace, City],
+) -> None:
+    ws, city = made
+    tiny.poll(ws, Window(SPAN.start, END + HOURS))
+    unknown = Window(END, END + timedelta(minutes=10))
+    tiny.predict(ws, unknown, answer=lambda rows: rows.assign(model_version=None))
+    seen = END + timedelta(minutes=40)
+    judge(ws, city, at=seen)
+    assert table(ws)["window_end"].max() == seen
+    assert set(table(ws)["model_version"]) == {"1"}
+
+
 def test_catching_up_after_an_outage_gives_what_being_on_time_would_have_given(
     made: tuple[Workspace, City], tmp_path: Path
 ) -> None:

@@ -46,6 +46,23 @@ def test_a_reason_may_hold_any_line_separator(ws: Workspace) -> None:
     assert records.audited(ws)[-1]["why"] == "first\u2028second\x85third"
 
 
+@pytest.mark.parametrize("read", [records.audited, records.proven])
+def test_an_entry_written_while_the_audit_is_read_is_no_sign_of_tampering(
+    ws: Workspace, monkeypatch: pytest.MonkeyPatch, read: Callable[[Workspace], object]
+) -> None:
+    lines_of = records._audit_lines
+
+    def lines_then_another(path: Path) -> tuple[list[str], bytes]:
+        found = lines_of(path)
+        monkeypatch.undo()
+        records.audit(ws, "gate", why="meanwhile", facts={})
+        return found
+
+    monkeypatch.setattr(records, "_audit_lines", lines_then_another)
+    assert read(ws)
+    assert len(records.audited(ws)) == 3
+
+
 @pytest.mark.parametrize(
     "damage", [lambda text: text.replace('"n":0', '"n":5'), lambda text: text[len(text) // 2 :]]
 )

@@ -2,6 +2,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from mlops_bikeshare.domain.errors import LakeError
@@ -72,6 +73,27 @@ def test_station_information_is_the_newest_row_of_each_station(tmp_path: Path) -
             "lon": 2.0,
         }
     ]
+
+
+def test_lists_from_before_there_were_regions_are_read_beside_those_that_have_them(
+    tmp_path: Path,
+) -> None:
+    lake = Lake(LocalStore(tmp_path))
+    for day, station in (("2021-09-01", "old"), ("2021-09-02", "new")):
+        at = pd.Timestamp(day, tz="UTC").as_unit("ms")
+        rows = pd.DataFrame({"station_id": [station], "name": "Square", "lat": 1.0, "lon": 2.0})
+        rows = rows.assign(capacity=pd.array([11], dtype="Int16"), region_id="8", fetched_at=at)
+        lake.write(STATION_INFORMATION_RAW, rows, city="boston", name=day)
+    first = tmp_path / lake.all_keys(STATION_INFORMATION_RAW)[0]
+    pq.write_table(pq.read_table(first).drop_columns(["region_id"]), first)
+
+    query = DuckDbQuery(tmp_path)
+
+    listed = query.run("SELECT station_id FROM v_station_information ORDER BY station_id")
+    assert listed["station_id"].tolist() == ["new", "old"]
+    assert query.run("SELECT * FROM v_predictions").empty
+    said = query.run("SELECT region_id FROM station_information_raw ORDER BY fetched_at")
+    assert said["region_id"].fillna("none").tolist() == ["none", "8"]
 
 
 def test_a_statement_that_fails_is_quoted_in_the_error(tmp_path: Path) -> None:

@@ -1,6 +1,9 @@
 """Weather from a real HTTP server that has Meteostat's files, or something else."""
 
+import os
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -73,6 +76,24 @@ def test_the_station_database_is_fetched_once_a_month_and_an_old_one_will_do(
     del files.bodies["/stations.db"]
     assert len(source.read(later)) == 24
     assert sum(path == "/stations.db" for path, _ in files.asked) == 2
+    files.bodies["/stations.db"] = b"<html>maintenance</html>"
+    assert len(source.read(later)) == 24, "no more does a page instead of the file"
+
+
+def test_two_cities_may_fetch_the_station_database_at_once(
+    source: Meteostat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both, stamp = threading.Barrier(2, timeout=10), os.utime
+
+    def together(path: Path, times: tuple[float, float]) -> None:
+        both.wait()
+        stamp(path, times)
+
+    monkeypatch.setattr(os, "utime", together)
+    with ThreadPoolExecutor(2) as pool:
+        read = list(pool.map(lambda _: source.read(NOON), range(2)))
+    assert [len(rows) for rows in read] == [24, 24]
+    assert [path.name for path in source.folder.iterdir()] == ["stations.db"]
 
 
 def test_the_first_hours_of_a_year_come_from_two_files(source: Meteostat, files: Files) -> None:

@@ -1,4 +1,5 @@
 import itertools
+from datetime import timedelta
 
 import numpy as np
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import strategies as st
 
 from mlops_bikeshare.domain.errors import InputError
 from mlops_bikeshare.domain.windows import Window, to_seconds
-from mlops_bikeshare.training.split import GAP_S, Split
+from mlops_bikeshare.training.split import GAP_S, Split, days_before
 
 
 def window(text: str) -> Window:
@@ -54,6 +55,25 @@ def test_a_tenth_of_train_but_at_least_a_day_decides_when_to_stop() -> None:
     assert str(split("2021-06-01..2021-06-03", "2021-06-03..2021-06-04").early_stop) == (
         "2021-06-02..2021-06-03"
     )
+
+
+@given(since=st.integers(-12, 45), days=st.integers(1, 7))
+def test_nothing_is_learned_from_days_held_out_and_each_slice_has_its_days_all_the_same(
+    since: int, days: int
+) -> None:
+    last, day = window("2021-07-20..2021-07-30"), timedelta(days=1)
+    held = Window(last.start - since * day, last.start - (since - 7) * day)
+    calibrate = Window(days_before(last.start, days, held_out=held), last.start)
+    train = Window(window("2021-05-01..2021-05-02").start, calibrate.start)
+    made = Split(train, calibrate, last, held_out=held)
+    dt = np.arange(to_seconds(train.start), to_seconds(last.end), 600, dtype=np.int64)
+    masks = made.masks(dt)
+    start, end = to_seconds(held.start), to_seconds(held.end)
+    for mask in (masks.fit, masks.early_stop, masks.calibrate):
+        assert not np.any(mask & (dt + GAP_S > start) & (dt < end))
+    least = days * 144 - 2 * GAP_S // 600  # a gap before what is held out, and one at the end
+    assert np.count_nonzero(masks.calibrate) >= least
+    assert np.count_nonzero(masks.early_stop) >= 144 - 2 * GAP_S // 600
 
 
 @pytest.mark.parametrize(
