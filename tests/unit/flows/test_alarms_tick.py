@@ -13,6 +13,7 @@ from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.flows import alarms, notify
 from mlops_bikeshare.monitoring.metrics import MODEL
 from mlops_bikeshare.monitoring.notify import Bounded, Message
+from mlops_bikeshare.serving.endpoints import EndpointState
 from tests import watched
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -192,3 +193,39 @@ def test_a_catalogue_that_cannot_be_read_stops_no_judgement(day: Open, home: Pat
     (home / "ops" / "alarms.toml").write_text("[[alarm]]\nname = 1\n")
 
     assert alarms.tick(ws, city, at=ws.now) == []
+
+
+def test_what_cannot_be_kept_or_compared_is_told_all_the_same(
+    day: Open, channel: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    ws, city = day()
+    monkeypatch.setattr(alarms, "_keep", broken)
+    monkeypatch.setattr(alarms.reference, "points", broken)
+    live(ws, city, 20, Invocation5XXErrors=1.0)
+
+    taken = channel.take()
+    assert f"ALARM {PROD}-errors-5xx-critical" in taken
+    assert f"ALARM {PROD}-host-down-critical" in taken
+
+
+@pytest.mark.parametrize(
+    ("status", "is_up"),
+    [("Updating", 1.0), ("RollingBack", 1.0), ("Creating", 0.0), ("Failed", 0.0)],
+)
+def test_an_endpoint_that_is_being_updated_still_answers(
+    day: Open, monkeypatch: pytest.MonkeyPatch, status: str, is_up: float
+) -> None:
+    ws, city = day()
+    state = EndpointState(name=PROD, status=status, config="c", variants=(), failure_reason=None)
+    monkeypatch.setattr(alarms.endpoints, "find", lambda *_: state)
+    monkeypatch.setattr(Workspace, "clients", None)
+
+    alarms.tick(ws, city, at=ws.now)
+
+    of = {"EndpointName": PROD, "City": "boston"}
+    found = ws.metrics.latest(MODEL, "EndpointUp", of, before=ws.now, within_s=60)
+    assert found is not None
+    assert found[1] == is_up
