@@ -10,7 +10,6 @@ Raises   `tick` nothing: judging comes first, and what goes wrong with alarms is
 Alarms of an endpoint count from its first deploy on. A staging endpoint that was stopped has none.
 """
 
-import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,6 +24,7 @@ from mlops_bikeshare.domain.variants import ALL_TRAFFIC, BASELINE, CANDIDATE
 from mlops_bikeshare.domain.windows import stamp
 from mlops_bikeshare.flows import notify, records
 from mlops_bikeshare.flows.judging import reference
+from mlops_bikeshare.flows.process import remembered
 from mlops_bikeshare.flows.releasing import alarms
 from mlops_bikeshare.monitoring import cloudwatch_alarms
 from mlops_bikeshare.monitoring.alarms import Seen
@@ -123,9 +123,7 @@ def apply(ws: Workspace, city: City) -> dict[str, str]:
 
 def read(ws: Workspace) -> dict[str, dict[str, Any]]:
     """What was kept: alarm → state, since, severity, value and `at` of the last tick."""
-    path = ws.path / FILE
-    found: dict[str, dict[str, Any]] = json.loads(path.read_text()) if path.is_file() else {}
-    return found
+    return remembered.read(ws, FILE)
 
 
 @contextmanager
@@ -201,9 +199,7 @@ def _keep(ws: Workspace, seen: Sequence[Seen]) -> None:
         return
     before = read(ws)
     kept = {alarm.name: _kept(before.get(alarm.name), alarm, ws.now) for alarm in seen}
-    draft = (ws.path / FILE).with_suffix(".tmp")
-    draft.write_text(json.dumps({**before, **kept}, indent=1), encoding="utf-8")
-    draft.replace(ws.path / FILE)
+    remembered.write(ws, FILE, {**before, **kept})
 
 
 def _kept(before: Mapping[str, Any] | None, alarm: Seen, at: datetime) -> dict[str, Any]:

@@ -229,3 +229,18 @@ def test_an_endpoint_that_is_being_updated_still_answers(
     found = ws.metrics.latest(MODEL, "EndpointUp", of, before=ws.now, within_s=60)
     assert found is not None
     assert found[1] == is_up
+
+
+def test_files_that_a_crash_emptied_are_begun_anew(day: Open, channel: Told) -> None:
+    ws, city = day()
+    live(ws, city, 20, Invocation5XXErrors=1.0)
+    channel.take()
+    for name in (alarms.FILE, notify.FILE):
+        (ws.path / name).write_text("")
+
+    live(ws, city, 10, Invocation5XXErrors=1.0)
+
+    name = f"{PROD}-errors-5xx-critical"
+    assert channel.take().count(f"ALARM {name}") == 1
+    assert alarms.read(ws)[name]["state"] == "ALARM"
+    assert not list(ws.path.glob("*.tmp"))
