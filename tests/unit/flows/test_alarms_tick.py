@@ -11,8 +11,10 @@ from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.flows import alarms, notify
+from mlops_bikeshare.flows.judging import reference
 from mlops_bikeshare.monitoring.metrics import MODEL
 from mlops_bikeshare.monitoring.notify import Bounded, Message
+from mlops_bikeshare.serving import endpoints
 from mlops_bikeshare.serving.endpoints import EndpointState
 from tests import watched
 
@@ -203,7 +205,7 @@ def test_what_cannot_be_kept_or_compared_is_told_all_the_same(
 
     ws, city = day()
     monkeypatch.setattr(alarms, "_keep", broken)
-    monkeypatch.setattr(alarms.reference, "points", broken)
+    monkeypatch.setattr(reference, "points", broken)
     live(ws, city, 20, Invocation5XXErrors=1.0)
 
     taken = channel.take()
@@ -220,7 +222,7 @@ def test_an_endpoint_that_is_being_updated_still_answers(
 ) -> None:
     ws, city = day()
     state = EndpointState(name=PROD, status=status, config="c", variants=(), failure_reason=None)
-    monkeypatch.setattr(alarms.endpoints, "find", lambda *_: state)
+    monkeypatch.setattr(endpoints, "find", lambda *_: state)
     monkeypatch.setattr(Workspace, "clients", None)
 
     alarms.tick(ws, city, at=ws.now)

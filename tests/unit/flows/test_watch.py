@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from mlops_bikeshare.domain.errors import LakeError
-from mlops_bikeshare.flows import watch
+from mlops_bikeshare.flows import promote, watch
+from mlops_bikeshare.flows.releasing import alarms
 from tests import watched
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -26,9 +27,9 @@ def test_alarms_that_cannot_be_looked_at_keep_no_rollback_from_happening(
         done.append(triggers)
         return None, None
 
-    monkeypatch.setattr(watch.alarms, "look", broken)
-    monkeypatch.setattr(watch.promote, "finish_rollback", lambda *_: None)
-    monkeypatch.setattr(watch.promote, "in_canary", lambda *_: False)
+    monkeypatch.setattr(alarms, "look", broken)
+    monkeypatch.setattr(promote, "finish_rollback", lambda *_: None)
+    monkeypatch.setattr(promote, "in_canary", lambda *_: False)
     monkeypatch.setattr(watch, "_triggers", lambda *_: ("5XX: 9",))
     monkeypatch.setattr(watch, "_rolled_back", rolled_back)
 

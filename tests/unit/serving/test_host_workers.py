@@ -1,5 +1,6 @@
 import asyncio
 import json
+import socket
 import tarfile
 from pathlib import Path
 
@@ -96,14 +97,14 @@ def test_a_process_that_has_no_room_is_started_once_there_is(
     async def scenario() -> None:
         variant = workers.Variant("AllTraffic", packed, tmp_path / "run")
         with monkeypatch.context() as patched:
-            patched.setattr(workers.socket, "socketpair", full)
+            patched.setattr(socket, "socketpair", full)
             with pytest.raises(ModelError, match="No space left"):
                 await variant.start()
         await variant.start()
         worker = variant._worker
         assert worker is not None
         with monkeypatch.context() as patched:
-            patched.setattr(workers.socket, "socketpair", full)
+            patched.setattr(socket, "socketpair", full)
             worker._process.kill()
             while tries < 3:
                 await asyncio.sleep(0.01)
