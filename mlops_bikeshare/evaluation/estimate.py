@@ -2,8 +2,8 @@
 
 Input    p: float (rows,), calibrated probabilities; NaN is left out.
 Output   the expected score over the outcomes that `p` speaks of, each row drawn by its own
-         probability; None where it is not defined. Brier is exact; F1 and average precision are
-         ratios of expectations, which for thousands of rows is the expectation of the ratio.
+         probability; None where it is not defined. Brier is exact; average precision is a
+         ratio of expectations, which for thousands of rows is the expectation of the ratio.
 Raises   nothing.
 Source   confidence-based performance estimation: Białek et al., Estimating model performance under
          covariate shift without labels (2024), section 3. It holds as long as the probabilities
@@ -22,15 +22,6 @@ def expected_brier(p: Array) -> float | None:
     """Mean of p (1 - p)."""
     p = _known(p)
     return float(np.mean(p * (1 - p))) if p.size else None
-
-
-def expected_f1(p: Array, *, threshold: float | None) -> float | None:
-    """F1 of alarms at a threshold."""
-    p = _known(p)
-    if threshold is None or not p.sum() > 0:
-        return None
-    flagged = p >= threshold
-    return float(2 * p[flagged].sum() / (p.sum() + np.count_nonzero(flagged)))
 
 
 def expected_pr_auc(p: Array) -> float | None:

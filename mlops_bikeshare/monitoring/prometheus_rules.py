@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from mlops_bikeshare.monitoring.alarms import Alarm
-from mlops_bikeshare.monitoring.exposition import INFO, label_of, name_of
+from mlops_bikeshare.monitoring.exposition import INFO, name_of
 from mlops_bikeshare.monitoring.metrics import metric
 
 STEP_S = 60
@@ -105,10 +105,3 @@ def _series(alarm: Alarm, name: str) -> str:
         wanted = {"environment": alarm.stage, **wanted}
     labels = ",".join(f'{key}="{value}"' for key, value in wanted.items())
     return f"{name_of(metric(name))}{{{labels}}}"
-
-
-def labels_of(name: str) -> tuple[str, ...]:
-    """The labels of a metric's plain series."""
-    own = tuple(label_of(dimension) for dimension in metric(name).dimensions)
-    more = ("environment",) if "endpoint" in own else ()
-    return (*own, *more, "statistic", "period_s")
