@@ -131,17 +131,17 @@ class Workspace:
         known = self.settings.notify
         found: list[notify.Channel] = [notify.LogChannel()]
         if known.urls:
-            from mlops_bikeshare.monitoring.notify_apprise import AppriseChannel
-
-            found += [AppriseChannel(url) for url in known.urls.split()]
+            found += map(_apprise, known.urls.split())
         if known.sns_topic:
             found.append(self._sns(known.sns_topic))
         return [notify.Bounded(channel, timeout_s=known.timeout_s) for channel in found]
 
     def _sns(self, topic: str) -> "Channel":
+        from mlops_bikeshare.monitoring import notify
+
         if self.settings.profile != "aws":
             msg = "notify.sns_topic is for --profile aws: a rehearsal tells nobody elsewhere"
-            raise SettingsError(f"{msg}; name addresses in notify.urls")
+            return notify.Unusable("sns", f"{msg}; name addresses in notify.urls")
         from mlops_bikeshare.monitoring import notify_sns
 
         return notify_sns.SnsChannel(notify_sns.client(self.settings.region), topic)
@@ -251,6 +251,17 @@ def _read_state(folder: Path) -> dict[str, Any]:
     except ValueError:
         raise SettingsError(f"{path} is not JSON; mend or delete the workspace") from None
     return state
+
+
+def _apprise(url: str) -> "Channel":
+    """An address of apprise; one that it does not understand fails, but not the others."""
+    from mlops_bikeshare.monitoring.notify import Unusable
+    from mlops_bikeshare.monitoring.notify_apprise import AppriseChannel, scheme
+
+    try:
+        return AppriseChannel(url)
+    except SettingsError as error:
+        return Unusable(scheme(url), str(error))
 
 
 def _write_state(folder: Path, state: dict[str, Any]) -> None:

@@ -10,9 +10,9 @@ Raises   `tick` nothing: judging comes first, and what goes wrong with alarms is
 Alarms of an endpoint count from its first deploy on. A staging endpoint that was stopped has none.
 """
 
-import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -24,6 +24,7 @@ from mlops_bikeshare.domain.variants import ALL_TRAFFIC, BASELINE, CANDIDATE
 from mlops_bikeshare.domain.windows import stamp
 from mlops_bikeshare.flows import notify, records
 from mlops_bikeshare.flows.judging import reference
+from mlops_bikeshare.flows.process import remembered
 from mlops_bikeshare.flows.releasing import alarms
 from mlops_bikeshare.monitoring import cloudwatch_alarms
 from mlops_bikeshare.monitoring.alarms import Seen
@@ -35,7 +36,8 @@ from mlops_bikeshare.settings import Settings, Stage
 
 log = logging.getLogger(__name__)
 FILE = "alarms.json"
-IN_SERVICE = "InService"
+# An update is blue/green: what served before it serves until it is over.
+ANSWERING = ("InService", "Updating", "SystemUpdating", "RollingBack")
 STAGES: tuple[Stage, ...] = ("staging", "prod")
 # A canary rests on production alone.
 VARIANTS = {"staging": (ALL_TRAFFIC,), "prod": (ALL_TRAFFIC, BASELINE, CANDIDATE)}
@@ -52,20 +54,20 @@ class Standing:
 
 def tick(ws: Workspace, city: City, *, at: datetime) -> list[Seen]:
     """Measure what alarms need, look at them, keep their states, tell whoever is to be told."""
-    try:
+    seen: list[Seen] = []
+    with _logged(city):
         entries = records.audited(ws)
         there = _endpoints(ws, city, entries)
-        _measure(ws, city, entries, there, at=at)
+        # What cannot be measured or kept must not silence what can be told.
+        with _logged(city):
+            _measure(ws, city, there, at=at)
+        with _logged(city):
+            _put_level(ws, city, entries, there, at=at)
         seen = _look(ws, city, there)
-        _keep(ws, seen)
-    except (BikeshareError, OSError, ValueError) as error:
-        log.error("alarms of %s: %s", city.name, error)
-        return []
-    except Exception:
-        log.exception("alarms of %s failed in a way that nobody foresaw", city.name)
-        return []
-    if entries:
-        notify.tell(ws, city, seen)
+        with _logged(city):
+            _keep(ws, seen)
+        if entries:
+            notify.tell(ws, city, seen)
     return seen
 
 
@@ -121,9 +123,18 @@ def apply(ws: Workspace, city: City) -> dict[str, str]:
 
 def read(ws: Workspace) -> dict[str, dict[str, Any]]:
     """What was kept: alarm → state, since, severity, value and `at` of the last tick."""
-    path = ws.path / FILE
-    found: dict[str, dict[str, Any]] = json.loads(path.read_text()) if path.is_file() else {}
-    return found
+    return remembered.read(ws, FILE)
+
+
+@contextmanager
+def _logged(city: City) -> Iterator[None]:
+    """Log what goes wrong, and go on."""
+    try:
+        yield
+    except (BikeshareError, OSError, ValueError) as error:
+        log.error("alarms of %s: %s", city.name, error)
+    except Exception:
+        log.exception("alarms of %s failed in a way that nobody foresaw", city.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +162,7 @@ def _endpoint(ws: Workspace, stage: Stage, name: str) -> _Endpoint:
         return _Endpoint(stage, name, is_up=False, gone=False, variants=())
     if state is None:
         return _Endpoint(stage, name, is_up=False, gone=True, variants=())
-    is_up = state.status == IN_SERVICE
+    is_up = state.status in ANSWERING
     return _Endpoint(stage, name, is_up=is_up, gone=False, variants=tuple(alarms.serving(state)))
 
 
@@ -163,16 +174,23 @@ def _look(ws: Workspace, city: City, there: Sequence[_Endpoint]) -> list[Seen]:
     return found
 
 
-def _measure(
-    ws: Workspace, city: City, entries: Entries, there: Sequence[_Endpoint], *, at: datetime
-) -> None:
-    """Whether production answers, and the level that its champion is compared with."""
+def _measure(ws: Workspace, city: City, there: Sequence[_Endpoint], *, at: datetime) -> None:
+    """Whether production answers."""
     for one in there:
         if one.stage == "prod":
             of = {"EndpointName": one.name, "City": city.name}
             found = [point("EndpointUp", float(one.is_up), at=at, dimensions=of)]
-            found += reference.points(ws, city, entries, at=at)
             ws.metrics.put(found, once=f"tick {one.name} {stamp(at)}")
+
+
+def _put_level(
+    ws: Workspace, city: City, entries: Entries, there: Sequence[_Endpoint], *, at: datetime
+) -> None:
+    """The level that production's champion is compared with."""
+    for one in there:
+        if one.stage == "prod":
+            found = reference.points(ws, city, entries, at=at)
+            ws.metrics.put(found, once=f"level {one.name} {stamp(at)}")
 
 
 def _keep(ws: Workspace, seen: Sequence[Seen]) -> None:
@@ -181,9 +199,7 @@ def _keep(ws: Workspace, seen: Sequence[Seen]) -> None:
         return
     before = read(ws)
     kept = {alarm.name: _kept(before.get(alarm.name), alarm, ws.now) for alarm in seen}
-    draft = (ws.path / FILE).with_suffix(".tmp")
-    draft.write_text(json.dumps({**before, **kept}, indent=1), encoding="utf-8")
-    draft.replace(ws.path / FILE)
+    remembered.write(ws, FILE, {**before, **kept})
 
 
 def _kept(before: Mapping[str, Any] | None, alarm: Seen, at: datetime) -> dict[str, Any]:

@@ -138,13 +138,13 @@ def as_csv(found: Round) -> str:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(COLUMNS)
     for m in found.moves:
-        places = (m.giver, _plain(m.giver_name), m.taker, _plain(m.taker_name))
+        places = map(_plain, (m.giver, m.giver_name, m.taker, m.taker_name))
         writer.writerow([m.van, *places, m.bikes, f"{m.km:.2f}", f"{m.minutes_saved:.1f}"])
     return out.getvalue()
 
 
 def _plain(name: str) -> str:
-    """A name comes from a feed; a spreadsheet must not take it for a formula."""
+    """Names and ids come from a feed; a spreadsheet must not take it for a formula."""
     return f"'{name}" if name[:1] in "=+-@\t\r" else name
 
 

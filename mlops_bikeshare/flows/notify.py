@@ -9,7 +9,6 @@ One process tells at a time; another that comes meanwhile leaves it to that one.
 """
 
 import fcntl
-import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import BikeshareError
 from mlops_bikeshare.flows import records
+from mlops_bikeshare.flows.process import remembered
 from mlops_bikeshare.flows.releasing import alarms
 from mlops_bikeshare.monitoring import notify
 from mlops_bikeshare.monitoring.alarms import Event, Seen
@@ -75,7 +75,7 @@ def _tell(ws: Workspace, city: City, seen: Sequence[Seen]) -> list[Told]:
     hours = ws.settings.notify
     quiet = notify.in_quiet_hours(ws.now, city.zone, start=hours.quiet_from, end=hours.quiet_to)
     news = {} if quiet else dict(_news(ws, city))
-    before = _read(ws)
+    before = remembered.read(ws, FILE)
     kept, done = dict(before), []
     for channel in ws.channels:
         memory = before.get(channel.key, {})
@@ -91,7 +91,7 @@ def _tell(ws: Workspace, city: City, seen: Sequence[Seen]) -> list[Told]:
                 "news": [*memory.get("news", ()), *fresh][-MOST_NEWS:],
             }
     if kept != before:
-        _write(ws, kept)
+        remembered.write(ws, FILE, kept)
     _count(ws, city, sum(one.failure is not None for one in done))
     return done
 
@@ -128,18 +128,6 @@ def _count(ws: Workspace, city: City, failures: int) -> None:
     if failures:
         of = {"City": city.name}
         ws.metrics.put([point("NotificationFailures", failures, at=ws.now, dimensions=of)])
-
-
-def _read(ws: Workspace) -> dict[str, dict[str, Any]]:
-    path = ws.path / FILE
-    found: dict[str, dict[str, Any]] = json.loads(path.read_text()) if path.is_file() else {}
-    return found
-
-
-def _write(ws: Workspace, kept: Mapping[str, Any]) -> None:
-    draft = (ws.path / FILE).with_suffix(".tmp")
-    draft.write_text(json.dumps(kept, indent=1), encoding="utf-8")
-    draft.replace(ws.path / FILE)
 
 
 @contextmanager

@@ -49,10 +49,12 @@ def jobs(settings: Settings, city: City) -> list[Job]:
         Job(name="infer", commands=("infer",), every_min=plan.infer_min),
         Job(
             name="monitor",
-            commands=("monitor", "watch"),
+            commands=("monitor",),
             every_min=plan.monitor_min,
             first_min=2,
         ),
+        # By itself: a judgement that failed must not keep production from rolling back.
+        Job(name="watch", commands=("watch",), every_min=plan.monitor_min, first_min=6),
         Job(name="drift", commands=("monitor",), every_min=plan.drift_min, first_min=4),
         Job(name="nightly", commands=("features", "compact"), at=AFTER_MIDNIGHT),
         Job(
@@ -120,7 +122,7 @@ Description=bikeshare {job.name} of {city.name}
 [Service]
 Type=oneshot
 WorkingDirectory={settings.root}
-Environment=BIKESHARE_HOME={settings.root}
+Environment="BIKESHARE_HOME={settings.root}"
 {runs}
 """
 

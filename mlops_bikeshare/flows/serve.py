@@ -108,7 +108,9 @@ def _shown(ws: Workspace) -> bytes:
         return exporter.exposition(ws)
     except BikeshareError as error:
         log.error("the metric store cannot be shown: %s", error)
-        return b""
+    except Exception:
+        log.exception("the metric store could not be shown in a way that nobody foresaw")
+    return b""
 
 
 def _leave(number: int, frame: object) -> None:  # noqa: ARG001 - the signature is Python's

@@ -5,7 +5,8 @@ at before anything moves, and logged at once: what is done about them may fail. 
 killed is finished before anything else is decided.
 
 Output   Watched; `stuck` says why a trigger was not followed, as when nothing was there before.
-Raises   Refused when a canary failed (it was taken back).
+Raises   Refused when a canary failed (it was taken back). What kept the alarms from being
+         looked at, once production has been seen to all the same.
 """
 
 import logging
@@ -14,7 +15,7 @@ from datetime import datetime
 
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
-from mlops_bikeshare.domain.errors import Refused
+from mlops_bikeshare.domain.errors import BikeshareError, Refused
 from mlops_bikeshare.flows import notify, promote, records
 from mlops_bikeshare.flows.process.logged import Told, logged
 from mlops_bikeshare.flows.promote import Holding, Moved
@@ -46,9 +47,7 @@ def _told(seen: Watched) -> Told:
 @logged("watch", _told)
 def watch(ws: Workspace, city: City) -> Watched:
     """Look once, and act."""
-    seen = tuple(alarms.look(ws, city, stage="prod"))
-    if alarms.firing(seen):
-        log.warning("%s: %s", city.name, alarms.summary(seen))
+    seen, unseen = _seen(ws, city)
     holding: Holding | None = None
     triggers: tuple[str, ...] = ()
     stuck: str | None = None
@@ -63,6 +62,8 @@ def watch(ws: Workspace, city: City) -> Watched:
             moved, stuck = _rolled_back(ws, city, triggers)
     if moved is not None:
         notify.tell(ws, city)
+    if unseen is not None:
+        raise unseen
     return Watched(
         at=ws.now, alarms=seen, triggers=triggers, canary=holding, moved=moved, stuck=stuck
     )
@@ -79,6 +80,18 @@ def summary(seen: Watched) -> str:
         way = f"version {seen.moved.from_version} → {seen.moved.to_version}"
         lines.append(f"{seen.moved.kind} of {seen.moved.endpoint}: {way}")
     return "\n".join(lines)
+
+
+def _seen(ws: Workspace, city: City) -> tuple[tuple[Seen, ...], BikeshareError | None]:
+    """Production's alarms, or why nobody can say: what triggers a rollback is read elsewhere."""
+    try:
+        seen = tuple(alarms.look(ws, city, stage="prod"))
+    except BikeshareError as error:
+        log.error("%s: alarms cannot be looked at: %s", city.name, error)
+        return (), error
+    if alarms.firing(seen):
+        log.warning("%s: %s", city.name, alarms.summary(seen))
+    return seen, None
 
 
 def _triggers(ws: Workspace, city: City) -> tuple[str, ...]:

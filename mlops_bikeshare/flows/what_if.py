@@ -41,6 +41,7 @@ from mlops_bikeshare.flows.supposing.basis import (
 )
 from mlops_bikeshare.flows.supposing.changes import WEATHER, Changes
 from mlops_bikeshare.serving import endpoints
+from mlops_bikeshare.serving.endpoints import EndpointState
 from mlops_bikeshare.serving.predict import Answers, Patience, invoke
 
 # A person waits for it: no second attempt after seconds of silence.
@@ -95,6 +96,7 @@ def prepare(
         dt=dt,
         endpoint=name,
         versions={variant.name: variant.version for variant in state.variants},
+        target=_leading(state),
         grid=grid,
         stations=stations,
         profiles=profiles_for(ws, city, dt.date()),
@@ -157,6 +159,13 @@ def to_json(told: Answer) -> dict[str, Any]:
     return {**facts, "rows": told.rows.to_dict("records")}
 
 
+def _leading(state: EndpointState) -> str | None:
+    """The variant with most of the traffic, where several share it."""
+    if len(state.variants) <= 1:
+        return None
+    return max(state.variants, key=lambda variant: variant.weight).name
+
+
 def _why(name: str) -> str:
     what = "weather" if name in WEATHER else "the time of year"
     return f"no feature of this model knows {what}"
@@ -164,7 +173,14 @@ def _why(name: str) -> str:
 
 def _invoke(ws: Workspace, basis: Basis, features: NDArray[np.float32]) -> Answers:
     frame = pd.DataFrame(features, columns=list(FEATURE_NAMES))
-    answers = invoke(ws.clients, basis.endpoint, frame, dt=basis.dt, patience=HURRIED)
+    answers = invoke(
+        ws.clients,
+        basis.endpoint,
+        frame,
+        dt=basis.dt,
+        target_variant=basis.target,
+        patience=HURRIED,
+    )
     if not answers.answered.all():
         failure = next(chunk.failure for chunk in answers.chunks if chunk.failure)
         raise EndpointError(f"endpoint {basis.endpoint}: {failure}")

@@ -153,7 +153,7 @@ CATALOGUE: tuple[Metric, ...] = (
     Metric(name="BatchSuccessRate", meaning="rows the model answered, " + _SHARE),
     Metric(
         name="EndpointUp",
-        meaning="1 where the endpoint said that it is in service, else 0",
+        meaning="1 where the endpoint said that it answers, else 0",
         unit="Count",
         statistic="Minimum",
     ),

@@ -75,6 +75,18 @@ class LogChannel:
         return None
 
 
+class Unusable:
+    """A channel that could not be made: it fails by itself, and keeps no other from being told."""
+
+    def __init__(self, name: str, why: str) -> None:
+        self.name = self.key = name
+        self._why = why
+
+    def send(self, message: Message) -> str | None:  # noqa: ARG002 - the channels' shape
+        """Why there is none."""
+        return self._why
+
+
 class Bounded:
     """A channel that is given up after `timeout_s`; while it hangs, it is given nothing more."""
 

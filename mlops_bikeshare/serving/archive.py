@@ -13,13 +13,15 @@ import gzip
 import tarfile
 import zlib
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 
 from mlops_bikeshare.domain.errors import ModelError
 
 MAX_BYTES = 2 * 1024**3
 MAX_HEADERS = 16 * 1024**2
-PICKLES = (".pkl", ".pickle", ".joblib", ".cloudpickle", ".dill")
+PICKLES = (".pkl", ".pickle", ".joblib", ".cloudpickle", ".dill", ".pt", ".pth")
+# How one begins whatever it is called: PROTO and a protocol from 2 on (PEP 307).
+PICKLED = tuple(bytes([0x80, protocol]) for protocol in range(2, 6))
 COMPILED = (".pyc", ".pyo")
 CACHE = "__pycache__"
 
@@ -37,6 +39,19 @@ def unpack(archive: Path, into: Path, *, allow_pickle: bool = False) -> None:
     except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
         msg = f"model archive {archive.name} cannot be unpacked: {type(error).__name__}"
         raise ModelError(msg) from error
+
+
+def is_pickle(path: PurePath, begins: bytes) -> bool:
+    """By its name, or by its first two bytes."""
+    return path.suffix.lower() in PICKLES or begins in PICKLED
+
+
+def _begins(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    """The first two bytes of a member."""
+    if not member.isreg() or tar.fileobj is None:
+        return b""
+    tar.fileobj.seek(member.offset_data)
+    return tar.fileobj.read(min(member.size, len(PICKLED[0])))
 
 
 class _Metered:
@@ -63,7 +78,7 @@ def _checked(tar: tarfile.TarFile, *, allow_pickle: bool) -> Iterator[tarfile.Ta
             raise ModelError(f"model archive refused: {member.name!r} leaves its folder")
         if not (member.isreg() or member.isdir()) or member.issparse():
             raise ModelError(f"model archive refused: {member.name!r} is a link or a device")
-        if path.suffix.lower() in PICKLES and not allow_pickle:
+        if not allow_pickle and is_pickle(path, _begins(tar, member)):
             raise ModelError(
                 f"model archive refused: {member.name!r} is a pickle; log the model from code "
                 "(models-from-code), or scikit-learn's as skops, instead"

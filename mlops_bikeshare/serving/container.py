@@ -21,7 +21,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from mlops_bikeshare.domain.errors import ModelError
-from mlops_bikeshare.serving.archive import PICKLES
+from mlops_bikeshare.serving.archive import is_pickle
 from mlops_bikeshare.serving.host.bodies import warm_up
 from mlops_bikeshare.serving.host.scoring import LoadedModel
 
@@ -64,12 +64,19 @@ _TYPES = {"content_type": "content-type", "accept": "accept"}
 def load(folder: Path) -> LoadedModel:
     """The model in a folder that somebody else unpacked."""
     for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() in PICKLES:
+        if is_pickle(path, _begins(path)):
             name = path.relative_to(folder).as_posix()
             raise ModelError(
                 f"model refused: {name!r} is a pickle; log the model from code instead"
             )
     return LoadedModel.load(folder)
+
+
+def _begins(path: Path) -> bytes:
+    if not path.is_file():
+        return b""
+    with path.open("rb") as file:
+        return file.read(2)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

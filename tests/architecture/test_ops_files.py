@@ -122,6 +122,8 @@ def test_a_crontab_runs_each_job_when_the_settings_say() -> None:
 
     assert minutes["poll"] == "4,9,14,19,24,29,34,39,44,49,54,59"
     assert minutes["infer"] == "0,10,20,30,40,50"
+    watching = [line for line in lines if " watch " in line]
+    assert [line.count("&&") for line in watching] == [0], "it waits for no other command"
     weekly = lines[-1]
     assert r'[ "$(TZ=Europe/Paris date +\%u\%H\%M)" = 70000 ]' in weekly
     assert weekly.endswith("retrain --city paris")

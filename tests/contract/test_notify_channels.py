@@ -115,19 +115,22 @@ def test_a_failing_channel_keeps_no_other_from_being_told(
     webhook: Webhook, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     shutil.copy(ROOT / "bikeshare.toml", tmp_path)
-    ws, city = watched.empty(tmp_path, **{"notify.urls": f"{webhook.address} json://127.0.0.1:9"})
+    urls = f"slakc://{SECRET} {webhook.address} json://127.0.0.1:9"
+    ws, city = watched.empty(tmp_path, **{"notify.urls": urls})
     watched.serve(ws, "bikeshare-prod", "1")
 
     told = flow.tell(ws, city)
 
     assert [(one.channel, one.failure is None) for one in told] == [
         ("log", True),
+        ("slakc", False),
         ("json", True),
         ("json", False),
     ]
     assert "deployed: bikeshare-prod, version 1" in webhook.bodies[0]["message"]
     assert SECRET not in caplog.text
-    assert [one.channel for one in flow.tell(ws, city)] == ["json"], "only what failed is due"
+    again = [one.channel for one in flow.tell(ws, city)]
+    assert again == ["slakc", "json"], "only what failed is due"
 
 
 def test_a_topic_delivers_to_its_queues_by_severity() -> None:

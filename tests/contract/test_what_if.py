@@ -154,3 +154,17 @@ def test_an_endpoint_that_is_not_there_is_named(asked: Asked) -> None:
     ws, basis = asked
     with pytest.raises(EndpointError, match="there is no endpoint nowhere"):
         what_if.prepare(ws, basis.city, endpoint="nowhere")
+
+
+def test_where_variants_share_the_traffic_one_of_them_is_asked(asked: Asked, models: Any) -> None:
+    ws, basis = asked
+    other = SENSIBLE.replace("left - 4", "left - 9")
+    put_model(ws.clients, "other", models(scorer=other, columns=FEATURE_NAMES), version="8")
+    split = (variant("Baseline", "sensible", 0.4), variant("Candidate", "other", 0.6))
+    create_endpoint(ws.clients, "shared", *split)
+
+    shared = what_if.prepare(ws, basis.city, endpoint="shared")
+    told = [what_if.ask(ws, shared, Changes(), station_id=place) for place in tiny.STATIONS]
+
+    assert {(one.variant, one.model_version) for one in told} == {("Candidate", "8")}
+    assert all((one.rows["p_bikeout"] == one.rows["p_bikeout_now"]).all() for one in told)

@@ -27,6 +27,8 @@ from mlops_bikeshare.flows.supposing.changes import WEATHER, Changes, shift_s
 class Basis:
     """What is known of a city at dt, and who answers; `versions`: variant to version.
 
+    `target`: the variant that is asked where several share the traffic, or what one says of now
+    would be held against what another says of the supposed.
     `asked`: what the endpoint said as it is, by place, once somebody wanted it.
     """
 
@@ -34,6 +36,7 @@ class Basis:
     dt: datetime
     endpoint: str
     versions: Mapping[str, str | None]
+    target: str | None
     grid: Grid
     stations: pd.DataFrame
     profiles: ProfileState

@@ -185,8 +185,11 @@ class Variant:
 
     async def _fresh(self) -> Worker:
         folder = self._folder / uuid.uuid4().hex
-        folder.mkdir(parents=True)
-        return await Worker.start(self._archive, folder, *self._words)
+        try:
+            folder.mkdir(parents=True)
+            return await Worker.start(self._archive, folder, *self._words)
+        except OSError as error:  # a full disk, no free descriptors: to be tried again
+            raise ModelError(f"no process for the model: {error.strerror}") from error
 
     async def _keep(self, worker: Worker) -> None:
         pause_s = 0.1

@@ -11,8 +11,11 @@ from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.flows import alarms, notify
+from mlops_bikeshare.flows.judging import reference
 from mlops_bikeshare.monitoring.metrics import MODEL
 from mlops_bikeshare.monitoring.notify import Bounded, Message
+from mlops_bikeshare.serving import endpoints
+from mlops_bikeshare.serving.endpoints import EndpointState
 from tests import watched
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -192,3 +195,54 @@ def test_a_catalogue_that_cannot_be_read_stops_no_judgement(day: Open, home: Pat
     (home / "ops" / "alarms.toml").write_text("[[alarm]]\nname = 1\n")
 
     assert alarms.tick(ws, city, at=ws.now) == []
+
+
+def test_what_cannot_be_kept_or_compared_is_told_all_the_same(
+    day: Open, channel: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    ws, city = day()
+    monkeypatch.setattr(alarms, "_keep", broken)
+    monkeypatch.setattr(reference, "points", broken)
+    live(ws, city, 20, Invocation5XXErrors=1.0)
+
+    taken = channel.take()
+    assert f"ALARM {PROD}-errors-5xx-critical" in taken
+    assert f"ALARM {PROD}-host-down-critical" in taken
+
+
+@pytest.mark.parametrize(
+    ("status", "is_up"),
+    [("Updating", 1.0), ("RollingBack", 1.0), ("Creating", 0.0), ("Failed", 0.0)],
+)
+def test_an_endpoint_that_is_being_updated_still_answers(
+    day: Open, monkeypatch: pytest.MonkeyPatch, status: str, is_up: float
+) -> None:
+    ws, city = day()
+    state = EndpointState(name=PROD, status=status, config="c", variants=(), failure_reason=None)
+    monkeypatch.setattr(endpoints, "find", lambda *_: state)
+    monkeypatch.setattr(Workspace, "clients", None)
+
+    alarms.tick(ws, city, at=ws.now)
+
+    of = {"EndpointName": PROD, "City": "boston"}
+    found = ws.metrics.latest(MODEL, "EndpointUp", of, before=ws.now, within_s=60)
+    assert found is not None
+    assert found[1] == is_up
+
+
+def test_files_that_a_crash_emptied_are_begun_anew(day: Open, channel: Told) -> None:
+    ws, city = day()
+    live(ws, city, 20, Invocation5XXErrors=1.0)
+    channel.take()
+    for name in (alarms.FILE, notify.FILE):
+        (ws.path / name).write_text("")
+
+    live(ws, city, 10, Invocation5XXErrors=1.0)
+
+    name = f"{PROD}-errors-5xx-critical"
+    assert channel.take().count(f"ALARM {name}") == 1
+    assert alarms.read(ws)[name]["state"] == "ALARM"
+    assert not list(ws.path.glob("*.tmp"))

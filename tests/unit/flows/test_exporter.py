@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.errors import SettingsError
-from mlops_bikeshare.flows import alarms, exporter
+from mlops_bikeshare.flows import alarms, exporter, serve
 from mlops_bikeshare.monitoring.exposition import Sample, text
 from tests import watched
 
@@ -130,3 +130,14 @@ def test_it_is_served_on_loopback_and_follows_the_clock_of_others(ws: Workspace)
     finally:
         stop.set()
         thread.join()
+
+
+def test_the_host_shows_its_own_metrics_whatever_the_store_says(
+    ws: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: object) -> bytes:
+        raise KeyError("at")
+
+    monkeypatch.setattr(exporter, "exposition", broken)
+
+    assert serve._shown(ws) == b""

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -43,7 +44,9 @@ def test_the_csv_holds_every_move_and_no_formula(opened: Opened) -> None:
     found = moves.suggest(*opened)
     rows = list(csv.DictReader(io.StringIO(moves.as_csv(found))))
     assert [int(row["bikes"]) for row in rows] == [move.bikes for move in found.moves]
-    assert moves._plain("=SUM(A1)") == "'=SUM(A1)"
+    line = replace(found.moves[0], giver="=1+1", taker_name="=SUM(A1)")
+    (row,) = csv.DictReader(io.StringIO(moves.as_csv(replace(found, moves=(line,)))))
+    assert (row["from"], row["to_name"]) == ("'=1+1", "'=SUM(A1)")
 
 
 def test_a_station_that_takes_no_bikes_back_is_left_out(opened: Opened) -> None:

@@ -1,5 +1,6 @@
 import gzip
 import io
+import pickle
 import tarfile
 from pathlib import Path
 
@@ -127,3 +128,21 @@ def test_a_gzip_bomb_is_refused_before_it_is_unpacked(
     with pytest.raises(ModelError, match="more than 20,971,519 bytes unpacked"):
         unpack(archive, into)
     assert list(into.iterdir()) == []
+
+
+def test_a_pickle_is_refused_whatever_it_is_called(tmp_path: Path) -> None:
+    archive = tmp_path / "model.tar.gz"
+    content = pickle.dumps({"a": 1})
+    with tarfile.open(archive, "w:gz") as tar:
+        for name, data in (("MLmodel", b"{}"), ("data/weights.bin", content), ("x", b"abc")):
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    into = tmp_path / "into"
+    into.mkdir()
+
+    with pytest.raises(ModelError, match=r"'data/weights\.bin' is a pickle"):
+        unpack(archive, into)
+    assert not list(into.iterdir())
+    unpack(archive, into, allow_pickle=True)
+    assert (into / "data" / "weights.bin").read_bytes() == content

@@ -1,5 +1,6 @@
 import asyncio
 import json
+import socket
 import tarfile
 from pathlib import Path
 
@@ -77,3 +78,38 @@ def test_a_model_that_cannot_load_says_why(
     with pytest.raises(ModelError, match=reason):
         asyncio.run(workers.Worker.start(packed, tmp_path / "run" / "one"))
     assert not (tmp_path / "run" / "one").exists()
+
+
+def test_a_process_that_has_no_room_is_started_once_there_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packed = archive(
+        tmp_path,
+        {"MLmodel": json.dumps({"metadata": {"scorer": "s:Scorer"}}), "code/s.py": HANGS},
+    )
+    tries = 0
+
+    def full(*_: object, **__: object) -> None:
+        nonlocal tries
+        tries += 1
+        raise OSError(28, "No space left on device")
+
+    async def scenario() -> None:
+        variant = workers.Variant("AllTraffic", packed, tmp_path / "run")
+        with monkeypatch.context() as patched:
+            patched.setattr(socket, "socketpair", full)
+            with pytest.raises(ModelError, match="No space left"):
+                await variant.start()
+        await variant.start()
+        worker = variant._worker
+        assert worker is not None
+        with monkeypatch.context() as patched:
+            patched.setattr(socket, "socketpair", full)
+            worker._process.kill()
+            while tries < 3:
+                await asyncio.sleep(0.01)
+        while variant._worker is worker:
+            await asyncio.sleep(0.01)
+        await variant.stop()
+
+    asyncio.run(asyncio.wait_for(scenario(), 60))

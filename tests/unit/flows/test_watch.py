@@ -1,0 +1,39 @@
+"""Watching production goes on where something beside it fails."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from mlops_bikeshare.domain.errors import LakeError
+from mlops_bikeshare.flows import promote, watch
+from mlops_bikeshare.flows.releasing import alarms
+from tests import watched
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def test_alarms_that_cannot_be_looked_at_keep_no_rollback_from_happening(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(ROOT / "bikeshare.toml", tmp_path)
+    ws, city = watched.a_day(tmp_path)
+    done: list[tuple[str, ...]] = []
+
+    def broken(*_: object, **__: object) -> None:
+        raise LakeError("the metric store does not answer")
+
+    def rolled_back(_ws: object, _city: object, triggers: tuple[str, ...]) -> tuple[None, None]:
+        done.append(triggers)
+        return None, None
+
+    monkeypatch.setattr(alarms, "look", broken)
+    monkeypatch.setattr(promote, "finish_rollback", lambda *_: None)
+    monkeypatch.setattr(promote, "in_canary", lambda *_: False)
+    monkeypatch.setattr(watch, "_triggers", lambda *_: ("5XX: 9",))
+    monkeypatch.setattr(watch, "_rolled_back", rolled_back)
+
+    with pytest.raises(LakeError, match="does not answer"):
+        watch.watch(ws, city)
+
+    assert done == [("5XX: 9",)]
