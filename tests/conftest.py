@@ -16,6 +16,7 @@ LONGEST = (
     "test_lifecycle",
     "test_boston",
     "test_release_faults",
+    "test_drill",
     "test_mlflow_ui",
     "test_pages",
     "test_city_map",

@@ -28,6 +28,7 @@ _KM_PER_DEGREE = 111.195
 _STRETCH_S = 7200
 _LEAST_BLOCKS = 5
 _ALPHA = 0.05
+_LEAST_REGIONS = 2
 
 
 def cells(lat: Array, lon: Array, *, km: float) -> tuple[NDArray[np.int64], list[str]]:
@@ -49,9 +50,14 @@ def cells(lat: Array, lon: Array, *, km: float) -> tuple[NDArray[np.int64], list
 def areas(
     lat: Array, lon: Array, region: Sequence[object], *, km: float
 ) -> tuple[NDArray[np.int64], list[str]]:
-    """The region of each place, else its grid cell; -1 where neither is known."""
+    """The region of each place, else its grid cell; -1 where neither is known.
+
+    One region for all of a city tells no neighbourhoods apart: then there are cells alone.
+    """
     code, names = cells(lat, lon, km=km)
     known = sorted({r for r in region if isinstance(r, str)})
+    if len(known) < _LEAST_REGIONS:
+        return code, names
     place = {r: len(names) + i for i, r in enumerate(known)}
     found = [place.get(r, c) for r, c in zip(region, code.tolist(), strict=True)]  # type: ignore[call-overload]
     return np.array(found, dtype=np.int64), [*names, *(f"region {r}" for r in known)]

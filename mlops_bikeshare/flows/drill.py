@@ -25,9 +25,9 @@ from mlops_bikeshare.domain.errors import InputError
 from mlops_bikeshare.domain.reports import to_json
 from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.flows import deploy, features, ingest, serve, tracking
-from mlops_bikeshare.flows.drilling import faults, findings_page
+from mlops_bikeshare.flows.drilling import challengers, faults, findings_page
 from mlops_bikeshare.flows.drilling.broken import broken_version, stump
-from mlops_bikeshare.flows.drilling.faults import Fault, Finding
+from mlops_bikeshare.flows.drilling.findings import Fault, Finding
 from mlops_bikeshare.flows.drilling.production import FaultyFeed, Production, Webhook
 from mlops_bikeshare.flows.process.progress import Track, silent
 from mlops_bikeshare.flows.train import by_shares, train
@@ -116,17 +116,18 @@ def _faults(
         return history.end + timedelta(days=day, hours=hour)
 
     yield at(0, 6), partial(faults.feed_outage, hours=3)
-    yield at(0, 14), faults.host_killed
+    yield at(0, 12), faults.host_killed
+    yield at(0, 15), faults.weather_dead
     yield at(0, 20), faults.missed_batch
     if plan.days >= DRIFT:
         yield at(1, 0), faults.drift
     if plan.days >= BAD:
-        yield at(3, 0), partial(faults.bad_challenger, version=stump(ws, city, history))
+        yield at(3, 0), partial(challengers.bad_challenger, version=stump(ws, city, history))
     if plan.days >= SILENT:
-        yield at(4, 6), partial(faults.silent_rollback, version=broken_version(ws, city))
+        yield at(4, 6), partial(challengers.silent_rollback, version=broken_version(ws, city))
     if plan.days >= GOOD:
         better = train(ws, city, by_shares(history), label="challenger").version
-        yield at(5, 0), partial(faults.good_challenger, version=better)
+        yield at(5, 0), partial(challengers.good_challenger, version=better)
 
 
 def _fresh(settings: Settings, webhook: Webhook) -> tuple[Workspace, City]:

@@ -102,8 +102,9 @@ def _done(
     features.build(ws, city, track=track)
     anchor = champion.anchor(ws, city, standing, freeze=freeze)
     split = _split(ws, city, standing, anchor)
+    champion.keep(ws, city, anchor)
     trained = train(ws, city, split, label=KIND, alias=None, track=track)
-    ask = partial(_asked, ws, city, seed=ws.settings.training.seed, track=track)
+    ask = partial(_asked, ws, city, seed=anchor.seed, track=track)
     decision = _decision(ws, ask, anchor, split, pair=(trained.version, standing.version))
     done = replace(
         looked,
@@ -163,7 +164,7 @@ def _decision(
     frozen = [
         Frozen(target=t.name, value=held[t.name], floor=anchor.floor[t.name]) for t in TARGETS
     ]
-    recent = two_sets.gains(now, *new, seed=ws.settings.training.seed)
+    recent = two_sets.gains(now, *new, seed=anchor.seed)
     metric = f"{two_sets.METRIC} at {PROMISE_MIN} min"
     return decide(frozen, recent, metric=metric, least_gain=ws.settings.retrain.least_gain)
 

@@ -124,7 +124,10 @@ def test_what_is_better_on_recent_days_is_deployed_to_staging_and_learned_from_n
     assert done.split.held_out == SPLIT.test
     assert done.split.test == Window.parse("2025-06-12..2025-06-17", key="recent")
     assert done.split.calibrate.end <= done.split.test.start
-    entry = records.audited(ws)[-1]
+    entries = records.audited(ws)
+    frozen = [e["facts"]["frozen"] for e in entries if e["kind"] == "frozen days"]
+    assert frozen == [str(SPLIT.test)]
+    entry = entries[-1]
     assert (entry["kind"], entry["facts"]["verdict"]) == ("retrain", "DEPLOY")
     assert entry["facts"]["champion"] == weak.version
 
@@ -151,6 +154,7 @@ def test_a_candidate_below_the_frozen_floor_is_rejected_though_it_is_newer(
     anchor = champion.anchor(
         ws, city, versions.find(city.registered_model, weak.version), freeze=True
     )
+    champion.keep(ws, city, anchor)
     path = ws.path / "retrain" / "small.json"
     path.write_text(path.read_text().replace(str(anchor.floor["bikeout"]), "0.99"))
     done = retrain(grown(ws, 80), city, force=True)

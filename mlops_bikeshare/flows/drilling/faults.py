@@ -1,52 +1,29 @@
-"""The faults of a drill: each is done to production, then looked at, and becomes one `Finding`.
+"""Faults of what production lives on: the feed, the host, the weather, a batch, the counts.
 
-Every fault knows what should happen, in words, and the questions that say whether it did: each
-question is a sentence with yes or no. A fault held when all are yes. Times are of the simulated
-clock: `detected_min` from the fault to the alarm, `restored_min` from its end to the first batch
-that the model answered in full.
+Each is done to production, then looked at, and becomes one `Finding`.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mlops_bikeshare.domain.contract import to_arrow, to_frame
-from mlops_bikeshare.domain.errors import BikeshareError, EndpointError, Refused
-from mlops_bikeshare.domain.tables import INFERENCE, STATION_STATUS_RAW
+from mlops_bikeshare.domain.tables import INFERENCE, STATION_STATUS_RAW, WEATHER_HOURLY_RAW
 from mlops_bikeshare.domain.windows import CADENCE_S, Window
-from mlops_bikeshare.flows import deploy, gate, promote, records, retrain
-from mlops_bikeshare.flows.drilling.production import Production
+from mlops_bikeshare.flows import gate, retrain
+from mlops_bikeshare.flows.drilling.findings import Finding, minutes_from, within
+from mlops_bikeshare.flows.drilling.production import Production, closed_port
+from mlops_bikeshare.flows.live_weather import HourlyWeather
 from mlops_bikeshare.serving import endpoints
+from mlops_bikeshare.sources.gbfs.client import FeedClient, Patience
+from mlops_bikeshare.sources.meteostat import Meteostat
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 TICK = timedelta(seconds=CADENCE_S)
 FULL = 0.99
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One fault: when it was, what should happen, and what did."""
-
-    fault: str
-    start: datetime
-    end: datetime
-    expected: str
-    happened: Mapping[str, bool]
-    detected_min: float | None = None
-    restored_min: float | None = None
-
-    @property
-    def held(self) -> bool:
-        """Whether all that should happen did."""
-        return all(self.happened.values())
-
-
-Fault = Callable[[Production, datetime], Finding]
 
 
 def feed_outage(p: Production, start: datetime, *, hours: int = 3) -> Finding:
@@ -68,14 +45,14 @@ def feed_outage(p: Production, start: datetime, *, hours: int = 3) -> Finding:
         end=end,
         expected="an alarm within 30 min; no batch from nothing; full batches and the news after",
         happened={
-            "the feed's age is an alarm within half an hour": _within(fired, start, 30),
+            "the feed's age is an alarm within half an hour": within(fired, start, 30),
             "nothing is predicted once no count is known": not _any_rows(p, blind),
-            "batches are full again within half an hour": _within(back, end, 30),
+            "batches are full again within half an hour": within(back, end, 30),
             "the alarm is quiet again": p.quiet(alarm, end) is not None,
             "the channel is told of the alarm once it is back": _told(p, alarm),
         },
-        detected_min=_minutes(start, fired),
-        restored_min=_minutes(end, back),
+        detected_min=minutes_from(start, fired),
+        restored_min=minutes_from(end, back),
     )
 
 
@@ -95,13 +72,39 @@ def host_killed(p: Production, start: datetime, *, minutes: int = 40) -> Finding
         end=end,
         expected="an alarm within 20 min; the same endpoint and version after a restart",
         happened={
-            "host-down is an alarm within 20 min": _within(fired, start, 20),
+            "host-down is an alarm within 20 min": within(fired, start, 20),
             "the endpoint comes back with its config": after.config == before.config,
-            "batches are full again within 20 min": _within(back, end, 20),
+            "batches are full again within 20 min": within(back, end, 20),
             "the alarm is quiet again": p.quiet(alarm, end) is not None,
         },
-        detected_min=_minutes(start, fired),
-        restored_min=_minutes(end, back),
+        detected_min=minutes_from(start, fired),
+        restored_min=minutes_from(end, back),
+    )
+
+
+def weather_dead(p: Production, start: datetime, *, hours: int = 3) -> Finding:
+    """The weather's server refuses every connection."""
+    p.run(start)
+    end = start + timedelta(hours=hours)
+    patience = Patience(timeout_s=1, attempts=1, first_pause_s=0, body_limit_mb=1)
+    with FeedClient(contact=None, patience=patience) as client:
+        url = f"http://127.0.0.1:{closed_port()}"
+        source = Meteostat(client=client, lat=0, lon=0, folder=p.ws.path / "weather", url=url)
+        with HourlyWeather(p.ws, {p.city.name: source}) as hourly:
+            p.beside = hourly.tick
+            p.run(end)
+            p.beside = None
+    shares = p.answered(Window(start, end))
+    return Finding(
+        fault="the weather does not answer",
+        start=start,
+        end=end,
+        expected="every batch is full all the same, and no weather is made up",
+        happened={
+            "every batch is full": len(shares) == hours * 6
+            and all(share >= FULL for share in shares.values()),
+            "the lake has no weather": p.ws.lake.read(WEATHER_HOURLY_RAW, city=p.city.name).empty,
+        },
     )
 
 
@@ -121,9 +124,9 @@ def missed_batch(p: Production, start: datetime) -> Finding:
         happened={
             "nobody writes predictions for the past": not _any_rows(p, hole),
             "the gate's check of heartbeats does not pass": any(c.verdict != "pass" for c in beats),
-            "the next batch is full": _within(_full_again(p, start + TICK), start + TICK, 0),
+            "the next batch is full": within(_full_again(p, start + TICK), start + TICK, 0),
         },
-        restored_min=_minutes(start + TICK, _full_again(p, start + TICK)),
+        restored_min=minutes_from(start + TICK, _full_again(p, start + TICK)),
     )
 
 
@@ -146,79 +149,12 @@ def drift(p: Production, start: datetime, *, hours: int = 12) -> Finding:
         end=end,
         expected="PSI is critical within 12 h and quiet a day after; retraining says what it sees",
         happened={
-            "critical PSI is an alarm before the drift ends": _within(fired, start, 60 * hours),
+            "critical PSI is an alarm before the drift ends": within(fired, start, 60 * hours),
             "it is quiet a day after the drift": not _stands(p, alarm, clean),
             "the retraining's reasons name the drift": any("Drift" in r for r in asked.reasons),
         },
-        detected_min=_minutes(start, fired),
-        restored_min=_minutes(end, p.quiet(alarm, start)),
-    )
-
-
-def bad_challenger(p: Production, start: datetime, *, version: str) -> Finding:
-    """A model of one stump is staged, and asks for promotion after a day."""
-    p.run(start)
-    reigning = endpoints.describe(p.ws.clients, p.prod).leading.version
-    deploy.deploy(p.ws, p.city, version=version)
-    end = start + timedelta(hours=24)
-    p.run(end)
-    report = gate.gate(p.ws, p.city)
-    refused = _refused(lambda: promote.promote(p.ws, p.city), Refused)
-    return Finding(
-        fault="a bad challenger",
-        start=start,
-        end=end,
-        expected="the gate fails it for its quality, promotion refuses, production is untouched",
-        happened={
-            "the gate fails it": report.verdict == "fail",
-            "a check of quality is among the reasons": any(
-                c.verdict == "fail" and _of_quality(c.name) for c in report.checks
-            ),
-            "promotion refuses it": refused,
-            "production serves what it served": _serves(p, p.prod) == reigning,
-        },
-    )
-
-
-def silent_rollback(p: Production, start: datetime, *, version: str) -> Finding:
-    """A version whose files are broken is deployed; the endpoint restores the old config."""
-    p.run(start)
-    before = endpoints.describe(p.ws.clients, p.staging)
-    failed = _refused(lambda: deploy.deploy(p.ws, p.city, version=version), EndpointError)
-    p.run(start + timedelta(hours=1))
-    after = endpoints.describe(p.ws.clients, p.staging)
-    kinds = [entry["kind"] for entry in records.audited(p.ws)]
-    return Finding(
-        fault="the endpoint silently rolls a deploy back",
-        start=start,
-        end=start,
-        expected="the deploy fails and says so; the endpoint serves what it served, in service",
-        happened={
-            "the deploy fails": failed,
-            "the endpoint has its old config": after.config == before.config,
-            "and is in service": after.status == "InService",
-            "the audit has a failed deploy": "deploy failed" in kinds,
-        },
-    )
-
-
-def good_challenger(p: Production, start: datetime, *, version: str) -> Finding:
-    """After the last fault: what is good reaches production within 24 clean hours."""
-    p.run(start)
-    deploy.deploy(p.ws, p.city, version=version)
-    end = start + timedelta(hours=24)
-    p.run(end)
-    report = gate.gate(p.ws, p.city)
-    moved = not _refused(lambda: promote.promote(p.ws, p.city), BikeshareError)
-    return Finding(
-        fault="none: a good challenger",
-        start=start,
-        end=end,
-        expected="24 clean hours after the last fault it passes the gate and is promoted",
-        happened={
-            "the gate passes it": report.verdict == "pass",
-            "production serves it": moved and _serves(p, p.prod) == version,
-        },
+        detected_min=minutes_from(start, fired),
+        restored_min=minutes_from(end, p.quiet(alarm, start)),
     )
 
 
@@ -229,22 +165,6 @@ def _halved(rows: "pa.Table") -> "pa.Table":
     docks = frame["num_docks_available"] + frame["num_bikes_available"] - bikes
     halved = frame.assign(num_bikes_available=bikes, num_docks_available=docks)
     return to_arrow(STATION_STATUS_RAW, halved)
-
-
-def _serves(p: Production, endpoint: str) -> str | None:
-    return endpoints.describe(p.ws.clients, endpoint).leading.version
-
-
-def _refused(act: Callable[[], object], kind: type[BikeshareError]) -> bool:
-    try:
-        act()
-    except kind:
-        return True
-    return False
-
-
-def _of_quality(name: str) -> bool:
-    return any(word in name for word in ("PR-AUC", "F1", "Skill", "persistence", "champion"))
 
 
 def _full_again(p: Production, since: datetime) -> datetime | None:
@@ -266,11 +186,3 @@ def _stands(p: Production, alarm: str, at: datetime) -> bool:
 
 def _told(p: Production, alarm: str) -> bool:
     return any(alarm in text for text in p.webhook.taken)
-
-
-def _within(at: datetime | None, since: datetime, minutes: float) -> bool:
-    return at is not None and at - since <= timedelta(minutes=minutes)
-
-
-def _minutes(since: datetime, at: datetime | None) -> float | None:
-    return None if at is None else (at - since).total_seconds() / 60

@@ -1,13 +1,15 @@
 """Production under drill: a city's polls, batches and judgements, with faults to be switched on.
 
 `Production.run` replays up to a time and notes after every batch which alarms stand; `after` says
-what else is done after the batch of a time. `silent`: polls alone, as when a batch was missed.
+what else is done after the batch of a time, `beside` after every batch. `silent`: polls alone, as
+when a batch was missed.
 `FaultyFeed` is the recorded feed, dead or distorted while told so. `Webhook` is a channel for
 notifications: a real HTTP server on loopback that can be closed and opened again.
 """
 
 import json
 import signal
+import socket
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -107,6 +109,7 @@ class Production:
     track: Track
     stood: list[tuple[datetime, frozenset[str]]] = field(default_factory=list)
     after: dict[datetime, Callable[[], None]] = field(default_factory=dict)
+    beside: Callable[[datetime], None] | None = None
 
     @property
     def prod(self) -> str:
@@ -164,7 +167,17 @@ class Production:
         up = frozenset(name for name, found in kept.items() if found["state"] == "ALARM")
         self.stood.append((ws.now, up))
         self.after.pop(ws.now, _nothing)()
+        if self.beside is not None:
+            self.beside(ws.now)
 
 
 def _nothing() -> None:
     """What is done after most batches."""
+
+
+def closed_port() -> int:
+    """A port of loopback on which nobody answers."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port

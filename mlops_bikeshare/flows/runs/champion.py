@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import InputError
 from mlops_bikeshare.domain.targets import TARGETS
 from mlops_bikeshare.domain.windows import DAY_S, Window
+from mlops_bikeshare.flows import records
 from mlops_bikeshare.flows.process.progress import silent
 from mlops_bikeshare.flows.runs import two_sets
 from mlops_bikeshare.monitoring.metrics import MODEL
@@ -34,9 +36,10 @@ HOUR_S = 3600
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Anchor:
-    """What never changes between retrainings; `floor`: onset PR-AUC per target."""
+    """What never changes between retrainings; `floor`: onset PR-AUC per target, rows by `seed`."""
 
     version: str
+    seed: int
     baseline: Window
     frozen: Window
     floor: Mapping[str, float]
@@ -81,8 +84,11 @@ def learned_until(standing: ModelVersion) -> datetime:
 
 
 def anchor(ws: Workspace, city: City, standing: ModelVersion, *, freeze: bool) -> Anchor:
-    """The one on disk; made of the champion the first time, or when asked to `freeze` anew."""
-    path = ws.path / "retrain" / f"{city.name}.json"
+    """The one on disk; made of the champion the first time, or when asked to `freeze` anew.
+
+    One that was made now is not kept yet: `keep` does that, once it is known to be of use.
+    """
+    path = _path(ws, city)
     if path.is_file() and not freeze:
         return _read(path)
     test = standing.tags.get("test", "none")
@@ -90,14 +96,27 @@ def anchor(ws: Workspace, city: City, standing: ModelVersion, *, freeze: bool) -
         msg = f"champion {standing.version} kept no days for a test, so no days can be frozen"
         raise InputError(f"{msg}; train one with a test (`bikeshare train --test A..B`) first")
     frozen = Window.parse(test, key="tag test of the champion")
-    made = Anchor(
+    return Anchor(
         version=standing.version,
+        seed=ws.settings.training.seed,
         baseline=Window.parse(standing.tags["train"], key="tag train of the champion"),
         frozen=frozen,
         floor=_floor(ws, city, standing, frozen),
     )
+
+
+def keep(ws: Workspace, city: City, made: Anchor) -> None:
+    """Write an anchor that is not there yet; a line in the audit says what holds from now on."""
+    path = _path(ws, city)
+    if path.is_file() and _read(path) == made:
+        return
     _write(path, made)
-    return made
+    why = f"frozen days of {city.name}: {made.frozen}, by version {made.version}"
+    records.audit(ws, "frozen days", why=why, facts={"city": city.name, **_document(made)})
+
+
+def _path(ws: Workspace, city: City) -> Path:
+    return ws.path / "retrain" / f"{city.name}.json"
 
 
 def _floor(ws: Workspace, city: City, standing: ModelVersion, frozen: Window) -> dict[str, float]:
@@ -113,16 +132,20 @@ def _floor(ws: Workspace, city: City, standing: ModelVersion, frozen: Window) ->
     return floor
 
 
-def _write(path: Path, made: Anchor) -> None:
-    document = {
+def _document(made: Anchor) -> dict[str, Any]:
+    return {
         "version": made.version,
+        "seed": made.seed,
         "baseline": str(made.baseline),
         "frozen": str(made.frozen),
-        "floor": made.floor,
+        "floor": dict(made.floor),
     }
+
+
+def _write(path: Path, made: Anchor) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_suffix(".tmp")
-    draft.write_text(json.dumps(document, indent=1), encoding="utf-8")
+    draft.write_text(json.dumps(_document(made), indent=1), encoding="utf-8")
     draft.replace(path)
 
 
@@ -130,6 +153,7 @@ def _read(path: Path) -> Anchor:
     document = json.loads(path.read_text(encoding="utf-8"))
     return Anchor(
         version=document["version"],
+        seed=document["seed"],
         baseline=Window.parse(document["baseline"], key=f"{path.name}: baseline"),
         frozen=Window.parse(document["frozen"], key=f"{path.name}: frozen"),
         floor=document["floor"],

@@ -1,0 +1,96 @@
+"""Challengers of a drill: a bad one, one that no endpoint can load, and at last a good one.
+
+Each becomes one `Finding`.
+"""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from mlops_bikeshare.domain.errors import BikeshareError, EndpointError, Refused
+from mlops_bikeshare.flows import deploy, gate, promote, records
+from mlops_bikeshare.flows.drilling.findings import Finding
+from mlops_bikeshare.flows.drilling.production import Production
+from mlops_bikeshare.serving import endpoints
+
+
+def bad_challenger(p: Production, start: datetime, *, version: str) -> Finding:
+    """A model of one stump is staged, and asks for promotion after a day."""
+    p.run(start)
+    reigning = endpoints.describe(p.ws.clients, p.prod).leading.version
+    deploy.deploy(p.ws, p.city, version=version)
+    end = start + timedelta(hours=24)
+    p.run(end)
+    report = gate.gate(p.ws, p.city)
+    refused = _refused(lambda: promote.promote(p.ws, p.city), Refused)
+    return Finding(
+        fault="a bad challenger",
+        start=start,
+        end=end,
+        expected="the gate fails it for its quality, promotion refuses, production is untouched",
+        happened={
+            "the gate fails it": report.verdict == "fail",
+            "a check of quality is among the reasons": any(
+                c.verdict == "fail" and _of_quality(c.name) for c in report.checks
+            ),
+            "promotion refuses it": refused,
+            "production serves what it served": _serves(p, p.prod) == reigning,
+        },
+    )
+
+
+def silent_rollback(p: Production, start: datetime, *, version: str) -> Finding:
+    """A version whose files are broken is deployed; the endpoint restores the old config."""
+    p.run(start)
+    before = endpoints.describe(p.ws.clients, p.staging)
+    failed = _refused(lambda: deploy.deploy(p.ws, p.city, version=version), EndpointError)
+    p.run(start + timedelta(hours=1))
+    after = endpoints.describe(p.ws.clients, p.staging)
+    kinds = [entry["kind"] for entry in records.audited(p.ws)]
+    return Finding(
+        fault="the endpoint silently rolls a deploy back",
+        start=start,
+        end=start,
+        expected="the deploy fails and says so; the endpoint serves what it served, in service",
+        happened={
+            "the deploy fails": failed,
+            "the endpoint has its old config": after.config == before.config,
+            "and is in service": after.status == "InService",
+            "the audit has a failed deploy": "deploy failed" in kinds,
+        },
+    )
+
+
+def good_challenger(p: Production, start: datetime, *, version: str) -> Finding:
+    """After the last fault: what is good reaches production within 24 clean hours."""
+    p.run(start)
+    deploy.deploy(p.ws, p.city, version=version)
+    end = start + timedelta(hours=24)
+    p.run(end)
+    report = gate.gate(p.ws, p.city)
+    moved = not _refused(lambda: promote.promote(p.ws, p.city), BikeshareError)
+    return Finding(
+        fault="none: a good challenger",
+        start=start,
+        end=end,
+        expected="24 clean hours after the last fault it passes the gate and is promoted",
+        happened={
+            "the gate passes it": report.verdict == "pass",
+            "production serves it": moved and _serves(p, p.prod) == version,
+        },
+    )
+
+
+def _serves(p: Production, endpoint: str) -> str | None:
+    return endpoints.describe(p.ws.clients, endpoint).leading.version
+
+
+def _refused(act: Callable[[], object], kind: type[BikeshareError]) -> bool:
+    try:
+        act()
+    except kind:
+        return True
+    return False
+
+
+def _of_quality(name: str) -> bool:
+    return any(word in name for word in ("PR-AUC", "F1", "Skill", "persistence", "champion"))

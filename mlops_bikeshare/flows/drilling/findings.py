@@ -1,0 +1,44 @@
+"""What a fault did, and whether all came as it should: one `Finding` per fault.
+
+Every fault knows what should happen, in words, and the questions that say whether it did: each
+question is a sentence with yes or no. A fault held when all are yes. Times are of the simulated
+clock: `detected_min` from the fault to the alarm, `restored_min` from its end to the first batch
+that the model answered in full.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from mlops_bikeshare.flows.drilling.production import Production
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One fault: when it was, what should happen, and what did."""
+
+    fault: str
+    start: datetime
+    end: datetime
+    expected: str
+    happened: Mapping[str, bool]
+    detected_min: float | None = None
+    restored_min: float | None = None
+
+    @property
+    def held(self) -> bool:
+        """Whether all that should happen did."""
+        return all(self.happened.values())
+
+
+Fault = Callable[[Production, datetime], Finding]
+
+
+def within(at: datetime | None, since: datetime, minutes: float) -> bool:
+    """Whether it came, and so soon after."""
+    return at is not None and at - since <= timedelta(minutes=minutes)
+
+
+def minutes_from(since: datetime, at: datetime | None) -> float | None:
+    """Minutes from one time to another; None: it never came."""
+    return None if at is None else (at - since).total_seconds() / 60
