@@ -205,7 +205,7 @@ def settings_with(threads: int | None = None) -> "Settings":
 
 
 def drill(
-    stations: Annotated[int, typer.Option(help="Of the simulated city.")] = 120,
+    stations: Annotated[int, typer.Option(help="Of the simulated city.")] = 300,
     days: Annotated[int, typer.Option(help="1 to 7; fewer days, fewer faults.")] = 7,
     seed: Annotated[int, typer.Option(help="Of the simulated city.")] = 3,
     json_: AsJson = False,

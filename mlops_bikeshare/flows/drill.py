@@ -37,8 +37,8 @@ from mlops_bikeshare.sources.simulator.simulate import simulate
 
 CITY = "demo"
 START = date(2025, 6, 2)
-LEARNED_DAYS = 14
-CHAMPION_DAYS = 8
+LEARNED_DAYS = 20
+CHAMPION_DAYS = 10
 MOST_DAYS = 7
 # So many days a drill needs for each of the later faults; a shorter one leaves them out.
 DRIFT, BAD, SILENT, GOOD = 3, 5, 6, 7
@@ -48,7 +48,7 @@ DRIFT, BAD, SILENT, GOOD = 3, 5, 6, 7
 class Plan:
     """How large the city is and how long the drill; the seed makes it exact."""
 
-    stations: int = 120
+    stations: int = 300
     days: int = MOST_DAYS
     seed: int = 3
 

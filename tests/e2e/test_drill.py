@@ -7,7 +7,7 @@ import pytest
 
 from tests.e2e.conftest import Home
 
-SMALL = {"threads = 2": "threads = 1", "max_rows = 800000": "max_rows = 40000"}
+SMALL = {"threads = 2": "threads = 1", "max_rows = 800000": "max_rows = 100000"}
 
 
 def drilled(new_home: Callable[..., Home], *options: str) -> dict[str, bool]:
@@ -23,7 +23,7 @@ def drilled(new_home: Callable[..., Home], *options: str) -> dict[str, bool]:
 
 
 def test_a_day_of_faults_holds(new_home: Callable[..., Home]) -> None:
-    found = drilled(new_home, "--days", "1", "--stations", "40")
+    found = drilled(new_home, "--days", "1", "--stations", "80")
     assert len(found) == 4
 
 

@@ -94,7 +94,8 @@ def weather_dead(p: Production, start: datetime, *, hours: int = 3) -> Finding:
             p.beside = hourly.tick
             p.run(end)
             p.beside = None
-    shares = p.answered(Window(start, end))
+    shares, asked = p.answered(Window(start, end)), Window(start, end + TICK)
+    known = p.ws.lake.read(WEATHER_HOURLY_RAW, city=p.city.name, window=asked)
     return Finding(
         fault="the weather does not answer",
         start=start,
@@ -103,7 +104,7 @@ def weather_dead(p: Production, start: datetime, *, hours: int = 3) -> Finding:
         happened={
             "every batch is full": len(shares) == hours * 6
             and all(share >= FULL for share in shares.values()),
-            "the lake has no weather": p.ws.lake.read(WEATHER_HOURLY_RAW, city=p.city.name).empty,
+            "no weather came, and none was made up": known.empty,
         },
     )
 
