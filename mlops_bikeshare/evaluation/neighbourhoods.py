@@ -28,7 +28,6 @@ _KM_PER_DEGREE = 111.195
 _STRETCH_S = 7200
 _LEAST_BLOCKS = 5
 _ALPHA = 0.05
-_LEAST_REGIONS = 2
 
 
 def cells(lat: Array, lon: Array, *, km: float) -> tuple[NDArray[np.int64], list[str]]:
@@ -56,7 +55,7 @@ def areas(
     """
     code, names = cells(lat, lon, km=km)
     known = sorted({r for r in region if isinstance(r, str)})
-    if len(known) < _LEAST_REGIONS:
+    if len(known) == 1 and all(isinstance(r, str) for r in region):
         return code, names
     place = {r: len(names) + i for i, r in enumerate(known)}
     found = [place.get(r, c) for r, c in zip(region, code.tolist(), strict=True)]  # type: ignore[call-overload]

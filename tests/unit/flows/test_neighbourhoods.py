@@ -42,6 +42,13 @@ def test_a_station_without_position_still_has_its_region() -> None:
     assert (area >= 0).all()
 
 
+def test_one_region_for_all_of_a_city_tells_no_neighbourhoods_apart() -> None:
+    listed = STATIONS.assign(region_id=pd.array(["all"] * len(STATIONS), dtype="str"))
+    area, names = areas_of(listed, km=1.0)
+    assert len(set(area[area >= 0])) > 1
+    assert "region all" not in names
+
+
 def test_an_unknown_capacity_is_a_class_of_its_own() -> None:
     assert capacities(STATIONS).tolist() == ["up to 15", "16 to 20", UNKNOWN, "over 30"]
 
