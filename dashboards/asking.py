@@ -12,8 +12,7 @@ from typing import TypeVar
 
 import streamlit as st
 
-from dashboards import readings
-from dashboards.readings import Choice, CityReading, Empty
+from dashboards.readings import Choice
 from mlops_bikeshare.backends import open_workspace
 from mlops_bikeshare.domain.errors import BikeshareError
 from mlops_bikeshare.flows import feedback, moves, what_if
@@ -23,12 +22,6 @@ from mlops_bikeshare.flows.supposing.changes import Changes
 
 T = TypeVar("T")
 KEPT_S = 55
-
-
-@st.cache_resource(ttl=KEPT_S, show_spinner="Reading the lake …", hash_funcs={Choice: repr})
-def reading(choice: Choice) -> CityReading | Empty:
-    """The newest batch, or why there is none."""
-    return readings.read(choice)
 
 
 @st.cache_data(ttl=KEPT_S, show_spinner="Planning …", hash_funcs={Choice: repr})

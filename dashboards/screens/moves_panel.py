@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from dashboards import asking
-from dashboards.readings import Choice, CityReading, Empty
+from dashboards.readings import Choice, CityReading
+from dashboards.screens import parts
+from dashboards.screens.city_map import read_city
 from dashboards.wording import both_zones
 from mlops_bikeshare.flows import moves
 from mlops_bikeshare.flows.feedback import LONGEST_NOTE, WORDS
@@ -22,15 +24,13 @@ MOST_VANS, MOST_BIKES = 50, 60
 
 def show(choice: Choice) -> None:
     """Draw the page."""
-    st.title("Moves", anchor=False)
-    st.write(
+    parts.head(
+        "Moves",
         "Which bikes to take where in the next round of the vans, so that stations are out of bikes"
-        " or of docks for the fewest minutes in the next two hours."
+        " or of docks for the fewest minutes in the next two hours.",
     )
-    reading = asking.reading(choice)
-    if isinstance(reading, Empty):
-        st.info(f"**{reading.what}** {reading.todo}", icon=":material/info:")
-        st.code(reading.command, language=None)
+    reading = parts.read(lambda: read_city(choice), source="The lake")
+    if reading is None:
         return
     panel(choice, reading)
 

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, cast
 import streamlit as st
 
 from dashboards import asking
-from dashboards.readings import Choice, CityReading, Empty
+from dashboards.readings import Choice, CityReading
 from dashboards.risk import PALETTES, WORDS, Theme
+from dashboards.screens import parts
+from dashboards.screens.city_map import read_city
 from dashboards.wording import both_zones, chance
 from mlops_bikeshare.domain.targets import PROMISE_MIN, TARGETS, Target
 from mlops_bikeshare.flows.supposing.basis import Basis
@@ -30,15 +32,13 @@ _WEATHER = {"temperature_c": 15, "humidity_pct": 60, "precipitation_mm": 0}
 
 def show(choice: Choice) -> None:
     """Draw the page."""
-    st.title("What if", anchor=False)
-    st.write(
+    parts.head(
+        "What if",
         "How likely each stockout would be with other bikes at a station, or at another time. The"
-        " endpoint that serves the city answers; none of it counts as a prediction."
+        " endpoint that serves the city answers; none of it counts as a prediction.",
     )
-    reading = asking.reading(choice)
-    if isinstance(reading, Empty):
-        st.info(f"**{reading.what}** {reading.todo}", icon=":material/info:")
-        st.code(reading.command, language=None)
+    reading = parts.read(lambda: read_city(choice), source="The lake")
+    if reading is None:
         return
     known = asking.told(lambda: asking.basis(choice, reading.city.name))
     if known is not None:

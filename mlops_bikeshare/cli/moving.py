@@ -8,7 +8,15 @@ import typer
 from mlops_bikeshare.cli import screen
 from mlops_bikeshare.cli.given import AsJson, CityName, opened
 from mlops_bikeshare.cli.proving import CityName as AnyCity
-from mlops_bikeshare.cli.proving import Country, Folder, Zone, check_report, city_of, settings_with
+from mlops_bikeshare.cli.proving import (
+    Country,
+    Folder,
+    Zone,
+    check_report,
+    city_of,
+    settings_with,
+    split_of,
+)
 
 Vans = Annotated[int, typer.Option(min=1, max=100, help="Vans that are out.")]
 Capacity = Annotated[int, typer.Option(min=1, max=100, help="Bikes that a van holds.")]
@@ -52,13 +60,11 @@ def moves_backtest(
     json_: AsJson = False,
 ) -> None:
     """Judge plans of moves on recorded days: minutes saved per bike, against two baselines."""
-    from mlops_bikeshare.domain.windows import Window
     from mlops_bikeshare.flows import moves_backtest as flow
     from mlops_bikeshare.flows.backtesting import backtest_report, moves_report
     from mlops_bikeshare.flows.train import plan_of
     from mlops_bikeshare.rebalancing.fleet import Fleet
     from mlops_bikeshare.sources.recorded import open_recording
-    from mlops_bikeshare.training.split import Split
 
     settings = settings_with(threads)
     where = city_of(settings, city, timezone=timezone, country=country)
@@ -66,11 +72,7 @@ def moves_backtest(
     done = flow.score(
         open_recording(recording),
         where,
-        Split(
-            Window.parse(train, key="--train"),
-            Window.parse(calibrate, key="--calibrate"),
-            Window.parse(test, key="--test"),
-        ),
+        split_of(train, calibrate, test),
         plan=plan_of(settings),
         fleet=Fleet(vans=vans, capacity=capacity),
         every_min=every,

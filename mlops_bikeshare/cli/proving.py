@@ -14,6 +14,7 @@ from mlops_bikeshare.domain.errors import InputError
 if TYPE_CHECKING:
     from mlops_bikeshare.domain.city import City
     from mlops_bikeshare.settings import Settings
+    from mlops_bikeshare.training.split import Split
 
 Folder = Annotated[Path, typer.Option("--recording", help="Folder of a recording.")]
 CityName = Annotated[str, typer.Option("--city", help="Name of the city; need not be configured.")]
@@ -37,20 +38,14 @@ def backtest(
     json_: AsJson = False,
 ) -> None:
     """Train and test on a recording: model against persistence, climatology and their blend."""
-    from mlops_bikeshare.domain.windows import Window
     from mlops_bikeshare.flows import backtest as flow
     from mlops_bikeshare.flows.backtesting import backtest_report
     from mlops_bikeshare.flows.train import plan_of
     from mlops_bikeshare.sources.recorded import open_recording
-    from mlops_bikeshare.training.split import Split
 
     settings = settings_with(threads)
     where = city_of(settings, city, timezone=timezone, country=country)
-    split = Split(
-        Window.parse(train, key="--train"),
-        Window.parse(calibrate, key="--calibrate"),
-        Window.parse(test, key="--test"),
-    )
+    split = split_of(train, calibrate, test)
     check_report(report)
     done = flow.backtest(
         open_recording(recording),
@@ -118,6 +113,15 @@ def _recorded(text: str, settings: "Settings") -> "tuple[Path, City]":
         msg = f"--train-on {text!r}: city {name!r} is not configured (known: {known})"
         raise InputError(f"{msg}; add [cities.{name}] to bikeshare.toml")
     return Path(folder), settings.cities[name]
+
+
+def split_of(train: str, calibrate: str, test: str) -> "Split":
+    """The three ranges; a message names the flag of a wrong one."""
+    from mlops_bikeshare.domain.windows import Window
+    from mlops_bikeshare.training.split import Split
+
+    given = {"--train": train, "--calibrate": calibrate, "--test": test}
+    return Split(*(Window.parse(text, key=flag) for flag, text in given.items()))
 
 
 def check_report(path: Path | None) -> None:

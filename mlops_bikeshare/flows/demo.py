@@ -10,22 +10,28 @@ Raises   SourceError or InputError for a recording that is missing, malformed or
 """
 
 import dataclasses
-import fcntl
-import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from mlops_bikeshare.backends import Workspace, open_workspace
+from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import InputError, Refused
 from mlops_bikeshare.domain.reports import GateReport, QualityReport, to_json
 from mlops_bikeshare.domain.windows import Window, parse_time
-from mlops_bikeshare.flows import deploy, features, gate, ingest, promote, replay, report, serve
+from mlops_bikeshare.flows import (
+    deploy,
+    features,
+    gate,
+    ingest,
+    promote,
+    rehearsal,
+    replay,
+    report,
+    serve,
+)
 from mlops_bikeshare.flows import train as training
 from mlops_bikeshare.flows.process.progress import Track, silent
 from mlops_bikeshare.flows.promote import Moved
@@ -33,7 +39,7 @@ from mlops_bikeshare.flows.replay import Replayed
 from mlops_bikeshare.flows.train import Trained
 from mlops_bikeshare.settings import DEMO, Settings
 from mlops_bikeshare.sources.recorded import Recording, open_recording
-from mlops_bikeshare.sources.simulator.simulate import check, simulate
+from mlops_bikeshare.sources.simulator.simulate import check
 from mlops_bikeshare.training.split import Split
 
 SIMULATED = "demo"
@@ -107,7 +113,7 @@ def demo(
         replayed = _day(source.span, day or DEFAULT_DAY, of=str(source.folder))
     else:
         replayed = _day(plan.span, day or plan.last_day, of="the simulated city")
-    with _alone(settings):
+    with rehearsal.alone(settings, DEMO):
         ws = _fresh(settings, where)
         told = _lifecycle(ws, where, source or _simulated(ws, where, plan), replayed, track)
         return report.write(ws, _document(told, time.perf_counter() - began))
@@ -116,34 +122,6 @@ def demo(
 def summary(document: dict[str, Any]) -> str:
     """What happened, in a few lines."""
     return report.summary(document)
-
-
-@contextmanager
-def _alone(settings: Settings) -> Iterator[None]:
-    """One demo at a time: the next would empty the workspace of the first."""
-    path = settings.root / "var" / f".{DEMO}.lock"
-    path.parent.mkdir(exist_ok=True)
-    with path.open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            msg = f"another demo runs in {path.parent / DEMO}; wait until it ends, or stop it"
-            raise InputError(msg) from None
-        yield
-
-
-def _simulated(ws: Workspace, city: City, simulation: Simulation) -> Recording:
-    """A simulated city, written to the workspace like any recording."""
-    folder = ws.path / "recording"
-    made = simulate(
-        stations=simulation.stations,
-        days=simulation.days,
-        seed=simulation.seed,
-        start=simulation.start,
-        timezone=city.timezone,
-    )
-    made.write(folder)
-    return open_recording(folder)
 
 
 def _day(span: Window, day: str, *, of: str) -> Window:
@@ -157,13 +135,15 @@ def _day(span: Window, day: str, *, of: str) -> Window:
 
 
 def _fresh(settings: Settings, city: City) -> Workspace:
-    """The demo's workspace, emptied; a host left over from before is stopped."""
+    """The demo's workspace, on any free port."""
     own = settings.with_workspace(DEMO, default_city=city.name)
     own = dataclasses.replace(own, serving=dataclasses.replace(own.serving, port=0))
-    if own.var.exists():
-        serve.stop(open_workspace(own))
-        shutil.rmtree(own.var)
-    return open_workspace(own, simulated=True, owner=city.name)
+    return rehearsal.fresh(own, city)
+
+
+def _simulated(ws: Workspace, city: City, plan: Simulation) -> Recording:
+    made = {"stations": plan.stations, "days": plan.days, "seed": plan.seed}
+    return rehearsal.simulated(ws, city, **made, start=plan.start)
 
 
 def _lifecycle(ws: Workspace, city: City, source: Recording, day: Window, track: Track) -> _Told:

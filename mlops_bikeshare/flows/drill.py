@@ -11,20 +11,20 @@ Raises   InputError for a drill that is too short, Refused when the first champi
 
 import dataclasses
 import json
-import shutil
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from mlops_bikeshare.backends import Workspace, open_workspace
+from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import InputError
 from mlops_bikeshare.domain.reports import to_json
 from mlops_bikeshare.domain.windows import Window
-from mlops_bikeshare.flows import deploy, features, ingest, serve, tracking
+from mlops_bikeshare.flows import deploy, features, ingest, rehearsal, serve, tracking
 from mlops_bikeshare.flows.drilling import challengers, faults, findings_page
 from mlops_bikeshare.flows.drilling.broken import broken_version, stump
 from mlops_bikeshare.flows.drilling.findings import Fault, Finding
@@ -32,8 +32,6 @@ from mlops_bikeshare.flows.drilling.production import FaultyFeed, Production, We
 from mlops_bikeshare.flows.process.progress import Track, silent
 from mlops_bikeshare.flows.train import by_shares, train
 from mlops_bikeshare.settings import DRILL, Settings
-from mlops_bikeshare.sources.recorded import open_recording
-from mlops_bikeshare.sources.simulator.simulate import simulate
 
 CITY = "demo"
 START = date(2025, 6, 2)
@@ -61,12 +59,9 @@ class Plan:
 def drill(settings: Settings, plan: Plan | None = None, *, track: Track = silent) -> dict[str, Any]:
     """Run the week; the report is written whatever was found."""
     chosen, began = plan or Plan(), time.perf_counter()
-    webhook = Webhook()
-    try:
+    with rehearsal.alone(settings, DRILL), closing(Webhook()) as webhook:
         ws, city = _fresh(settings, webhook)
         found = _week(ws, city, chosen, webhook, track)
-    finally:
-        webhook.close()
     document = {
         "city": city.name,
         "stations": chosen.stations,
@@ -85,19 +80,13 @@ def summary(document: dict[str, Any]) -> str:
 
 
 def _week(ws: Workspace, city: City, plan: Plan, webhook: Webhook, track: Track) -> list[Finding]:
-    folder = ws.path / "recording"
-    made = simulate(
-        stations=plan.stations,
-        days=LEARNED_DAYS + plan.days,
-        seed=plan.seed,
-        start=START,
-        timezone=city.timezone,
+    days = LEARNED_DAYS + plan.days
+    source = rehearsal.simulated(
+        ws, city, stations=plan.stations, days=days, seed=plan.seed, start=START
     )
-    made.write(folder)
-    source = open_recording(folder)
     first = Window.day(START).start + timedelta(days=1)
     history = Window(first, Window.day(START).start + timedelta(days=LEARNED_DAYS))
-    ingest.import_recording(ws, city, folder, window=history, track=track)
+    ingest.import_recording(ws, city, source.folder, window=history, track=track)
     features.build(ws, city, window=history, track=track)
     older = Window(history.start, history.start + timedelta(days=CHAMPION_DAYS))
     champion = train(ws, city, by_shares(older), label="champion", track=track)
@@ -138,12 +127,10 @@ def _fresh(settings: Settings, webhook: Webhook) -> tuple[Workspace, City]:
         serving=dataclasses.replace(own.serving, port=0),
         notify=dataclasses.replace(own.notify, urls=webhook.url),
     )
-    if own.var.exists():
-        serve.stop(open_workspace(own))
-        shutil.rmtree(own.var)
-    ws = open_workspace(own, simulated=True, owner=CITY)
+    city = own.city(CITY)
+    ws = rehearsal.fresh(own, city)
     tracking.connect(ws)
-    return ws, ws.settings.city(CITY)
+    return ws, city
 
 
 def _write(ws: Workspace, document: dict[str, Any]) -> None:

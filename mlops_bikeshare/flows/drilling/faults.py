@@ -6,8 +6,6 @@ Each is done to production, then looked at, and becomes one `Finding`.
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from mlops_bikeshare.domain.contract import to_arrow, to_frame
 from mlops_bikeshare.domain.tables import INFERENCE, STATION_STATUS_RAW, WEATHER_HOURLY_RAW
 from mlops_bikeshare.domain.windows import CADENCE_S, Window
@@ -176,7 +174,7 @@ def _full_again(p: Production, since: datetime) -> datetime | None:
 
 def _any_rows(p: Production, window: Window) -> bool:
     rows = p.ws.lake.read(INFERENCE, city=p.city.name, window=window, columns=["dt"])
-    return bool(np.count_nonzero(rows["dt"].notna()))
+    return not rows.empty
 
 
 def _stands(p: Production, alarm: str, at: datetime) -> bool:
