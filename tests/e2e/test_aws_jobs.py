@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -45,6 +45,7 @@ from mlops_bikeshare.sources.gbfs.server import ReplayedCity
 from mlops_bikeshare.sources.gbfs.server import serving as served_feed
 from mlops_bikeshare.sources.recorded import open_recording
 from mlops_bikeshare.sources.simulator.simulate import simulate
+from tests import lambda_runtime
 from tests.aws_account import MODELS, TOPIC, Account, account
 from tests.e2e.conftest import ROOT
 from tests.e2e.test_release_faults import TAGS
@@ -53,6 +54,8 @@ from tests.recorded_calls import Recorder, recording
 
 START = date(2025, 6, 1)
 NOON = datetime(2025, 6, 2, 4, tzinfo=UTC)
+
+HANDLER = "mlops_bikeshare.jobs.handler.handler"
 
 
 @pytest.fixture(scope="module")
@@ -327,3 +330,27 @@ def test_traffic_is_shared_out_staging_is_stopped_and_what_failed_is_cleared_awa
 
     assert done.shares == {"1": 0.5, "2": 0.5}
     assert endpoints.find(served.clients, "bikeshare-trial") is None
+
+
+def test_lambda_runs_the_handler_once_for_an_event_it_was_sent_twice(
+    served: Workspace, home: Path, record_property: Callable[[str, object], None]
+) -> None:
+    at = served.now + timedelta(minutes=10)
+    served.advance(at)
+    event = {"job": "infer", "city": "demo", "time": at.isoformat()}
+    environ = {**os.environ, "BIKESHARE_STATE_DIR": str(home / "lambda"), "OMP_NUM_THREADS": "1"}
+    client = lambda_runtime.installed(home / "client")
+
+    with lambda_runtime.function(HANDLER, client=client, environ=environ) as deployed:
+        first = deployed.send(event)
+        record_property("cold_start_cpu_s", deployed.cpu_s())
+        again = deployed.send(event)
+        record_property("both_cpu_s", deployed.cpu_s())
+        wrong = deployed.send({"job": "bake"})
+
+    assert first[0] == again[0] == "response", (first, again)
+    assert (first[1]["outcome"], first[1]["told"][0]["stations"]) == ("done", 10)
+    assert [b["already_there"] for b in again[1]["told"]] == [True] * len(again[1]["told"])
+    assert heartbeats(served, at) == 1
+    assert (wrong[0], wrong[1]["errorType"]) == ("error", "InputError")
+    assert "expected one of ingest, infer, monitor, drift, compact" in wrong[1]["errorMessage"]
