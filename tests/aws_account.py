@@ -97,11 +97,12 @@ def account(folder: Path, *, now: datetime, monkeypatch: pytest.MonkeyPatch) -> 
             (folder / "host").mkdir()
             host, process = launch.start(command, folder / "host", timeout_s=60)
             try:
-                _pass_on(wire, host.url)
+                models = _pass_on(wire, host.url)
                 found = Account(wire, cloudwatch, athena, host, {"s3": s3, "sns": asked("sns")})
                 for name, value in found.environment.items():
                     monkeypatch.setenv(name, value)
                 yield found
+                models.close()
             finally:
                 launch.stop(host, timeout_s=30)
                 process.wait()
@@ -117,8 +118,8 @@ def quiet() -> Iterator[None]:
         gc.collect()
 
 
-def _pass_on(wire: Wire, url: str) -> None:
-    """Hand requests for the bucket of models on to the host."""
+def _pass_on(wire: Wire, url: str) -> httpx.Client:
+    """Hand requests for the bucket of models on to the host; what they go by."""
     inner, host = wire.application, httpx.Client(base_url=url, trust_env=False, timeout=60)
 
     def application(environ: dict[str, Any], start_response: Any) -> Any:
@@ -143,3 +144,4 @@ def _pass_on(wire: Wire, url: str) -> None:
         return [answer.content]
 
     wire.application = application
+    return host

@@ -78,13 +78,18 @@ def recording() -> Iterator[Recorder]:
 
     found, send = Recorder(), BaseClient._make_api_call
 
+    asked: set[Any] = set()
+
     def noted(client: Any, operation: str, params: dict[str, Any]) -> Any:
+        asked.add(client)
         found.note(client.meta.service_model.service_name, operation, params)
         return send(client, operation, params)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(BaseClient, "_make_api_call", noted)
         yield found
+    for client in asked:
+        client.close()
     target = os.environ.get(RECORD)
     if target:
         path = Path(target)

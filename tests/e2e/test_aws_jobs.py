@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -14,7 +14,7 @@ from mlops_bikeshare.backends import Workspace, open_workspace
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import BikeshareError, Refused
 from mlops_bikeshare.domain.reports import GateReport
-from mlops_bikeshare.domain.tables import INFERENCE
+from mlops_bikeshare.domain.tables import INFERENCE, MONITORING_QUALITY
 from mlops_bikeshare.domain.targets import HORIZONS_MIN
 from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.features.definition import FEATURE_NAMES
@@ -257,8 +257,6 @@ def test_from_a_pass_to_a_rollback_every_decision_lies_on_s3(
     city = served.settings.city("demo")
     with calls.doing("deployer"):
         deploy.deploy(served, city)
-        with calls.doing("gate"):
-            assert gate.gate(opened(home / "gate"), city).verdict != "pass"
         _passes(served, city)
         moved = promote.promote(opened(home / "runner"), city)
         with served.state.alone("release.lock"), pytest.raises(Refused, match="another promotion"):
@@ -293,6 +291,18 @@ def _passes(ws: Workspace, city: City) -> None:
     records.audit(ws, "gate", why="verdict pass", facts=records.facts(report))
 
 
+@pytest.mark.long
+def test_a_gate_reads_all_it_judges_from_aws_and_does_not_pass_on_a_few_batches(
+    served: Workspace, home: Path, calls: Recorder
+) -> None:
+    city = served.settings.city("demo")
+    with calls.doing("gate"):
+        report = gate.gate(opened(home / "gate"), city, endpoint="bikeshare-prod")
+
+    assert report.verdict != "pass"
+
+
+@pytest.mark.long
 def test_the_dashboards_reader_asks_athena(served: Workspace, calls: Recorder, home: Path) -> None:
     with calls.doing("deployer"):
         catalog.apply(served)
@@ -318,6 +328,7 @@ def test_a_topic_that_is_gone_is_counted_and_stops_nothing(
     stands.clients["sns"].create_topic(Name="bikeshare")
 
 
+@pytest.mark.long
 def test_traffic_is_shared_out_staging_is_stopped_and_what_failed_is_cleared_away(
     served: Workspace, calls: Recorder
 ) -> None:
@@ -333,7 +344,7 @@ def test_traffic_is_shared_out_staging_is_stopped_and_what_failed_is_cleared_awa
 
 
 def test_lambda_runs_the_handler_once_for_an_event_it_was_sent_twice(
-    served: Workspace, home: Path, record_property: Callable[[str, object], None]
+    served: Workspace, home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     at = served.now + timedelta(minutes=10)
     served.advance(at)
@@ -343,9 +354,10 @@ def test_lambda_runs_the_handler_once_for_an_event_it_was_sent_twice(
 
     with lambda_runtime.function(HANDLER, client=client, environ=environ) as deployed:
         first = deployed.send(event)
-        record_property("cold_start_cpu_s", deployed.cpu_s())
+        cold_s = deployed.cpu_s()
         again = deployed.send(event)
-        record_property("both_cpu_s", deployed.cpu_s())
+        with capsys.disabled():
+            print(f" cold start {cold_s:.1f} CPU-s, next {deployed.cpu_s() - cold_s:.2f}")  # noqa: T201
         wrong = deployed.send({"job": "bake"})
 
     assert first[0] == again[0] == "response", (first, again)
@@ -354,3 +366,27 @@ def test_lambda_runs_the_handler_once_for_an_event_it_was_sent_twice(
     assert heartbeats(served, at) == 1
     assert (wrong[0], wrong[1]["errorType"]) == ("error", "InputError")
     assert "expected one of ingest, infer, monitor, drift, compact" in wrong[1]["errorMessage"]
+
+
+@pytest.mark.long
+def test_a_day_later_labels_are_judged_and_what_lies_in_pieces_is_merged(
+    served: Workspace, home: Path, calls: Recorder
+) -> None:
+    city = served.settings.city("demo")
+    morning = Window(NOON, NOON + timedelta(hours=2))
+    ingest.import_recording(served, city, home / "demo", window=morning)
+    told = {}
+    for job, at in (
+        ("monitor", NOON + timedelta(hours=2)),
+        ("drift", NOON + timedelta(hours=21)),
+        ("compact", NOON + timedelta(hours=21)),
+    ):
+        served.advance(at)
+        with calls.doing(job):
+            told[job] = work(opened(home / job), Asked(job=job, city="demo", at=at), pause=_never)
+
+    assert {one["outcome"] for one in told.values()} == {"done"}
+    judged = served.lake.read(MONITORING_QUALITY, city="demo")
+    assert set(judged["endpoint"]) >= {"bikeshare-prod"}
+    names = Workspace(served.settings, served.clock).lake.store.keys("inference/city=demo")
+    assert [name.rpartition("/")[2] for name in names] == ["whole-000001.parquet"]
