@@ -34,6 +34,67 @@ _S3 = {
 }
 _KINDS = {"EndpointName": "endpoint", "EndpointConfigName": "endpoint-config", "ModelName": "model"}
 _BUCKETS = {"bikeshare-lake": "<bucket>", "bikeshare-models": "<models>"}
+_LAKE = "arn:aws:s3:::<bucket>/<workspace>"
+_ALARM = "arn:aws:cloudwatch:<region>:<account>:alarm:bikeshare-*"
+_TABLES = tuple(
+    f"arn:aws:glue:<region>:<account>:{name}"
+    for name in ("catalog", "database/<database>", "table/<database>/*")
+)
+_POSTINGS = f"{_LAKE}/monitoring/postings/*"
+# What a day on the wire need not show, with the place in the code that asks for it.
+RARE: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
+    # a posting that a kill interrupted: monitoring/cloudwatch.py, _owed
+    *(
+        (job, action, (resource,), "_owed")
+        for job in ("ingest", "infer", "monitor", "drift", "deployer")
+        for action, resource in (
+            ("cloudwatch:GetMetricData", "*"),
+            ("cloudwatch:PutMetricData", "*"),
+            ("s3:GetObject", _POSTINGS),
+            ("s3:PutObject", _POSTINGS),
+        )
+    ),
+    ("ingest", "s3:PutObject", (f"{_LAKE}/quarantine/*",), "flows/ingest.py, _quarantine"),
+    ("ingest", "s3:GetObject", (f"{_LAKE}/curated/*",), "flows/ingest.py, keep_information"),
+    ("infer", "s3:GetObject", (f"{_LAKE}/mlflow/*",), "flows/judging/predicted.py, the fallback"),
+    ("infer", "s3:GetObject", (f"{_LAKE}/raw/*",), "flows/features.py, known_at: the weather"),
+    ("drift", "s3:PutObject", (f"{_LAKE}/monitoring/monitoring_drift/*",), "drift_windows.py"),
+    ("drift", "s3:GetObject", (f"{_LAKE}/monitoring/monitoring_drift/*",), "drift_windows.py"),
+    ("drift", "s3:PutObject", (f"{_LAKE}/mlflow/*",), "drift_windows.py: the page in the run"),
+    ("monitor", "s3:GetObject", (f"{_LAKE}/features/*",), "flows/judging/estimates.py"),
+    ("monitor", "s3:GetObject", (f"{_LAKE}/monitoring/monitoring_quality/*",), "quality_record.py"),
+    *(
+        ("compact", action, (f"{_LAKE}/{folder}/*",), "flows/compact.py, TABLES and PASSING")
+        for action in ("s3:GetObject", "s3:PutObject", "s3:DeleteObject")
+        for folder in (
+            *("raw", "curated", "features", "inference", "quarantine"),
+            *("monitoring/monitoring_quality", "monitoring/monitoring_drift"),
+            *("monitoring/monitoring_audit", "feedback", "whatif"),
+        )
+    ),
+    # a history is imported, features are built, models trained where releases run
+    *(
+        ("deployer", "s3:PutObject", (f"{_LAKE}/{folder}/*",), "flows/ingest.py, flows/features.py")
+        for folder in ("raw", "curated", "features", "quarantine", "state/retrain")
+    ),
+    ("deployer", "s3:GetObject", (f"{_LAKE}/state/retrain/*",), "flows/runs/champion.py"),
+    ("deployer", "s3:GetObject", (f"{_LAKE}/state/incidents/*",), "flows/releasing/incident.py"),
+    ("deployer", "glue:UpdateTable", _TABLES, "lake/glue.py"),
+    *(
+        ("deployer", f"cloudwatch:{name}", (_ALARM,), "monitoring/cloudwatch_alarms.py")
+        for name in ("DeleteAlarms", "DescribeAlarms", "PutMetricAlarm")
+    ),
+    (
+        "deployer",
+        "sagemaker:UpdateEndpointWeightsAndCapacities",
+        ("arn:aws:sagemaker:<region>:<account>:endpoint/bikeshare-*",),
+        "serving/endpoints.py, set_weights: a canary",
+    ),
+    # it reads what production served, as the gate's charts and System Health do
+    ("dashboard", "cloudwatch:GetMetricData", ("*",), "dashboards/readings"),
+    ("dashboard", "s3:GetObject", (f"{_LAKE}/monitoring/drift_reports/*",), "dashboards/readings"),
+    ("gate", "cloudwatch:ListMetrics", ("*",), "flows/judging/gate_evidence.py"),
+)
 # Asked for by anyone, and allowed to all.
 _FREE = ("sts:GetCallerIdentity",)
 _ALARMS = ("PutMetricAlarm", "DeleteAlarms")
@@ -93,7 +154,7 @@ def recording() -> Iterator[Recorder]:
     target = os.environ.get(RECORD)
     if target:
         path = Path(target)
-        write(path, merged(read(path) if path.is_file() else {}, found.calls))
+        write(path, merged(merged(found.calls, rare()), read(path) if path.is_file() else {}))
     else:
         assert found.unknown(read(FILE)) == [], "run `make iam-calls`, and review what changed"
 
@@ -139,6 +200,14 @@ def _of_others(service: str, operation: str, params: Mapping[str, Any]) -> set[s
     if operation in _ALARMS:
         return {f"{place}:alarm:bikeshare-*"}
     return {"*"}
+
+
+def rare() -> Calls:
+    """The calls of `RARE`."""
+    found: Calls = {job: {} for job in JOBS}
+    for job, action, resources, _ in RARE:
+        found[job].setdefault(action, set()).update(resources)
+    return found
 
 
 def read(path: Path) -> Calls:
