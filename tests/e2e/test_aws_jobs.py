@@ -250,6 +250,7 @@ def test_a_poll_of_a_live_feed_is_stored_once(
     assert [one["told"]["already_there"] for one in done] == [False, True]
 
 
+@pytest.mark.long
 def test_from_a_pass_to_a_rollback_every_decision_lies_on_s3(
     served: Workspace, home: Path, calls: Recorder, stands: Account
 ) -> None:
