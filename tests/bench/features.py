@@ -16,7 +16,7 @@ from mlops_bikeshare.domain.contract import to_arrow
 from mlops_bikeshare.domain.tables import STATION_STATUS
 from mlops_bikeshare.domain.windows import Window, to_seconds
 from mlops_bikeshare.features.block import Block
-from mlops_bikeshare.features.definition import FEATURES, LAGS_MIN, WINDOWS_MIN
+from mlops_bikeshare.features.definition import FEATURES, LAGS_MIN, WINDOWS_MIN, compute
 from mlops_bikeshare.features.grid import LOOKBACK, MISSING
 from mlops_bikeshare.features.offline import build_day
 from mlops_bikeshare.features.profiles import ProfileState
@@ -143,12 +143,8 @@ def kernel(
     seconds = np.array([to_seconds(dt) for dt in dts], dtype=np.int64)
     profiles = ProfileState.empty()
     block = Block.of(grid, dts=seconds, stations=stations, city=city, profiles=profiles)
-    known = (grid.bikes[block.places] != MISSING).ravel()
-    values = np.empty((len(COMPARED), *block.shape), dtype=np.float32)
-    for out, feature in zip(values, COMPARED, strict=True):
-        out[...] = feature.compute(block)
-    rows = values.reshape(-1, len(known)).compress(known, axis=1).T
-    return pd.DataFrame(rows, columns=[f.name for f in COMPARED])
+    rows = compute(block, grid.bikes[block.places] != MISSING, COMPARED).T
+    return pd.DataFrame(rows, columns=[f.name for f in COMPARED], copy=False)
 
 
 def _of_day(status: "pd.DataFrame", day: date) -> "pd.DataFrame":
