@@ -14,6 +14,7 @@ import pytest
 from mlops_bikeshare.backends import Workspace, open_workspace
 from mlops_bikeshare.domain.clock import SimulatedClock
 from mlops_bikeshare.domain.errors import InputError, SettingsError, SourceError
+from mlops_bikeshare.domain.label import Label
 from mlops_bikeshare.domain.tables import (
     STATION_INFORMATION_RAW,
     STATION_STATUS,
@@ -322,6 +323,20 @@ def test_try_goes_from_an_address_to_a_map_and_what_to_type_next(
     assert 'timezone = "America/Toronto"\ncountry = "CA"' in said
     assert "make live CITY=ville-d-t" in said
     assert "first model after 6 whole days" in said
+    assert "[labels]" not in said
+    assert "Out is at most 2 left" in text
+
+
+def test_try_says_where_the_settings_call_something_else_out(
+    open_ws: Callable[..., Workspace], recording: Recording
+) -> None:
+    ws = open_ws()
+    settings = replace(ws.settings, labels=Label(threshold=3, mode="within"))
+    with serving(ReplayedCity(recording, SimulatedClock(NOON))) as url:
+        tried = try_feed(settings, url, clock=SimulatedClock(NOON))
+
+    said = tried_summary(tried)
+    assert "that is: at most 2, at dt + horizon; what [labels] says (at most 3, within" in said
 
 
 def test_try_of_a_feed_that_is_down_says_why(open_ws: Callable[..., Workspace]) -> None:
