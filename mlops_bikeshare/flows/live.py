@@ -15,6 +15,7 @@ that were stored but not curated are caught up with at the start.
 """
 
 import logging
+import re
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -39,6 +40,7 @@ LEAD_S = 30
 _HOUR_S = 3600
 # Past midnight by this much: the last poll of the day before has surely been stored.
 _AFTER_MIDNIGHT_S = 600
+_MOST_REASONS = 30
 _SHORTEST_POLL_S, _LONGEST_POLL_S = 60, 300
 
 
@@ -151,8 +153,15 @@ def _keep(ws: Workspace, city: City, reading: Reading, tick: datetime, lived: Li
     lived.repeated += kept.repeated
     lived.unchanged += kept.unchanged
     if kept.failure:
-        reason = kept.failure.partition(": http")[0][:80]
+        reason = _reason(kept.failure)
+        if reason not in lived.lost and len(lived.lost) >= _MOST_REASONS:
+            reason = "other"
         lived.lost[reason] = lived.lost.get(reason, 0) + 1
+
+
+def _reason(failure: str) -> str:
+    """The kind of a failure: without the address, and the details of one document."""
+    return re.split(r" \(|: it begins", re.sub(r"https?://\S+: ", "", failure))[0][:80]
 
 
 def _jobs(

@@ -190,7 +190,7 @@ def test_a_job_that_fails_unforeseen_is_counted_and_ends_nothing(
     (done,) = live(ws, [city], {"boston": Broken()}, pace, poll_s=300)
 
     assert done.failed_jobs == 2  # the station list, at the start and after an hour
-    assert done.lost == {"station_status": 12}
+    assert done.lost == {"station_status: HTTP 500": 12}
     assert "in a way that nobody foresaw" in caplog.text
 
 
