@@ -8,22 +8,25 @@ slot that ends there knows them; every ten minutes a batch, its judgement (drift
 look at production, which takes a canary further or rolls back (`watch`);
 every hour the station list and, in a thread of its own, the weather;
 after midnight (UTC) the features and profiles of the day before, and the objects of the days that
-are over become one (a batch has gone out by then).
+are over become one (a batch has gone out by then); who was off at midnight does so when back.
 A job that fails is told and counted, and stops neither the others nor the loop. What was missed
 (a kill, a day without network) is not invented: it is a gap, and the loop goes on from now; polls
 that were stored but not curated are caught up with at the start.
 """
 
 import logging
+import re
+import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Protocol
 
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import BikeshareError, EndpointError, InputError, Refused
+from mlops_bikeshare.domain.tables import PROFILES
 from mlops_bikeshare.domain.windows import CADENCE_S, DAY_S, from_seconds, to_seconds
 from mlops_bikeshare.flows import compact, features, infer, ingest, monitor, records, watch
 from mlops_bikeshare.flows.live_weather import HourlyWeather
@@ -37,6 +40,7 @@ LEAD_S = 30
 _HOUR_S = 3600
 # Past midnight by this much: the last poll of the day before has surely been stored.
 _AFTER_MIDNIGHT_S = 600
+_MOST_REASONS = 30
 _SHORTEST_POLL_S, _LONGEST_POLL_S = 60, 300
 
 
@@ -54,7 +58,10 @@ class Pace(Protocol):
 
 @dataclass(slots=True, kw_only=True)
 class Lived:
-    """What became of one city; `lost` counts failed polls by reason."""
+    """What became of one city; `lost` counts failed polls by reason.
+
+    `closed`: the day on which the features and objects of the days before were made.
+    """
 
     city: str
     polls: int = 0
@@ -67,6 +74,7 @@ class Lived:
     batches: int = 0
     failed_jobs: int = 0
     only_collected: bool = False
+    closed: date | None = None
     lost: dict[str, int] = field(default_factory=dict)
 
 
@@ -87,6 +95,7 @@ def live(
     ws.advance(pace.now())
     for city in cities:
         told[city.name].caught_up = ingest.catch_up(ws, city)
+        told[city.name].closed = _closed(ws, city)
         _information(ws, city, feeds[city.name], pace.now(), told[city.name])
     with ThreadPoolExecutor(len(cities)) as pool, HourlyWeather(ws, weather or {}) as outside:
         tick = next_tick(pace.now(), poll_s)
@@ -94,6 +103,8 @@ def live(
             ws.advance(pace.now())
             readings = pool.map(lambda city: feeds[city.name].read_status(tick), cities)  # noqa: B023 - read now
             for city, reading in zip(cities, readings, strict=True):
+                if reading.failure and not pace.wait_until(pace.now()):
+                    continue  # cut short by the stop, not by the feed
                 _keep(ws, city, reading, tick, told[city.name])
             outside.tick(pace.now())
             if not _jobs(ws, cities, feeds, pace, tick, told):
@@ -131,16 +142,26 @@ def _keep(ws: Workspace, city: City, reading: Reading, tick: datetime, lived: Li
     lived.polls += 1
     try:
         kept = ingest.keep(ws, city, reading, tick)
-    except BikeshareError as error:
+    except (BikeshareError, OSError, sqlite3.Error) as error:  # a full disk, for one
         log.error("poll of %s at %s could not be stored: %s", city.name, tick, error)
+        kept = ingest.Polled(at=tick, failure=f"not stored: {type(error).__name__}")
+    except Exception as error:
+        log.exception("poll of %s at %s failed in a way that nobody foresaw", city.name, tick)
         kept = ingest.Polled(at=tick, failure=f"not stored: {type(error).__name__}")
     lived.rows += kept.rows
     lived.refused += kept.refused
     lived.repeated += kept.repeated
     lived.unchanged += kept.unchanged
     if kept.failure:
-        reason = kept.failure.partition(": http")[0][:80]
+        reason = _reason(kept.failure)
+        if reason not in lived.lost and len(lived.lost) >= _MOST_REASONS:
+            reason = "other"
         lived.lost[reason] = lived.lost.get(reason, 0) + 1
+
+
+def _reason(failure: str) -> str:
+    """The kind of a failure: without the address, and the details of one document."""
+    return re.split(r" \(|: it begins", re.sub(r"https?://\S+: ", "", failure))[0][:80]
 
 
 def _jobs(
@@ -163,16 +184,23 @@ def _jobs(
     ws.advance(max(pace.now(), tick))
     for city in cities:
         lived = told[city.name]
-        if at % DAY_S == _AFTER_MIDNIGHT_S:
+        owed = lived.closed != tick.date() and at % DAY_S >= _AFTER_MIDNIGHT_S
+        if owed:
             _try(lived, "features", lambda city=city: features.build(ws, city))  # type: ignore[misc]
         _batch(ws, city, tick, lived)
-        if at % DAY_S == _AFTER_MIDNIGHT_S:
+        if owed:
             _try(lived, "compact", lambda city=city: _compact(ws, city))  # type: ignore[misc]
+            lived.closed = tick.date()
     return True
 
 
 def _compact(ws: Workspace, city: City) -> None:
     compact.compact(ws, city, window=compact.recent(ws))
+
+
+def _closed(ws: Workspace, city: City) -> date | None:
+    """The day before which nothing is owed; a city with features owes those of an outage."""
+    return None if ws.lake.days(PROFILES, city=city.name) else ws.now.astimezone(UTC).date()
 
 
 def _batch(ws: Workspace, city: City, tick: datetime, lived: Lived) -> None:
