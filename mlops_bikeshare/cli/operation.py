@@ -83,7 +83,10 @@ def monitor(
     page: Annotated[bool, typer.Option(help="Draw the drift page now, not at midnight.")] = False,
     json_: AsJson = False,
 ) -> None:
-    """Quality of matured labels and drift, up to now; makes up for what an outage left out."""
+    """Quality of matured labels and drift, up to now; exit 3 when alarms cannot be looked at.
+
+    Makes up for what an outage left out.
+    """
     from mlops_bikeshare.domain.windows import parse_time
     from mlops_bikeshare.flows import monitor as flow
 
@@ -91,6 +94,7 @@ def monitor(
     ws, where = opened(city)
     seen = flow.monitor(ws, where, at=ws.now, since=start, page=page)
     screen.show(seen, flow.summary(seen), as_json=json_)
+    raise typer.Exit(flow.exit_code(seen))
 
 
 def gate(

@@ -187,10 +187,14 @@ def _samples(
 
 
 def _recent(dt: NDArray[np.int64], split: Split) -> NDArray[np.bool_]:
-    """The last weeks of what the candidate learns from."""
+    """The last weeks of what the candidate learns from; held-out days are nobody's reference."""
     end = to_seconds(split.calibrate.end)
     mask: NDArray[np.bool_] = (dt >= end - RECENT_DAYS * DAY_S) & (dt < end)
-    return mask & (dt >= to_seconds(split.train.start))
+    mask &= dt >= to_seconds(split.train.start)
+    if split.held_out is not None:
+        held = (dt >= to_seconds(split.held_out.start)) & (dt < to_seconds(split.held_out.end))
+        mask &= ~held
+    return mask
 
 
 def labelled(table: TrainingTable, sample: Sample) -> Sample:

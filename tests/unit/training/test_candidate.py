@@ -114,6 +114,18 @@ def test_without_a_test_window_there_are_no_scores(candidate: Candidate) -> None
     assert made.boosters["bikeout"].text == candidate.boosters["bikeout"].text
 
 
+def test_days_that_are_held_out_are_in_no_reference() -> None:
+    held = Window.parse("1970-01-02..1970-01-04", key="held out")
+    rows = table()
+    inside = (rows.dt >= 86_400) & (rows.dt < 3 * 86_400)
+    odd = replace(rows, features=np.where(inside[:, None], 99.0, rows.features).astype(np.float32))
+
+    of = replace(SPLIT, held_out=held)
+    one, other = (train_candidate(t, of, plan=PLAN, city_wide=["hour"]) for t in (rows, odd))
+
+    assert one.reference == other.reference
+
+
 def test_rows_are_counted_by_slice(candidate: Candidate) -> None:
     labelled = 3 * 144 * STATIONS - 13 * STATIONS - STATIONS
     assert candidate.rows["fit"] == labelled
