@@ -1,0 +1,1 @@
+"""AWS's own machinery: who asks, what stands there, what it costs."""
