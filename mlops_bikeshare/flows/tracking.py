@@ -17,6 +17,7 @@ from typing import Any
 
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
+from mlops_bikeshare.settings import Settings
 
 NAME_TAG, NOTE_TAG = "mlflow.runName", "mlflow.note.content"
 EXPERIMENT_NOTE = (
@@ -24,6 +25,7 @@ EXPERIMENT_NOTE = (
     " the horizon in minutes as step; `replay/` and `live/` scores are of rows that both served."
     " Gates, promotions and rollbacks are runs too (tag `kind`)."
 )
+WINDOW = "http://127.0.0.1:5000"
 BATCH = 1000
 Stepped = tuple[str, float, int]
 
@@ -47,6 +49,11 @@ def connect(ws: Workspace) -> Any:
     mlflow.set_tracking_uri(uri)
     mlflow.set_registry_uri(uri)
     return mlflow
+
+
+def window(settings: Settings) -> str:
+    """Where people see the runs: the server itself, else what `make mlflow-ui` opens."""
+    return settings.mlflow_uri if settings.mlflow_uri.startswith("http") else WINDOW
 
 
 @contextmanager
