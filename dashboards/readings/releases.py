@@ -19,8 +19,6 @@ from mlops_bikeshare.release.history import Reign
 if TYPE_CHECKING:
     import pandas as pd
 
-MLFLOW_UI = "http://127.0.0.1:5000"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Releases:
@@ -45,7 +43,7 @@ class Releases:
 
 def read(choice: Choice) -> Releases | Empty:
     """The whole history of a city."""
-    from mlops_bikeshare.flows import records
+    from mlops_bikeshare.flows import records, tracking
 
     ws = opened(choice)
     if isinstance(ws, Empty):
@@ -58,16 +56,15 @@ def read(choice: Choice) -> Releases | Empty:
         what = f"Nothing was deployed or decided for {city.name} yet."
         todo = "Deploy a first version:"
         return Empty(what, todo, typed(ws, "deploy --alias challenger --initial"))
-    uri = choice.settings.mlflow_uri
-    remote = uri if uri.startswith("http") else None
+    window = tracking.window(choice.settings)
     told = history.reigns(_entries(rows), ws.settings.endpoint("prod", city.name))
     return Releases(
         city=city,
         now=ws.now,
         decisions=rows.iloc[::-1].reset_index(drop=True),
         reigns=tuple(reversed(told)),
-        mlflow=remote or MLFLOW_UI,
-        mlflow_runs_here=remote is None,
+        mlflow=window,
+        mlflow_runs_here=window == tracking.WINDOW,
         proven=len(records.audited(ws)) if (ws.path / "audit.jsonl").is_file() else None,
     )
 

@@ -1,7 +1,8 @@
 """City Map: where stations will run out of bikes or of docks, and one station's next two hours.
 
-Everything below the title is one fragment, redrawn every minute, by a new horizon or by a click;
-the map itself stays in the browser, only its dots are exchanged, and only when they differ.
+Everything below the title is one fragment, redrawn every minute or by a new horizon. The map with
+its station is a fragment inside: a click redraws nothing else, and the station before the map. The
+map itself stays in the browser, only its dots are exchanged, and only when they differ.
 """
 
 from dataclasses import dataclass
@@ -64,18 +65,27 @@ def _live(choice: Choice) -> None:
     every = _rows(reading, horizon_min)
     rows = _shown(reading, horizon_min, wanted)
     st.write(_summary(rows, horizon_min, of=len(every)))
+    _looked_at(choice, reading, horizon_min, wanted)
+
+
+@st.fragment
+def _looked_at(choice: Choice, reading: CityReading, horizon_min: int, wanted: Filter) -> None:
+    """The map and one station; the station first, as that is what a click waits for."""
     chart, panel = st.columns([3, 2], gap="medium")
-    with chart:
-        st.html(risk.legend(parts.theme(), horizon_min=horizon_min, which=wanted.which))
-        _map(choice, reading, horizon_min, wanted)
     with panel:
-        chosen = _choose_station(every)
-        if chosen is None:
-            _riskiest(rows)
-        else:
+        chosen = str(st.session_state.get(_CHOSEN))
+        if chosen in reading.stations.index:
+            st.button(
+                "Back to the list", icon=":material/arrow_back:", on_click=_choose, args=(None,)
+            )
             station_panel.show(
                 choice, reading, chosen, horizon_min=horizon_min, theme=parts.theme()
             )
+        else:
+            _riskiest(_shown(reading, horizon_min, wanted))
+    with chart:
+        st.html(risk.legend(parts.theme(), horizon_min=horizon_min, which=wanted.which))
+        _map(choice, reading, horizon_min, wanted)
 
 
 # Not cache_data: that would copy every station and horizon at every click.
@@ -155,6 +165,7 @@ def _controls(reading: CityReading) -> tuple[int, Filter]:
                 on_change=_ring_the_chosen,
             )
             heat = st.toggle("Heat layer", key="heat", on_change=_ring_the_chosen)
+        _find_station(reading)
     return horizon_min, Filter(which or EITHER, float(least), tuple(chosen), heat)
 
 
@@ -235,13 +246,12 @@ def _map(choice: Choice, reading: CityReading, horizon_min: int, wanted: Filter)
     )
 
 
-def _choose_station(rows: "pd.DataFrame") -> str | None:
+def _find_station(reading: CityReading) -> None:
     """A list for the keyboard and for finding a name.
 
     It is empty again after each choice: with a value it would be sent whole at every click.
     """
-    named = zip(rows.index.astype(str), rows["name"], strict=True)
-    names = dict(sorted(named, key=itemgetter(1)))
+    names = _names(reading)
     st.selectbox(
         "Station",
         list(names),
@@ -250,12 +260,18 @@ def _choose_station(rows: "pd.DataFrame") -> str | None:
         placeholder="Click a dot, or type a name",
         key=_LISTED,
         on_change=_take_name,
+        width=300,
     )
-    chosen = st.session_state.get(_CHOSEN)
-    if chosen not in names:
-        return None
-    st.button("Back to the list", icon=":material/arrow_back:", on_click=_choose, args=(None,))
-    return str(chosen)
+
+
+@st.cache_resource(
+    ttl=parts.REFRESH_S, max_entries=8, show_spinner=False, hash_funcs={CityReading: of_reading}
+)
+def _names(reading: CityReading) -> dict[str, str]:
+    """What stations are called, by name."""
+    rows = _rows(reading, reading.horizons_min[0])
+    named = zip(rows.index.astype(str), rows["name"], strict=True)
+    return dict(sorted(named, key=itemgetter(1)))
 
 
 def _riskiest(rows: "pd.DataFrame") -> None:
