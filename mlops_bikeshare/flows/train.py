@@ -299,7 +299,7 @@ def _artifacts(
 ) -> Path:
     targets = {
         target.name: TargetFiles(
-            booster=candidate.boosters[target.name].text,
+            boosters={h: b.text for h, b in candidate.boosters[target.name].parts.items()},
             column=target.probability,
             calibrators=candidate.calibrations[target.name].to_json(),
             threshold=candidate.calibrations[target.name].threshold,

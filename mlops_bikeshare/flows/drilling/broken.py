@@ -31,7 +31,8 @@ def broken_version(ws: Workspace, city: City) -> str:
     standing = versions.find(city.registered_model, versions.CHAMPION)
     folder = Path(tempfile.mkdtemp(dir=ws.path, prefix="broken-"))
     files = versions.download(standing, folder)
-    (files / "artifacts" / "bikeout.txt").write_text("no trees here", encoding="utf-8")
+    for trees in (files / "artifacts").glob("bikeout*.txt"):
+        trees.write_text("no trees here", encoding="utf-8")
     tags = {**standing.tags, versions.DIGEST_TAG: artefact_digest(files)}
     made = MlflowClient().create_model_version(
         city.registered_model, str(files), tags=tags, await_creation_for=0
