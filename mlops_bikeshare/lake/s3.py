@@ -109,12 +109,6 @@ class S3Store:
         with self._explained(key):
             self._client.delete_object(Bucket=self.bucket, Key=name)
 
-    def replace(self, key: str, body: bytes) -> None:
-        """Write an object whole, over the one that was there: for what is no table's."""
-        name = self._name(key)
-        with self._explained(key):
-            self._client.put_object(Bucket=self.bucket, Key=name, Body=body)
-
     def changed(self, prefix: str) -> tuple[datetime, dict[str, datetime]]:
         """What the time is, and when each key below a folder was written, both by S3's clock."""
         start, pages = len(self.folder) + 1, list(self._pages(prefix))
