@@ -1,8 +1,8 @@
 """Start the host in the background, find the one that runs, stop it.
 
 Input    the workspace's folder; the command that runs the host (`bikeshare serve …`).
-Output   HostFacts from the `host.json` that a ready host keeps; what it prints is in `host.log`, and
-         what the one before printed in `host.log.1`.
+Output   HostFacts from the `host.json` that a ready host keeps; what it prints is in `host.log`,
+         and what the one before printed in `host.log.1`.
 Raises   EndpointError when the command ends or is not ready in time (with the last line it
          printed), and when a host does not stop.
 """
