@@ -15,11 +15,9 @@ that were stored but not curated are caught up with at the start.
 """
 
 import logging
-import re
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Protocol
 
@@ -30,6 +28,7 @@ from mlops_bikeshare.domain.tables import PROFILES
 from mlops_bikeshare.domain.windows import CADENCE_S, DAY_S, from_seconds, to_seconds
 from mlops_bikeshare.flows import compact, features, infer, ingest, monitor, records, watch
 from mlops_bikeshare.flows.live_weather import HourlyWeather
+from mlops_bikeshare.flows.process.lived import Lived
 from mlops_bikeshare.release import history
 from mlops_bikeshare.settings import Stage
 from mlops_bikeshare.sources.feed import Feed, Reading
@@ -40,7 +39,6 @@ LEAD_S = 30
 _HOUR_S = 3600
 # Past midnight by this much: the last poll of the day before has surely been stored.
 _AFTER_MIDNIGHT_S = 600
-_MOST_REASONS = 30
 _SHORTEST_POLL_S, _LONGEST_POLL_S = 60, 300
 
 
@@ -54,28 +52,6 @@ class Pace(Protocol):
     def wait_until(self, at: datetime) -> bool:
         """Let the time come; False when the work shall end instead."""
         ...
-
-
-@dataclass(slots=True, kw_only=True)
-class Lived:
-    """What became of one city; `lost` counts failed polls by reason.
-
-    `closed`: the day on which the features and objects of the days before were made.
-    """
-
-    city: str
-    polls: int = 0
-    unchanged: int = 0
-    rows: int = 0
-    refused: int = 0
-    repeated: int = 0
-    skipped: int = 0
-    caught_up: int = 0
-    batches: int = 0
-    failed_jobs: int = 0
-    only_collected: bool = False
-    closed: date | None = None
-    lost: dict[str, int] = field(default_factory=dict)
 
 
 def live(
@@ -101,7 +77,7 @@ def live(
         tick = next_tick(pace.now(), poll_s)
         while pace.wait_until(tick - timedelta(seconds=LEAD_S)):
             ws.advance(pace.now())
-            readings = pool.map(lambda city: feeds[city.name].read_status(tick), cities)  # noqa: B023 - read now
+            readings = pool.map(lambda city: _read(feeds[city.name], city, tick), cities)  # noqa: B023 - read now
             for city, reading in zip(cities, readings, strict=True):
                 if reading.failure and not pace.wait_until(pace.now()):
                     continue  # cut short by the stop, not by the feed
@@ -117,25 +93,18 @@ def live(
     return list(told.values())
 
 
-def summary(lived: Sequence[Lived]) -> str:
-    """What came in and what was lost."""
-    return "\n".join(map(_line, lived))
-
-
-def _line(done: Lived) -> str:
-    lost = sum(done.lost.values()) + done.skipped
-    came = f"{done.city}: {done.polls:,} polls, {done.rows:,} rows, {done.batches:,} batches"
-    aside = f"{done.refused:,} rows refused, {done.repeated:,} repeated"
-    reasons = [f"{count} x {reason}" for reason, count in sorted(done.lost.items())]
-    reasons += [f"{done.skipped} x skipped: the loop was late"] if done.skipped else []
-    why = f" ({'; '.join(reasons)})" if reasons else ""
-    failed = f"; {done.failed_jobs:,} jobs failed" if done.failed_jobs else ""
-    return f"{came}; {aside}; {lost} polls lost{why}{failed}"
-
-
 def next_tick(now: datetime, poll_s: int) -> datetime:
     """The end of the first interval whose poll can still be made."""
     return from_seconds((to_seconds(now) + LEAD_S) // poll_s * poll_s + poll_s)
+
+
+def _read(feed: Feed, city: City, tick: datetime) -> Reading:
+    """What a feed says; one that raises, which none should, costs its own poll alone."""
+    try:
+        return feed.read_status(tick)
+    except Exception as error:
+        log.exception("poll of %s at %s failed in a way that nobody foresaw", city.name, tick)
+        return Reading(fetched_at=tick, failure=f"unforeseen: {type(error).__name__}")
 
 
 def _keep(ws: Workspace, city: City, reading: Reading, tick: datetime, lived: Lived) -> None:
@@ -153,15 +122,7 @@ def _keep(ws: Workspace, city: City, reading: Reading, tick: datetime, lived: Li
     lived.repeated += kept.repeated
     lived.unchanged += kept.unchanged
     if kept.failure:
-        reason = _reason(kept.failure)
-        if reason not in lived.lost and len(lived.lost) >= _MOST_REASONS:
-            reason = "other"
-        lived.lost[reason] = lived.lost.get(reason, 0) + 1
-
-
-def _reason(failure: str) -> str:
-    """The kind of a failure: without the address, and the details of one document."""
-    return re.split(r" \(|: it begins", re.sub(r"https?://\S+: ", "", failure))[0][:80]
+        lived.lose(kept.failure)
 
 
 def _jobs(

@@ -17,8 +17,9 @@ from mlops_bikeshare.domain.tables import STATION_INFORMATION_RAW
 from mlops_bikeshare.domain.windows import parse_time
 from mlops_bikeshare.flows import ingest, live_weather
 from mlops_bikeshare.flows.ingest import Polled
-from mlops_bikeshare.flows.live import Lived, live, next_tick
+from mlops_bikeshare.flows.live import live, next_tick
 from mlops_bikeshare.flows.live_weather import HourlyWeather
+from mlops_bikeshare.flows.process.lived import Lived
 from mlops_bikeshare.flows.process.pace import Running
 from mlops_bikeshare.settings import Settings
 from mlops_bikeshare.sources.gbfs.client import FeedClient, Patience

@@ -159,13 +159,13 @@ def test_capture_of_an_unnamed_type_is_base64_and_what_cannot_be_written_costs_n
     assert ask(host.clients, "raw") == ("AllTraffic", 7.0)
 
 
-def test_capture_onto_a_full_disk_keeps_whole_lines_only_and_costs_no_answer(
+def test_on_a_full_disk_captured_lines_and_objects_are_whole_or_absent_and_answers_go_on(
     own_host: Callable[..., Any], models: Any, tmp_path: Path
 ) -> None:
-    captured = tmp_path / "var" / "s3" / "captured"
-    captured.mkdir(parents=True)
-    host = own_host(before=command_on_small_disk(captured, 128))
-    disk = Path(f"/proc/{host.facts.pid}/root{captured}")
+    objects = tmp_path / "var" / "s3"
+    objects.mkdir(parents=True)
+    host = own_host(before=command_on_small_disk(objects, 256))
+    disk = Path(f"/proc/{host.facts.pid}/root{objects}")
     put_model(host.clients, "zero", models())
     config = capturing(DestinationS3Uri="s3://captured", CaptureOptions=[{"CaptureMode": "Input"}])
     endpoint(host.clients, "full", [variant("AllTraffic", "zero")], DataCaptureConfig=config)
@@ -176,12 +176,16 @@ def test_capture_onto_a_full_disk_keeps_whole_lines_only_and_costs_no_answer(
 
     ask(host.clients, "full")
     filler = fill(disk, leave=4096)
-    long = BODY + b" " * 9_000
+    long, large = BODY + b" " * 9_000, f"{host.facts.url}/bucket/large"
     assert {ask(host.clients, "full", body=long) for _ in range(3)} == {("AllTraffic", 7.0)}
     assert kept() == 1
+    refused = httpx.put(large, content=bytes(50_000))
+    assert (refused.status_code, "No space left on device" in refused.text) == (500, True)
+    assert (list((disk / ".incoming").iterdir()), (disk / "bucket").exists()) == ([], False)
     filler.unlink()
     ask(host.clients, "full", body=long)
     assert kept() == 2
+    assert httpx.put(large, content=bytes(50_000)).status_code == 200
 
 
 @pytest.mark.parametrize(

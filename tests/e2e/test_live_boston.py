@@ -27,7 +27,8 @@ from mlops_bikeshare.domain.tables import (
 )
 from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.flows import deploy, features, ingest, live_feed, serve, train
-from mlops_bikeshare.flows.live import Lived, live, summary
+from mlops_bikeshare.flows.live import live
+from mlops_bikeshare.flows.process.lived import Lived, summary
 from mlops_bikeshare.flows.process.pace import Lockstep
 from mlops_bikeshare.settings import load
 from mlops_bikeshare.sources.gbfs.client import FeedClient

@@ -217,13 +217,13 @@ class Variant:
 
 
 def keep_short(log: Path) -> None:
-    """Move the end of what workers printed aside once it is long, over what was moved before.
+    """Move the end of what was printed aside once it is long, over what was moved before.
 
-    Their descriptors append to the file itself, so it is emptied in place; and first, which is the
+    Whoever prints appends to the file itself, so it is emptied in place; and first, which is the
     room that a full disk has for the rest.
     """
     try:
-        if log.stat().st_size <= LONGEST_LOG:
+        if not log.exists() or log.stat().st_size <= LONGEST_LOG:
             return
         with log.open("rb") as long:
             long.seek(-LONGEST_LOG, os.SEEK_END)
@@ -231,7 +231,7 @@ def keep_short(log: Path) -> None:
         os.truncate(log, 0)
         log.with_name(f"{log.name}.1").write_bytes(end)
     except OSError as error:
-        _LOG.warning("what workers printed could not be shortened: %s", error.strerror)
+        _LOG.warning("%s could not be shortened: %s", log.name, error.strerror)
 
 
 def _spawn(

