@@ -26,7 +26,7 @@ from mlops_bikeshare.domain.reports import to_json
 from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.flows import deploy, features, ingest, rehearsal, serve, tracking
 from mlops_bikeshare.flows.drilling import challengers, faults, findings_page
-from mlops_bikeshare.flows.drilling.broken import broken_version, stump
+from mlops_bikeshare.flows.drilling.broken import broken_version, persistence_alone, stump
 from mlops_bikeshare.flows.drilling.findings import Fault, Finding
 from mlops_bikeshare.flows.drilling.production import FaultyFeed, Production, Webhook
 from mlops_bikeshare.flows.process.progress import Track, silent
@@ -113,10 +113,13 @@ def _faults(
     if plan.days >= BAD:
         yield at(3, 0), partial(challengers.bad_challenger, version=stump(ws, city, history))
     if plan.days >= SILENT:
-        yield at(4, 6), partial(challengers.silent_rollback, version=broken_version(ws, city))
+        yield at(4, 1), partial(challengers.silent_rollback, version=broken_version(ws, city))
     if plan.days >= GOOD:
+        idle = persistence_alone(ws, city)
+        said = "a challenger that says what persistence says"
+        yield at(4, 3), partial(challengers.bad_challenger, version=idle, fault=said)
         better = train(ws, city, by_shares(history), label="challenger").version
-        yield at(5, 0), partial(challengers.good_challenger, version=better)
+        yield at(5, 4), partial(challengers.good_challenger, version=better)
 
 
 def _fresh(settings: Settings, webhook: Webhook) -> tuple[Workspace, City]:

@@ -3,7 +3,8 @@
 Objects lie at `<location>/city=<city>/date=<UTC date>/<name>.parquet`. A frame is validated once
 where it enters. The objects of a day may have been merged (`compaction`): their rows are read once
 all the same, and their names are remembered. Objects never change, so a bounded number of decoded
-ones is kept in memory: reading the last hours every ten minutes costs only what is new.
+ones is kept in memory, and the parts of a day as one frame: reading the last hours every ten
+minutes costs only what is new.
 """
 
 from collections import OrderedDict
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 # Values, not rows: a feature row is six times as wide as a status row. Two to eight bytes each.
 CACHED_VALUES = 50_000_000
+# Days of parts that are kept as one frame, to which each new part is added.
+_GROWING = 16
 # A partition is merged once a day; to be overtaken twice while reading takes a bad disk.
 _LOOKS = 5
 
@@ -42,6 +45,14 @@ class _Asked:
     name_prefix: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Day:
+    """The rows of the first objects of a partition, as one frame."""
+
+    keys: list[str]
+    rows: "pd.DataFrame"
+
+
 class Lake:
     """The tables of one store."""
 
@@ -50,6 +61,7 @@ class Lake:
         self._cache: OrderedDict[tuple[str, ...], pd.DataFrame] = OrderedDict()
         self._room = cached_values
         self._merged: dict[str, list[str]] = {}
+        self._days: OrderedDict[tuple[str, ...], _Day] = OrderedDict()
 
     def write(
         self, table: Table, given: "pd.DataFrame | pa.Table", *, city: str, name: str
@@ -140,11 +152,33 @@ class Lake:
         return newest.astimezone(UTC)
 
     def _partition(self, table: Table, city: str, day: date, asked: _Asked) -> "list[pd.DataFrame]":
-        return [
-            self._rows(table, key, asked)
+        keys = [
+            key
             for key in self._keys(table, city, day)
             if is_merged(name_of(key)) or name_of(key).startswith(asked.name_prefix)
         ]
+        if len(keys) > 1:
+            return [self._grown(table, folder_of(table, city, day), keys, asked)]
+        return [self._rows(table, key, asked) for key in keys]
+
+    def _grown(self, table: Table, folder: str, keys: list[str], asked: _Asked) -> "pd.DataFrame":
+        """The objects' rows in one frame: what came since the last look is added to it."""
+        import pandas as pd
+
+        of = (folder, asked.name_prefix, str(asked.where), *asked.columns)
+        before = self._days.pop(of, None)
+        if before is not None and keys[: len(before.keys)] != before.keys:
+            before = None  # merged, or a part came late and sorts before others
+        new = keys[len(before.keys) :] if before else keys
+        parts = [self._rows(table, key, asked) for key in new]
+        there = [before.rows] if before else []
+        rows = pd.concat([*there, *parts], ignore_index=True) if parts else there[0]
+        self._days[of] = _Day(keys, rows)
+        for key in new:  # held once is enough
+            self._forget(_wanted(table, key, asked.columns, asked.where))
+        while len(self._days) > _GROWING:
+            self._days.popitem(last=False)
+        return rows
 
     def _rows(self, table: Table, key: str, asked: _Asked) -> "pd.DataFrame":
         if not (asked.name_prefix and is_merged(name_of(key))):
@@ -189,8 +223,8 @@ class Lake:
     def _object(
         self, table: Table, key: str, columns: list[str], where: tuple[str, object] | None
     ) -> "pd.DataFrame":
-        needed = list(dict.fromkeys([*columns, table.partition_by]))
-        wanted = (key, *needed, str(where))
+        wanted = _wanted(table, key, columns, where)
+        needed = list(wanted[1:-1])
         cached = self._cache.get(wanted)
         if cached is None:
             cached = decode(self.store.read(key), needed, where, table=table)
@@ -199,12 +233,23 @@ class Lake:
             self._cache.move_to_end(wanted)
         return cached
 
+    def _forget(self, key: tuple[str, ...]) -> None:
+        rows = self._cache.pop(key, None)
+        self._room += 0 if rows is None else rows.size
+
     def _remember(self, key: tuple[str, ...], rows: "pd.DataFrame") -> None:
         self._cache[key] = rows
         self._room -= rows.size
         while self._room < 0 and len(self._cache) > 1:
             _, oldest = self._cache.popitem(last=False)
             self._room += oldest.size
+
+
+def _wanted(
+    table: Table, key: str, columns: list[str], where: tuple[str, object] | None
+) -> tuple[str, ...]:
+    """Under which an object's columns are kept in memory."""
+    return (key, *dict.fromkeys([*columns, table.partition_by]), str(where))
 
 
 def _by_day(rows: "pa.Table", column: str) -> "list[tuple[date, pa.Table]]":

@@ -32,5 +32,5 @@ def test_a_week_of_faults_holds_and_ends_with_a_good_challenger_in_production(
     new_home: Callable[..., Home],
 ) -> None:
     found = drilled(new_home)
-    assert len(found) == 8
+    assert len(found) == 9
     assert found["none: a good challenger"]

@@ -226,6 +226,26 @@ def test_the_audit_tells_the_whole_story_and_its_chain_holds(ws: Workspace) -> N
     assert kinds[:8] == ["deploy", "deploy", "gate", *promoted, "rollback"]
 
 
+def test_what_the_audit_says_of_a_version_is_in_its_tags(ws: Workspace, city: City) -> None:
+    tracking.connect(ws)
+    told = {entry["kind"]: entry for entry in records.audited(ws)}
+    challenger = versions.find(city.registered_model, "2").tags
+    champion = versions.find(city.registered_model, "1").tags
+
+    of = {
+        "deploy": challenger, "gate": challenger, "promotion": challenger, "rollback": champion
+    }  # fmt: skip
+    for kind, tags in of.items():
+        entry = told[kind]
+        assert tags[f"{kind}_audit"] == entry["digest"]
+        assert tags[f"{kind}_at"] == entry["at"]
+        assert (tags[f"{kind}_by"], tags[f"{kind}_why"]) == (entry["who"], entry["why"])
+        assert tags[f"{kind}_endpoint"] == entry["facts"]["endpoint"]
+    assert challenger["gate_verdict"] == "pass"
+    assert challenger["gate_artefact_digest"] == challenger["artefact_digest"]
+    assert challenger["rolled_back_audit"] == told["rollback"]["digest"]
+
+
 @pytest.mark.long
 def test_a_day_through_a_canary_shows_which_version_answered_what(
     home: Home, ws: Workspace, city: City, tmp_path: Path
