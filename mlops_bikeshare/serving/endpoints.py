@@ -277,9 +277,7 @@ def _config(clients: Clients, config: str) -> Mapping[str, Any] | None:
         return found
 
 
-def _variant(
-    clients: Clients, planned: _Planned, weights: Mapping[str, float]
-) -> EndpointVariant:
+def _variant(clients: Clients, planned: _Planned, weights: Mapping[str, float]) -> EndpointVariant:
     pages = clients.sagemaker.get_paginator("list_tags").paginate(ResourceArn=planned.model_arn)
     return EndpointVariant(
         name=planned.name,
