@@ -69,7 +69,8 @@ class _Rows:
 
     def of(self, version: int, part: slice) -> NDArray[np.intp]:
         """The places of a version's rows among those of `part`."""
-        return part.start + np.flatnonzero(self.who[part] == version)
+        mine: NDArray[np.intp] = part.start + np.flatnonzero(self.who[part] == version)
+        return mine
 
 
 def judge_owed(
