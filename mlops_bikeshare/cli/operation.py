@@ -1,5 +1,6 @@
 """Commands that run a model, from deploy and infer to promote, rollback, retrain and history."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -128,10 +129,12 @@ def gate(
     if waive is not None:
         end = parse_time(until or "", key="--until")
         flow.waive(ws, where, check=waive, reason=reason, until=end, endpoint=endpoint)
-    report = flow.gate(ws, where, endpoint=endpoint, hours=hours, initial=initial)
+    report = flow.judge(ws, where, endpoint=endpoint, hours=hours, initial=initial)
     if junit is not None:
         junit.write_text(flow.junit(report), encoding="utf-8")
     screen.show(report, flow.summary(report, explained=explain), as_json=json_)
+    sys.stdout.flush()  # whoever waits for the verdict does not wait for pictures of the day
+    flow.log_run(ws, where, report)
     raise typer.Exit({"pass": 0, "fail": 1, "unknown": 3}[report.verdict])
 
 

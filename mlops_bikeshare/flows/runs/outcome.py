@@ -1,9 +1,8 @@
 """Whether a training or a retraining came to its end, as a metric that alarms watch.
 
 Output   `TrainingFailures` or `RetrainFailures`: 1 when the block raises, else 0. What somebody was
-         refused, or asked for wrongly (InputError), is no failure: that person sees it. Where
-         nobody asked, as at the weekly retraining, it is one. A store that cannot be written is
-         logged.
+         refused, or asked for wrongly (InputError), is no failure: that person sees it. It is one
+         where nobody asked, as at the weekly retraining. A store that cannot be written is logged.
 """
 
 import logging
