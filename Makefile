@@ -13,7 +13,7 @@ city := $(if $(CITY),--city $(CITY),)
 	ingest features train deploy replay infer monitor gate promote rollback watch retrain drill history staging \
 	status doctor explain tune dashboard mlflow-ui docs docs-simulator backtest cold-start verify-features \
 	replay-feed try live import-recording compact catalog moves moves-backtest feedback what-if \
-	alarms notify exporter schedule poll check-ops
+	alarms notify exporter schedule poll check-ops iam-calls
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -193,6 +193,11 @@ poll: setup ## one poll of the live feed
 
 check-ops: setup ## check rules, their tests and dashboards of ops/ (promtool, systemd-analyze where present)
 	@$(BIN)/pytest -q -rs tests/architecture/test_alarm_forms.py tests/architecture/test_ops_files.py $(ARGS)
+
+iam-calls: setup ## record anew which calls of AWS each job makes, into ops/iam/calls.json (minutes)
+	@rm -f var/calls.json; mkdir -p var
+	@BIKESHARE_RECORD_CALLS=$(CURDIR)/var/calls.json $(BIN)/pytest -q -n0 tests/e2e/test_aws_jobs.py tests/e2e/test_aws_day.py
+	@mv var/calls.json ops/iam/calls.json && git diff --stat -- ops/iam/calls.json
 
 staging: setup ## stop staging, or move it to a smaller machine: make staging ARGS=--stop
 	@$(BIN)/bikeshare staging $(city) $(ARGS)

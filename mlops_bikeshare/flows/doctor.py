@@ -33,7 +33,7 @@ FREE_WARN_GB, FREE_FAIL_GB = 5.0, 0.5
 WINDOWS = {"dashboard": 8501, "mlflow-ui": 5000}
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 OTHER_VARIABLES = (
-    *("HOME", "RECORDINGS", "LOG_FORMAT", "LOG_LEVEL"),
+    *("HOME", "JOB", "RECORDINGS", "LOG_FORMAT", "LOG_LEVEL"),
     *("CITY", "SM_ENDPOINT", "STREET_TILES"),  # the dashboard's
 )
 

@@ -88,8 +88,9 @@ class LocalState:
     @contextmanager
     def alone(self, name: str) -> Iterator[bool]:
         """Whether no other process holds this lock."""
-        self._root.mkdir(parents=True, exist_ok=True)
-        with (self._root / name).open("w") as lock:
+        path = self._root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

@@ -26,8 +26,8 @@ from mlops_bikeshare.lake.state import Lines, LineTakenError
 from mlops_bikeshare.lake.store import ObjectGoneError
 
 FOLDER = "state"
-SILENT_S = 300
-BEAT_S = 60.0
+SILENT_S = 45
+BEAT_S = 10.0
 _READERS = 8
 _TRIES = 5
 
