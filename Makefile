@@ -13,7 +13,7 @@ city := $(if $(CITY),--city $(CITY),)
 	ingest features train deploy replay infer monitor gate promote rollback watch retrain drill history staging \
 	status doctor explain tune dashboard mlflow-ui docs docs-simulator backtest cold-start verify-features \
 	replay-feed try live import-recording compact catalog moves moves-backtest feedback what-if \
-	alarms notify exporter schedule poll check-ops
+	alarms notify exporter schedule poll check-ops aws cost
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -190,6 +190,9 @@ schedule: setup ## what cron or systemd should run: make schedule ARGS=cron
 
 poll: setup ## one poll of the live feed
 	@$(BIN)/bikeshare poll $(city) $(ARGS)
+
+aws: setup ## the stacks of an environment: make aws ARGS="diff --env dev"
+	@$(BIN)/bikeshare aws $(ARGS)
 
 check-ops: setup ## check rules, their tests and dashboards of ops/ (promtool, systemd-analyze where present)
 	@$(BIN)/pytest -q -rs tests/architecture/test_alarm_forms.py tests/architecture/test_ops_files.py $(ARGS)
