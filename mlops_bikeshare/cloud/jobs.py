@@ -15,7 +15,7 @@ from typing import Any
 
 from mlops_bikeshare.cloud.template import Document, sub
 
-HANDLER = "mlops_bikeshare.cloud.handlers.{job}"
+HANDLER = "mlops_bikeshare.jobs.handler.handler"
 _OWN = "bikeshare-${Environment}-${City}"
 _KEY = {"Fn::ImportValue": {"Fn::Sub": "bikeshare-${Environment}-key"}}
 _TAGS = [
@@ -136,7 +136,7 @@ def _function(job: Job, name: str) -> Document:
             "FunctionName": sub(name),
             "PackageType": "Image",
             "Code": {"ImageUri": sub(image + "/bikeshare-${Environment}-jobs:${JobsImage}")},
-            "ImageConfig": {"Command": [HANDLER.format(job=job.name)]},
+            "ImageConfig": {"Command": [HANDLER]},
             "Role": sub(role),
             "MemorySize": {"Ref": "MemoryMb"},
             "EphemeralStorage": {"Size": 2048},
@@ -145,7 +145,7 @@ def _function(job: Job, name: str) -> Document:
             "DeadLetterConfig": {"TargetArn": {"Fn::GetAtt": ["DeadLetters", "Arn"]}},
             "KmsKeyArn": _KEY,
             "TracingConfig": {"Mode": "Active"},
-            "Environment": {"Variables": _variables()},
+            "Environment": {"Variables": {"BIKESHARE_JOB": job.name, **_variables()}},
             "Tags": _TAGS,
         },
     }
@@ -176,7 +176,10 @@ def _target(job: Job) -> Document:
     return {
         "Id": job.name,
         "Arn": {"Fn::GetAtt": [f"{called}Function", "Arn"]},
-        "Input": sub(f'{{"job": "{job.name}", "city": "${{City}}"}}'),
+        "InputTransformer": {
+            "InputPathsMap": {"time": "$.time"},
+            "InputTemplate": sub(f'{{"job": "{job.name}", "city": "${{City}}", "time": <time>}}'),
+        },
         "RetryPolicy": {"MaximumRetryAttempts": 2, "MaximumEventAgeInSeconds": 300},
         "DeadLetterConfig": {"Arn": {"Fn::GetAtt": ["DeadLetters", "Arn"]}},
     }

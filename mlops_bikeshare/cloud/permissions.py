@@ -29,10 +29,14 @@ NAMES: Mapping[str, str] = {
     "models": "bikeshare-${Environment}-models-${AWS::AccountId}-${AWS::Region}",
 }
 WITHOUT_RESOURCE = {
+    "cloudwatch:DescribeAlarms",
     "cloudwatch:GetMetricData",
     "cloudwatch:ListMetrics",
     "cloudwatch:PutMetricData",
     "ecr:GetAuthorizationToken",
+    "sagemaker:ListEndpointConfigs",
+    "sagemaker:ListEndpoints",
+    "sagemaker:ListModels",
     "xray:PutTelemetryRecords",
     "xray:PutTraceSegments",
 }
@@ -98,8 +102,8 @@ def policy(grants: Iterable[Grant]) -> Document:
         {
             "Effect": "Allow",
             "Action": sorted(actions),
-            "Resource": [_named(resource) for resource in resources],
-            **({"Condition": json.loads(_named(condition))} if condition else {}),
+            "Resource": [named(resource) for resource in resources],
+            **({"Condition": json.loads(named(condition))} if condition else {}),
         }
         for (resources, condition), actions in sorted(groups.items())
     ]
@@ -216,7 +220,7 @@ def _check(grant: Grant) -> None:
         raise CloudError(msg)
 
 
-def _named(text: str) -> str:
+def named(text: str) -> str:
     """Placeholders as a stack knows them; the partition is whatever the account is in."""
     found = re.sub(r"<(\w+)>", lambda match: NAMES[match[1]], text)
     return found.replace("arn:aws:", "arn:${AWS::Partition}:")
