@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from operator import itemgetter
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from dashboards import readings, risk, station_layer
 from dashboards.readings import Choice, CityReading
@@ -36,12 +38,13 @@ _ABOUT = "Where riders will find no bike, or no free dock, in the next two hours
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """What the map shows: `which` of the two stockouts, from which risk on, where."""
+    """What the map shows: `which` of the two stockouts, from which risk on, where, over what."""
 
     which: str = EITHER
     least: float = 0.0
     neighbourhoods: tuple[str, ...] = ()
     heat: bool = False
+    streets: bool = False
 
 
 def of_reading(reading: CityReading) -> tuple[str, str, str, datetime, datetime]:
@@ -60,32 +63,45 @@ def _live(choice: Choice) -> None:
     reading = parts.read(lambda: read_city(choice), source="The lake")
     if reading is None:
         return
-    _headline(choice, reading)
-    horizon_min, wanted = _controls(reading)
-    every = _rows(reading, horizon_min)
-    rows = _shown(reading, horizon_min, wanted)
-    st.write(_summary(rows, horizon_min, of=len(every)))
+    head, row, said = st.container(), _row(), st.container()
+    with row:
+        horizon_min, wanted = _controls(choice, reading)
+    # First what the browser needs longest for.
     _looked_at(choice, reading, horizon_min, wanted)
+    with head:
+        _headline(choice, reading)
+    with said:
+        rows = _shown(reading, horizon_min, wanted)
+        st.write(_summary(rows, horizon_min, of=len(reading.stations)))
+    with row:
+        _find_station(reading)
+
+
+def _row() -> DeltaGenerator:
+    """One row where there is room."""
+    return st.container(horizontal=True, vertical_alignment="bottom")
 
 
 @st.fragment
 def _looked_at(choice: Choice, reading: CityReading, horizon_min: int, wanted: Filter) -> None:
-    """The map and one station; the station first, as that is what a click waits for."""
+    """The map and one station; the station first where there is one: a click waits for it."""
     chart, panel = st.columns([3, 2], gap="medium")
-    with panel:
-        chosen = str(st.session_state.get(_CHOSEN))
-        if chosen in reading.stations.index:
-            st.button(
-                "Back to the list", icon=":material/arrow_back:", on_click=_choose, args=(None,)
-            )
-            station_panel.show(
-                choice, reading, chosen, horizon_min=horizon_min, theme=parts.theme()
-            )
-        else:
+    chosen = str(st.session_state.get(_CHOSEN))
+    if chosen in reading.stations.index:
+        with panel:
+            _station(choice, reading, chosen, horizon_min)
+        with chart:
+            _map(choice, reading, horizon_min, wanted)
+    else:
+        with chart:
+            _map(choice, reading, horizon_min, wanted)
+        with panel:
             _riskiest(_shown(reading, horizon_min, wanted))
-    with chart:
-        st.html(risk.legend(parts.theme(), horizon_min=horizon_min, which=wanted.which))
-        _map(choice, reading, horizon_min, wanted)
+
+
+def _station(choice: Choice, reading: CityReading, station: str, horizon_min: int) -> None:
+    st.button("Back to the list", icon=":material/arrow_back:", on_click=_choose, args=(None,))
+    station_panel.show(choice, reading, station, horizon_min=horizon_min, theme=parts.theme())
 
 
 # Not cache_data: that would copy every station and horizon at every click.
@@ -135,38 +151,43 @@ def _headline(choice: Choice, reading: CityReading) -> None:
         st.warning(f"{share} of these answers are the fallback's, not the model's.")
 
 
-def _controls(reading: CityReading) -> tuple[int, Filter]:
-    """Horizon and filter, in one row where there is room."""
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        horizon_min = choose_horizon(reading)
-        which = st.segmented_control(
-            "Out of",
-            list(_WHICH),
-            default=EITHER,
-            required=True,
-            format_func=_WHICH.__getitem__,
-            key="which",
+def _controls(choice: Choice, reading: CityReading) -> tuple[int, Filter]:
+    """Horizon and filter."""
+    horizon_min = choose_horizon(reading)
+    which = st.segmented_control(
+        "Out of",
+        list(_WHICH),
+        default=EITHER,
+        required=True,
+        format_func=_WHICH.__getitem__,
+        key="which",
+        on_change=_ring_the_chosen,
+    )
+    with st.popover("Filter", icon=":material/filter_alt:"):
+        least = st.select_slider(
+            "Risk of at least",
+            _LEAST,
+            format_func=lambda p: f"{p:.0%}",
+            key="least",
             on_change=_ring_the_chosen,
         )
-        with st.popover("Filter", icon=":material/filter_alt:"):
-            least = st.select_slider(
-                "Risk of at least",
-                _LEAST,
-                format_func=lambda p: f"{p:.0%}",
-                key="least",
-                on_change=_ring_the_chosen,
-            )
-            places = sorted(set(reading.stations["neighbourhood"]) - {NO_POSITION})
-            chosen = st.multiselect(
-                "Neighbourhoods",
-                places,
-                key="places",
-                placeholder="All of the city",
-                on_change=_ring_the_chosen,
-            )
-            heat = st.toggle("Heat layer", key="heat", on_change=_ring_the_chosen)
-        _find_station(reading)
-    return horizon_min, Filter(which or EITHER, float(least), tuple(chosen), heat)
+        places = sorted(set(reading.stations["neighbourhood"]) - {NO_POSITION})
+        chosen = st.multiselect(
+            "Neighbourhoods",
+            places,
+            key="places",
+            placeholder="All of the city",
+            on_change=_ring_the_chosen,
+        )
+        heat = st.toggle("Heat layer", key="heat", on_change=_ring_the_chosen)
+        streets = choice.street_tiles is not None and st.toggle(
+            "Street map",
+            value=choice.streets,
+            key="streets",
+            on_change=_ring_the_chosen,
+            help=f"Asks {urlsplit(choice.street_tiles).hostname} for tiles.",
+        )
+    return horizon_min, Filter(which or EITHER, float(least), tuple(chosen), heat, streets)
 
 
 @st.cache_resource(
@@ -227,6 +248,7 @@ def _summary(rows: "pd.DataFrame", horizon_min: int, *, of: int) -> str:
 def _map(choice: Choice, reading: CityReading, horizon_min: int, wanted: Filter) -> None:
     from streamlit_folium import st_folium
 
+    st.html(risk.legend(parts.theme(), horizon_min=horizon_min, which=wanted.which))
     placed = reading.stations.dropna(subset=["lat", "lon"])
     if placed.empty:
         st.info("No station of this city has a position; choose one from the list.")
@@ -234,7 +256,7 @@ def _map(choice: Choice, reading: CityReading, horizon_min: int, wanted: Filter)
     theme = parts.theme()
     layer = _layer(reading, horizon_min, wanted, theme)
     st_folium(
-        station_layer.ground(placed, street_tiles=choice.street_tiles),
+        station_layer.ground(placed, street_tiles=choice.street_tiles if wanted.streets else None),
         key=_MAP,
         height=MAP_HEIGHT,
         use_container_width=True,
