@@ -22,7 +22,7 @@ PAGES = {
     "": ("City Map", "Most at risk"),
     "top": ("Top-N", "No move is worth a van"),
     "moves": ("Moves", "What was done or seen"),
-    "what-if": ("What if", "there is no endpoint"),
+    "what-if": ("What if", "no endpoint host"),
     "model-health": ("Model Health", "Onset Brier skill over persistence"),
     "system-health": ("System Health", "alarms of production fire"),
     "data-freshness": ("Data Freshness", "No row broke its contract"),
