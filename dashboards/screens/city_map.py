@@ -7,7 +7,6 @@ map itself stays in the browser, only its dots are exchanged, and only when they
 
 from dataclasses import dataclass
 from datetime import datetime
-from operator import itemgetter
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -32,7 +31,7 @@ LISTED = 8
 EITHER = "either"
 _WHICH = {EITHER: "Either", BIKEOUT.name: "Bikes", DOCKOUT.name: "Docks"}
 _LEAST = (0.0, 0.2, 0.4, 0.6, 0.8)
-_MAP, _CHOSEN, _LISTED, _RINGED, _HORIZON = "map", "chosen", "listed", "ringed", "horizon_min"
+_MAP, _CHOSEN, _SOUGHT, _RINGED, _HORIZON = "map", "chosen", "sought", "ringed", "horizon_min"
 _ABOUT = "Where riders will find no bike, or no free dock, in the next two hours."
 
 
@@ -96,7 +95,8 @@ def _looked_at(choice: Choice, reading: CityReading, horizon_min: int, wanted: F
         with chart:
             _map(choice, reading, horizon_min, wanted)
         with panel:
-            _riskiest(_shown(reading, horizon_min, wanted))
+            sought = st.session_state.get(_SOUGHT)
+            _listed(_rows(reading, horizon_min) if sought else _shown(reading, horizon_min, wanted))
 
 
 def _station(choice: Choice, reading: CityReading, station: str, horizon_min: int) -> None:
@@ -237,7 +237,7 @@ def _summary(rows: "pd.DataFrame", horizon_min: int, *, of: int) -> str:
         for target in TARGETS
     ]
     unplaced = int(rows[["lat", "lon"]].isna().any(axis=1).sum())
-    beside = f" {unplaced} have no position: in the list, not on the map." if unplaced else ""
+    beside = f" {unplaced} have no position: found by name, not on the map." if unplaced else ""
     shown = f"{len(rows):,} stations" if len(rows) == of else f"{len(rows):,} shown of {of:,}"
     return (
         f"Likely in {horizon_min} min ({ALARMING:.0%} or more): {' and '.join(counts)},"
@@ -251,7 +251,7 @@ def _map(choice: Choice, reading: CityReading, horizon_min: int, wanted: Filter)
     st.html(risk.legend(parts.theme(), horizon_min=horizon_min, which=wanted.which))
     placed = reading.stations.dropna(subset=["lat", "lon"])
     if placed.empty:
-        st.info("No station of this city has a position; choose one from the list.")
+        st.info("No station of this city has a position; find one by its name.")
         return
     theme = parts.theme()
     layer = _layer(reading, horizon_min, wanted, theme)
@@ -269,39 +269,40 @@ def _map(choice: Choice, reading: CityReading, horizon_min: int, wanted: Filter)
 
 
 def _find_station(reading: CityReading) -> None:
-    """A list for the keyboard and for finding a name.
+    """For the keyboard, and for who knows the name.
 
-    It is empty again after each choice: with a value it would be sent whole at every click.
+    No list to choose from: of thousands of stations it takes the browser longer than the map.
     """
-    names = _names(reading)
-    st.selectbox(
-        "Station",
-        list(names),
-        index=None,
-        format_func=names.__getitem__,
-        placeholder="Click a dot, or type a name",
-        key=_LISTED,
+    st.text_input(
+        "Find a station",
+        key=_SOUGHT,
+        placeholder="Part of its name, then Enter",
         on_change=_take_name,
-        width=300,
+        args=(reading,),
+        width=260,
     )
 
 
-@st.cache_resource(
-    ttl=parts.REFRESH_S, max_entries=8, show_spinner=False, hash_funcs={CityReading: of_reading}
-)
-def _names(reading: CityReading) -> dict[str, str]:
-    """What stations are called, by name."""
-    rows = _rows(reading, reading.horizons_min[0])
-    named = zip(rows.index.astype(str), rows["name"], strict=True)
-    return dict(sorted(named, key=itemgetter(1)))
+def _called(rows: "pd.DataFrame", words: str) -> "pd.DataFrame":
+    """The stations of this name or id, else those with these words in their name."""
+    said = words.strip().casefold()
+    names = rows["name"].str.casefold()
+    exact = rows[(names == said) | (rows.index.astype(str) == words.strip())]
+    return exact if len(exact) else rows[names.str.contains(said, regex=False)]
 
 
-def _riskiest(rows: "pd.DataFrame") -> None:
-    """What a dispatcher looks at first."""
-    known = rows.dropna(subset=["risk"]).head(LISTED)
-    st.markdown("**Most at risk**")
+def _listed(rows: "pd.DataFrame") -> None:
+    """What a dispatcher looks at first, or what was sought."""
+    sought = str(st.session_state.get(_SOUGHT) or "").strip()
+    if sought:
+        found = _called(rows, sought)
+        known = found.head(LISTED)
+        st.markdown(f"**{len(found):,} found, most at risk first**")
+    else:
+        known = rows.dropna(subset=["risk"]).head(LISTED)
+        st.markdown("**Most at risk**")
     if known.empty:
-        st.caption("No station fits the filter.")
+        st.caption("No station is called so." if sought else "No station fits the filter.")
     for station, row in known.iterrows():
         bikes, docks = chance(row[BIKEOUT.probability]), chance(row[DOCKOUT.probability])
         st.button(
@@ -320,9 +321,13 @@ def _take_click() -> None:
         st.session_state[_CHOSEN] = station
 
 
-def _take_name() -> None:
-    _choose(st.session_state[_LISTED])
-    st.session_state[_LISTED] = None
+def _take_name(reading: CityReading) -> None:
+    """The station where only one is meant, else the list of those that may be."""
+    rows = _rows(reading, reading.horizons_min[0])
+    found = _called(rows, st.session_state[_SOUGHT])
+    if len(found) == 1:
+        st.session_state[_SOUGHT] = ""
+    _choose(str(found.index[0]) if len(found) == 1 else None)
 
 
 def _choose(station: str | None) -> None:

@@ -81,7 +81,7 @@ def test_a_station_is_found_by_its_name_with_the_keyboard(
 ) -> None:
     city_map.open(made_dashboard.url)
     city_map.dots()
-    city_map.page.get_by_role("combobox", name="Station").focus()
+    city_map.page.get_by_role("textbox", name="Find a station").focus()
     city_map.page.keyboard.type("Harbour Quay 96")
     city_map.page.keyboard.press("Enter")
     city_map.page.get_by_text("Station 0096 ·").wait_for()
