@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import streamlit as st
-from streamlit.delta_generator import DeltaGenerator
 
 from dashboards import readings, risk, station_layer
 from dashboards.readings import Choice, CityReading
@@ -62,7 +61,8 @@ def _live(choice: Choice) -> None:
     reading = parts.read(lambda: read_city(choice), source="The lake")
     if reading is None:
         return
-    head, row, said = st.container(), _row(), st.container()
+    head, row = st.container(), st.container(horizontal=True, vertical_alignment="bottom")
+    said = st.container()
     with row:
         horizon_min, wanted = _controls(choice, reading)
     # First what the browser needs longest for.
@@ -72,13 +72,6 @@ def _live(choice: Choice) -> None:
     with said:
         rows = _shown(reading, horizon_min, wanted)
         st.write(_summary(rows, horizon_min, of=len(reading.stations)))
-    with row:
-        _find_station(reading)
-
-
-def _row() -> DeltaGenerator:
-    """One row where there is room."""
-    return st.container(horizontal=True, vertical_alignment="bottom")
 
 
 @st.fragment
@@ -88,6 +81,7 @@ def _looked_at(choice: Choice, reading: CityReading, horizon_min: int, wanted: F
     chosen = str(st.session_state.get(_CHOSEN))
     if chosen in reading.stations.index:
         with panel:
+            _find_station(reading)
             _station(choice, reading, chosen, horizon_min)
         with chart:
             _map(choice, reading, horizon_min, wanted)
@@ -95,6 +89,7 @@ def _looked_at(choice: Choice, reading: CityReading, horizon_min: int, wanted: F
         with chart:
             _map(choice, reading, horizon_min, wanted)
         with panel:
+            _find_station(reading)
             sought = st.session_state.get(_SOUGHT)
             _listed(_rows(reading, horizon_min) if sought else _shown(reading, horizon_min, wanted))
 
@@ -279,7 +274,6 @@ def _find_station(reading: CityReading) -> None:
         placeholder="Part of its name, then Enter",
         on_change=_take_name,
         args=(reading,),
-        width=260,
     )
 
 

@@ -20,11 +20,11 @@ pytestmark = pytest.mark.browser
 
 PAGES = {
     "": ("City Map", "Most at risk"),
-    "top": ("Top-N", "No move is worth a van"),
+    "top": ("Top-N", "No plan of moves"),
     "moves": ("Moves", "What was done or seen"),
     "what-if": ("What if", "no endpoint host"),
-    "model-health": ("Model Health", "Onset Brier skill over persistence"),
-    "system-health": ("System Health", "alarms of production fire"),
+    "model-health": ("Model Health", "Champion: version 3"),
+    "system-health": ("System Health", "Requests and errors"),
     "data-freshness": ("Data Freshness", "No row broke its contract"),
     "releases": ("Releases", "The audit's chain of 2 lines holds"),
 }
