@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from dashboards.readings import audit
 from dashboards.readings.choosing import Choice, Empty
-from dashboards.readings.clients import city_of, opened, typed
+from dashboards.readings.clients import located, typed
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.release import history
 from mlops_bikeshare.release.history import Reign
@@ -45,12 +45,10 @@ def read(choice: Choice) -> Releases | Empty:
     """The whole history of a city."""
     from mlops_bikeshare.flows import records, tracking
 
-    ws = opened(choice)
-    if isinstance(ws, Empty):
-        return ws
-    city = city_of(choice, ws)
-    if isinstance(city, Empty):
-        return city
+    found = located(choice)
+    if isinstance(found, Empty):
+        return found
+    ws, city = found
     rows = audit.decisions(ws, city)
     if rows.empty:
         what = f"Nothing was deployed or decided for {city.name} yet."

@@ -118,28 +118,32 @@ def _with_persistence(model: "pd.DataFrame", expected: "pd.DataFrame") -> "pd.Da
 
 
 def _counts(reading: CityReading, station: str, row: "pd.Series[Any]") -> None:
-    bikes, docks, capacity = st.columns(3)
-    bikes.metric("Bikes", _number(row["num_bikes_available"]))
-    docks.metric("Docks free", _number(row["num_docks_available"]))
-    capacity.metric("Capacity", _number(row["capacity"]))
-    parts = [f"Station {station}"]
+    parts.figures(
+        {
+            "Bikes": _number(row["num_bikes_available"]),
+            "Docks free": _number(row["num_docks_available"]),
+            "Capacity": _number(row["capacity"]),
+        }
+    )
+    facts = [f"Station {station}"]
     if _known(row["observed_at"]):
         seen = row["observed_at"].to_pydatetime()
-        parts.append(f"counted {span(reading.now - seen)} ago")
-        parts.append(both_zones(seen, reading.city.zone))
+        facts.append(f"counted {span(reading.now - seen)} ago")
+        facts.append(both_zones(seen, reading.city.zone))
     else:
-        parts.append("no counts in the last day")
+        facts.append("no counts in the last day")
     if row["is_renting"] is False:
-        parts.append("**rents no bikes**")
+        facts.append("**rents no bikes**")
     if row["is_returning"] is False:
-        parts.append("**takes no bikes back**")
-    st.caption(" · ".join(parts))
+        facts.append("**takes no bikes back**")
+    st.caption(" · ".join(facts))
 
 
 def _chances(path: "pd.DataFrame", horizon_min: int) -> None:
-    for column, target in zip(st.columns(len(TARGETS)), TARGETS, strict=True):
-        p = path[target.probability].get(horizon_min, float("nan"))
-        column.metric(f"{WORDS[target.name].capitalize()} in {horizon_min} min", chance(p))
+    said = {target: path[target.probability].get(horizon_min, float("nan")) for target in TARGETS}
+    parts.figures(
+        {f"{WORDS[t.name].capitalize()} in {horizon_min} min": chance(p) for t, p in said.items()}
+    )
 
 
 def _long(reading: CityReading, path: "pd.DataFrame") -> "pd.DataFrame":

@@ -39,7 +39,7 @@ pytestmark = [
 ]
 ROOT = Path(__file__).resolve().parents[2]
 START = datetime(2025, 6, 2, tzinfo=UTC)
-START_S, WAIT_MS = 45, 30_000
+START_S, WAIT_MS = 120, 60_000
 ROWS = 500
 
 
