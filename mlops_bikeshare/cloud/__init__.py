@@ -1,1 +1,1 @@
-"""AWS's own machinery: who asks, what stands there, what it costs."""
+"""An account of AWS: who asks, its stacks, the rights of its roles, what it costs."""

@@ -72,7 +72,7 @@ def summary(told: Sequence[Told]) -> str:
 def _tell(ws: Workspace, city: City, seen: Sequence[Seen]) -> list[Told]:
     hours = ws.settings.notify
     quiet = notify.in_quiet_hours(ws.now, city.zone, start=hours.quiet_from, end=hours.quiet_to)
-    news = {} if quiet else dict(_news(ws, city))
+    news = {} if quiet else _readable_news(ws, city)
     before = remembered.read(ws, FILE)
     kept, done = dict(before), []
     for channel in ws.channels:
@@ -99,6 +99,15 @@ def _send(channel: Bounded, said: Message) -> str | None:
     if failure is not None:
         log.error("channel %s was not told %r: %s", channel.name, said.title, failure)
     return failure
+
+
+def _readable_news(ws: Workspace, city: City) -> dict[str, Notice]:
+    """News; none from an audit or a catalogue that cannot be read, which keeps no alarm back."""
+    try:
+        return dict(_news(ws, city))
+    except (BikeshareError, OSError, ValueError) as error:
+        log.error("news of %s: %s", city.name, error)
+        return {}
 
 
 def _news(ws: Workspace, city: City) -> Iterator[tuple[str, Notice]]:

@@ -18,6 +18,7 @@ from typing import Any
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import SettingsError
+from mlops_bikeshare.settings import Settings
 
 NAME_TAG, NOTE_TAG = "mlflow.runName", "mlflow.note.content"
 EXPERIMENT_NOTE = (
@@ -25,6 +26,7 @@ EXPERIMENT_NOTE = (
     " the horizon in minutes as step; `replay/` and `live/` scores are of rows that both served."
     " Gates, promotions and rollbacks are runs too (tag `kind`)."
 )
+WINDOW = "http://127.0.0.1:5000"
 BATCH = 1000
 Stepped = tuple[str, float, int]
 
@@ -58,6 +60,11 @@ def _check_shared(ws: Workspace) -> None:
     if settings.profile == "aws" and on_disk and settings.rehearse_aws == "no":
         msg = "profile aws needs an MLflow store that every job can reach, not a file of this"
         raise SettingsError(f"{msg} machine; set MLFLOW_TRACKING_URI to your MLflow server")
+
+
+def window(settings: Settings) -> str:
+    """Where people see the runs: the server itself, else what `make mlflow-ui` opens."""
+    return settings.mlflow_uri if settings.mlflow_uri.startswith("http") else WINDOW
 
 
 @contextmanager

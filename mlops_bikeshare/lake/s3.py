@@ -83,6 +83,11 @@ class S3Store:
             # 409: another put of this key was under way; whether it succeeds is not known yet.
         raise LakeError(f"{self._where(key)}: other writers kept S3 busy; try again")
 
+    def replace(self, key: str, body: bytes) -> None:
+        """Write an object whole in place of what is there: readers see the old one or the new."""
+        with self._explained(key):
+            self._client.put_object(Bucket=self.bucket, Key=self._name(key), Body=body)
+
     def read(self, key: str) -> bytes:
         """The object's bytes; ObjectGoneError if there is none."""
         from botocore.exceptions import ClientError
@@ -115,12 +120,6 @@ class S3Store:
         name = self._name(key)
         with self._explained(key):
             self._client.delete_object(Bucket=self.bucket, Key=name)
-
-    def replace(self, key: str, body: bytes) -> None:
-        """Write an object whole, over the one that was there: for what is no table's."""
-        name = self._name(key)
-        with self._explained(key):
-            self._client.put_object(Bucket=self.bucket, Key=name, Body=body)
 
     def changed(self, prefix: str) -> tuple[datetime, dict[str, datetime]]:
         """What the time is, and when each key below a folder was written, both by S3's clock."""

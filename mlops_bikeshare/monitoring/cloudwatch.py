@@ -157,6 +157,10 @@ class CloudWatchMetricStore:
         named = [(m["MetricName"], {d["Name"]: d["Value"] for d in m["Dimensions"]}) for m in found]
         return sorted(named, key=lambda item: (item[0], sorted(item[1].items())))
 
+    def forget(self, before: datetime) -> int:  # noqa: ARG002 - the store's shape
+        """Nothing: CloudWatch keeps minutes for 15 days, hours for 15 months, by itself."""
+        return 0
+
     def _send(self, points: Iterable[MetricPoint]) -> None:
         ordered = sorted(points, key=lambda point: point.namespace)
         for namespace, group in groupby(ordered, key=lambda point: point.namespace):

@@ -25,7 +25,7 @@ def artifacts(
     group = {"horizons_min": list(horizons_min), "a": 1.2, "b": 0.8, "c": 0.1}
     targets = {
         name: TargetFiles(
-            booster=_trees(seed * 10 + number, inputs),
+            boosters={HORIZONS_MIN: _trees(seed * 10 + number, inputs)},
             column=f"p_{name}",
             calibrators=[group],
             threshold=0.4,

@@ -2,12 +2,16 @@
 
 Output   `read`: what was kept last, empty where there is nothing or nothing that can be read: then
          it is logged, for what is forgotten is told again, which is better than never.
+         `changing`: the same under a lock of this machine; what is in the document at the end is
+         kept, so that processes of several cities lose nothing of each other.
 Raises   OSError or LakeError when it is not taken; the document before stays.
 """
 
+import fcntl
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from mlops_bikeshare.backends import Workspace
@@ -26,6 +30,16 @@ def read(ws: Workspace, name: str) -> dict[str, dict[str, Any]]:
         log.error("%s of %s cannot be read; it is begun anew", name, ws.settings.workspace)
         return {}
     return found
+
+
+@contextmanager
+def changing(ws: Workspace, name: str) -> Iterator[dict[str, dict[str, Any]]]:
+    """The newest document, to be changed; whoever comes meanwhile waits."""
+    with (ws.path / name).with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        document = read(ws, name)
+        yield document
+        write(ws, name, document)
 
 
 def write(ws: Workspace, name: str, document: Mapping[str, Any]) -> None:

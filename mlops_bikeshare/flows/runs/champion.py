@@ -27,9 +27,11 @@ from mlops_bikeshare.flows.process.progress import silent
 from mlops_bikeshare.flows.runs import two_sets
 from mlops_bikeshare.monitoring.metrics import MODEL
 from mlops_bikeshare.registry.versions import ModelVersion
+from mlops_bikeshare.release import history
 from mlops_bikeshare.release.retrain import Facts, Limits
 
 TREND_DAYS = 3
+TICK = timedelta(seconds=1)
 HOUR_S = 3600
 
 
@@ -45,16 +47,28 @@ class Anchor:
 
 
 def facts(ws: Workspace, city: City, standing: ModelVersion) -> Facts:
-    """The champion in production as of now."""
+    """The champion in production as of now, of what was measured since it serves there.
+
+    A day or more after a release production's newest figures are still those of the version before.
+    """
     of = {"EndpointName": ws.settings.endpoint("prod", city.name), "City": city.name}
     day = timedelta(days=1)
+    since = _serves_since(ws, of["EndpointName"], standing)
+    start = None if since is None else max(since + TICK, ws.now - (TREND_DAYS + 1) * day)
     return Facts(
         today=ws.now.date(),
-        quality=_latest(ws, "PR-AUC-24h", of),
-        quality_before=_mean(ws, of, Window(ws.now - (TREND_DAYS + 1) * day, ws.now - day)),
-        drift_share=_latest(ws, "DriftShare", of),
+        quality=_latest(ws, "PR-AUC-24h", of, since=since),
+        quality_before=_mean(ws, of, start, ws.now - day),
+        drift_share=_latest(ws, "DriftShare", of, since=since),
         learned_until=learned_until(standing).date(),
     )
+
+
+def _serves_since(ws: Workspace, endpoint: str, standing: ModelVersion) -> datetime | None:
+    """Since when production is this version's; None where it is not, or not its alone."""
+    reigns = history.reigns(records.audited(ws), endpoint)
+    mine = bool(reigns) and reigns[-1].shares.get(standing.version) == 1
+    return reigns[-1].since if mine else None
 
 
 def limits(ws: Workspace, standing: ModelVersion) -> Limits:
@@ -155,18 +169,25 @@ def _kept(ws: Workspace, city: City) -> Anchor | None:
     )
 
 
-def _latest(ws: Workspace, name: str, of: Mapping[str, str]) -> float | None:
+def _latest(
+    ws: Workspace, name: str, of: Mapping[str, str], *, since: datetime | None
+) -> float | None:
+    """The newest value of the last day, if it came after `since`."""
     found = ws.metrics.latest(MODEL, name, of, before=ws.now, within_s=DAY_S)
-    return None if found is None else found[1]
+    return found[1] if found and since is not None and found[0] > since else None
 
 
-def _mean(ws: Workspace, of: Mapping[str, str], window: Window) -> float | None:
-    """Mean PR-AUC-24h of the hours of `window`; None where none was posted."""
+def _mean(
+    ws: Workspace, of: Mapping[str, str], start: datetime | None, end: datetime
+) -> float | None:
+    """Mean PR-AUC-24h of the hours between; None where none was posted."""
+    if start is None or start >= end:
+        return None
     hours = ws.metrics.series(
         MODEL,
         "PR-AUC-24h",
         of,
-        window=window.widened(step_s=HOUR_S),
+        window=Window(start, end),
         statistic="Average",
         period_s=HOUR_S,
     )
