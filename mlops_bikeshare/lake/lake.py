@@ -2,22 +2,24 @@
 
 Objects lie at `<location>/city=<city>/date=<UTC date>/<name>.parquet`. A frame is validated once
 where it enters. The objects of a day may have been merged (`compaction`): their rows are read once
-all the same, and their names are remembered. Objects never change, so decoded ones are kept in
-memory (`decoded`): reading the last hours every ten minutes costs only what is new.
+all the same, and their names are remembered. Objects never change, so a bounded number of decoded
+ones is kept in memory: reading the last hours every ten minutes costs only what is new. The parts
+of a day go from memory when the object that they were merged into is read.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import partial
 from itertools import groupby
+from threading import Lock
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from mlops_bikeshare.domain.tables import Table, arrow_schema
 from mlops_bikeshare.domain.windows import Window
-from mlops_bikeshare.lake.decoded import CACHED_VALUES, Decoded
 from mlops_bikeshare.lake.parquet import PART, decode, encode, held_by, validate
 from mlops_bikeshare.lake.partition import SUFFIX, check_part, is_merged, merges, name_of, visible
 from mlops_bikeshare.lake.store import ObjectGoneError, Store
@@ -27,6 +29,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 T = TypeVar("T")
+# Values, not rows: a feature row is six times as wide as a status row. Two to eight bytes each.
+CACHED_VALUES = 50_000_000
+# What a column of a frame takes, however few rows it has: a poll of 40 stations is 30 kB, not 5.
+_PER_COLUMN = 300
 _MERGED_KNOWN = 1_000
 # A partition is merged once a day; to be overtaken twice while reading takes a bad disk.
 _LOOKS = 5
@@ -46,7 +52,9 @@ class Lake:
 
     def __init__(self, store: Store, *, cached_values: int = CACHED_VALUES) -> None:
         self.store = store
-        self._decoded = Decoded(cached_values)
+        self._cache: OrderedDict[tuple[str, ...], pd.DataFrame] = OrderedDict()
+        self._room = cached_values
+        self._lock = Lock()
         self._merged: dict[str, list[str]] = {}
 
     def write(
@@ -183,9 +191,10 @@ class Lake:
         found = self._merged.get(key)
         if found is None:
             found = held_by(self.store.read(key))
-            self._merged[key] = found
-            if len(self._merged) > _MERGED_KNOWN:
-                self._merged.pop(next(iter(self._merged)), None)
+            with self._lock:
+                self._merged[key] = found
+                if len(self._merged) > _MERGED_KNOWN:
+                    del self._merged[next(iter(self._merged))]
         return found
 
     def _object(
@@ -193,11 +202,37 @@ class Lake:
     ) -> "pd.DataFrame":
         needed = list(dict.fromkeys([*columns, table.partition_by]))
         wanted = (key, *needed, str(where))
-        rows = self._decoded.get(wanted)
-        if rows is None:
-            rows = decode(self.store.read(key), needed, where, table=table)
-            self._decoded.put(wanted, rows)
+        with self._lock:
+            cached = self._cache.get(wanted)
+            if cached is not None:
+                self._cache.move_to_end(wanted)
+                return cached
+        rows = decode(self.store.read(key), needed, where, table=table)
+        with self._lock:
+            if is_merged(name_of(key)):
+                self._forget_parts(key.rpartition("/")[0])
+            self._forget(wanted)  # another thread may have read it meanwhile
+            self._cache[wanted] = rows
+            self._room -= _weight(rows)
+            while self._room < 0 and len(self._cache) > 1:
+                self._forget(next(iter(self._cache)))
         return rows
+
+    def _forget_parts(self, folder: str) -> None:
+        """The parts of a partition that was merged; one that came late is read again."""
+        for wanted in list(self._cache):
+            where, _, name = wanted[0].rpartition("/")
+            if where == folder and not is_merged(name):
+                self._forget(wanted)
+
+    def _forget(self, wanted: tuple[str, ...]) -> None:
+        rows = self._cache.pop(wanted, None)
+        if rows is not None:
+            self._room += _weight(rows)
+
+
+def _weight(rows: "pd.DataFrame") -> int:
+    return int(rows.size) + _PER_COLUMN * rows.shape[1]
 
 
 def _by_day(rows: "pa.Table", column: str) -> "list[tuple[date, pa.Table]]":

@@ -7,7 +7,6 @@ import pytest
 from mlops_bikeshare.domain.errors import TableError
 from mlops_bikeshare.domain.tables import STATION_INFORMATION_RAW as STATIONS
 from mlops_bikeshare.domain.windows import Window
-from mlops_bikeshare.lake.decoded import CACHED_VALUES, Decoded
 from mlops_bikeshare.lake.lake import Lake
 from mlops_bikeshare.lake.local import LocalStore
 
@@ -71,22 +70,6 @@ def test_a_small_cache_changes_no_answer(tmp_path: Path) -> None:
         lake.write(STATIONS, rows("2021-09-01", "2021-09-02"), city="boston", name=name)
 
     assert len(lake.read(STATIONS, city="boston")) == len(lake.read(STATIONS, city="boston")) == 6
-
-
-def test_what_was_not_asked_for_in_a_long_time_leaves_memory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    lake = Lake(LocalStore(tmp_path))
-    monkeypatch.setattr(lake, "_decoded", Decoded(CACHED_VALUES, idle_looks=4))
-    for day in range(1, 8):
-        lake.write(STATIONS, rows(f"2021-09-0{day}"), city="boston", name="a")
-
-    for day in range(1, 8):
-        for again in (1, day):  # the first day is asked for all the while
-            lake.read(STATIONS, city="boston", window=Window.day(date(2021, 9, again)))
-
-    kept = sorted(key.split("/")[-2] for key, *_ in lake._decoded.held())
-    assert kept == ["date=2021-09-01", "date=2021-09-05", "date=2021-09-06", "date=2021-09-07"]
 
 
 def test_the_newest_time_of_an_empty_table_is_unknown(lake: Lake) -> None:
