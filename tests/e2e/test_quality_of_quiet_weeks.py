@@ -1,9 +1,10 @@
 """How far a day's quality lies below its own level in quiet weeks: what the margin must allow.
 
 The predictor is the share of out stations by count, fitted once: it cannot get better or worse, so
-whatever its 24 h scores do is the city's doing. Prints what docs/decisions/0044 quotes (pytest -s).
+whatever its 24 h scores do is the city's doing. Logs what docs/decisions/0044 quotes.
 """
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 from mlops_bikeshare.evaluation.scores import score
 from mlops_bikeshare.settings import load
 
+log = logging.getLogger(__name__)
 ROOT = Path(__file__).resolve().parents[2]
 FIRST, LAST = "2021-08-03", "2021-08-24"
 LEVEL = pd.Timedelta("3D")
@@ -63,7 +65,9 @@ def test_the_margin_allows_what_quiet_weeks_do_and_not_much_more(recordings: Pat
 
     level = worse.rolling(LEVEL).mean().shift(12)  # of the days before, not of this one
     below = (level - worse).max()
-    print(f"\nstandard deviation {worse.std().to_dict()}, most below the level {below.to_dict()}")
+    log.info(
+        "standard deviation %s, most below the level %s", worse.std().to_dict(), below.to_dict()
+    )
 
     margin = load(ROOT, {}, {}).monitoring.champion_margin
     assert 0.04 < below["pr_auc"] < margin < 2 * below["pr_auc"]
