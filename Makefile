@@ -196,6 +196,9 @@ poll: setup ## one poll of the live feed
 aws: setup ## the stacks of an environment: make aws ARGS="diff --env dev"
 	@$(BIN)/bikeshare aws $(ARGS)
 
+cost: setup ## what an environment costs in a month: make cost ARGS="--env prod"
+	@$(BIN)/bikeshare cost $(ARGS)
+
 check-ops: setup $(CHECKERS)/.installed ## check all of ops/ and .github/: templates, rights, workflows, alarm rules
 	@$(CHECKERS)/bin/cfn-lint --regions ca-central-1 -- $(TEMPLATES) && echo "cfn-lint: clean"
 	@LOG_LEVEL=ERROR $(CHECKERS)/bin/checkov --framework cloudformation --skip-download --compact --quiet \
@@ -217,8 +220,8 @@ $(CHECKERS)/.installed: ops/checkers/requirements.txt ops/checkers/simulator
 	@npm install --silent --no-audit --no-fund --prefix $(CHECKERS) "$$(cat ops/checkers/simulator)"
 	@touch $@
 
-staging: setup ## stop staging, or move it to a smaller machine: make staging ARGS=--stop
-	@$(BIN)/bikeshare staging $(city) $(ARGS)
+staging: setup ## stop, start or downsize staging: make staging ARGS="stop --city boston"
+	@$(BIN)/bikeshare staging $(ARGS)
 
 clean: ## remove the demo workspace and caches (other workspaces and .venv stay)
 	rm -rf var/demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
