@@ -234,6 +234,11 @@ _add(
 )
 _add(alarming.poll, "bikeshare poll --city boston")
 _add(alarming.exporter, "bikeshare exporter", "bikeshare --workspace demo exporter --port 0")
+_add(
+    hosting.api,
+    "bikeshare api",
+    "BIKESHARE_API__TOKEN=$TOKEN bikeshare --workspace demo api --port 0",
+)
 _add(hosting.stop, "bikeshare stop", "bikeshare --workspace demo stop")
 
 _APPLY = "bikeshare --profile aws catalog apply"

@@ -155,7 +155,7 @@ def _batch(
     answering = state
     try:
         asked = features[list(FEATURE_NAMES)]
-        answering, answered = _answered(ws, state, asked, dt)
+        answering, answered = answers_of(ws, state, asked, dt)
         good = predicted.usable(answered)
         failure = _why(answered, good)
     except EndpointError as error:
@@ -183,7 +183,7 @@ def _batch(
     )
 
 
-def _answered(
+def answers_of(
     ws: Workspace, state: EndpointState, asked: pd.DataFrame, dt: datetime
 ) -> tuple[EndpointState, Answers]:
     """Answers, and what the endpoint was all the while; without variants where that is unknown.

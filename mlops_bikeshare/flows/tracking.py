@@ -25,6 +25,7 @@ EXPERIMENT_NOTE = (
     " Gates, promotions and rollbacks are runs too (tag `kind`)."
 )
 BATCH = 1000
+DATABASES = ("sqlite:", "postgresql")
 Stepped = tuple[str, float, int]
 
 
@@ -132,12 +133,13 @@ def _git(*arguments: str, folder: Path) -> str:
 
 
 def _experiment(mlflow: Any, ws: Workspace, city: City) -> str:
-    """The city's experiment; a local store keeps its artefacts beside its database."""
+    """The city's experiment; where the store is a database, not a server, we say where files go."""
     found = mlflow.get_experiment_by_name(city.registered_model)
     if found is not None:
         return str(found.experiment_id)
-    local = ws.settings.mlflow_uri.startswith("sqlite:///")
-    where = (ws.settings.mlflow_home / "mlartifacts").as_uri() if local else None
+    database = ws.settings.mlflow_uri.startswith(DATABASES)
+    beside = (ws.settings.mlflow_home / "mlartifacts").as_uri() if database else None
+    where = (ws.settings.artifacts_uri or beside) if database else None
     return str(
         mlflow.create_experiment(
             city.registered_model,
