@@ -54,7 +54,7 @@ demo: setup ## the whole lifecycle on a simulated city, with a report
 	@$(BIN)/bikeshare demo $(city) $(ARGS)
 
 test: setup ## the tests, under ten minutes
-	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not long" $(ARGS)
+	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not long" --durations=25 $(ARGS)
 
 test-all: setup ## every test, the long ones too
 	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
