@@ -17,6 +17,7 @@ from pathlib import Path
 
 from mlops_bikeshare.domain.errors import BikeshareError
 from tests.bench import (
+    api,
     cli,
     dashboard,
     features,
@@ -58,6 +59,7 @@ BENCHES: dict[str, Run] = {
     "release.gate_judge": release.judged,
     "release.gate_and_rollback": moves.moved,
     "serving.mlflow": serving.against_mlflow,
+    "serving.api": api.one_record,
     "infer.batch_2400": infer.batch,
     "dashboard.warm_page": dashboard.pages,
     "dashboard.what_if": what_if.moved,
