@@ -3,7 +3,7 @@
 Input    `jobs.db`, made when absent; times are aware UTC datetimes.
 Output   Job. The states: queued → running → done | refused (a decision went against) | failed |
          interrupted (the process ended under it).
-Raises   FullError when too many wait.
+Raises   FullError when too many wait; SettingsError for a file of a newer version.
 
 Used by the API and by its worker at once: each call is one transaction on a connection of its own,
 and a job leaves `running` only once.
@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from mlops_bikeshare.domain.errors import BikeshareError
+from mlops_bikeshare.domain.errors import BikeshareError, SettingsError
 
 State = Literal["queued", "running", "done", "refused", "failed", "interrupted"]
 ENDED = ("done", "refused", "failed", "interrupted")
@@ -63,6 +63,10 @@ class Jobs:
         self._path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         with self._transaction() as connection:
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            if version > VERSION:
+                msg = f"{path} was written by a newer version of this project ({version})"
+                raise SettingsError(f"{msg} than this one ({VERSION}); use that one")
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute(_SCHEMA)
             connection.execute(f"PRAGMA user_version = {VERSION}")

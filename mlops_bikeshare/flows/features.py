@@ -78,9 +78,10 @@ def build(
         if is_built(ws, city, day):
             state = profiles_for(ws, city, day + timedelta(days=1))
             continue
-        state, added = write_day(ws, city, day, lists=lists, state=state)
+        seen = see(ws, city, day, lists)
+        rows += write_rows(ws, city, seen, state)
+        state = learn(city, seen, state)
         write_profiles(ws, city, state)
-        rows += added
         written += 1
     return Built(
         city=city.name,
@@ -189,27 +190,36 @@ def _limit(ws: Workspace) -> datetime:
     return ws.now.astimezone(UTC) + timedelta(minutes=5)
 
 
-def grid_of(
-    ws: Workspace, city: City, day: date, lists: "pd.DataFrame"
-) -> "tuple[Grid, pd.DataFrame]":
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
     """What was seen on a day and before it, of the stations that were known by then."""
+
+    day: date
+    grid: "Grid"
+    stations: "pd.DataFrame"
+
+
+def see(ws: Workspace, city: City, day: date, lists: "pd.DataFrame") -> Seen:
+    """Read a day and its look-back; `lists` are all versions of the stations."""
     whole, stations = Window.day(day), known_list(lists, day=day)
     window = Window(whole.start - LOOKBACK, whole.end)
     status = ws.lake.read(STATION_STATUS, city=city.name, window=window)
-    return day_grid(status, day=day, stations=stations), stations
+    return Seen(day, day_grid(status, day=day, stations=stations), stations)
 
 
-def write_day(
-    ws: Workspace, city: City, day: date, *, lists: "pd.DataFrame", state: ProfileState
-) -> tuple[ProfileState, int]:
-    """Write the features of a day; what later days may know, and how many rows there are."""
-    grid, stations = grid_of(ws, city, day, lists)
-    written = 0
-    if state.valid_from is not None:
-        rows = day_rows(grid, day=day, stations=stations, city=city, profiles=state)
-        written = len(rows.values)
-        ws.lake.write(OFFLINE, rows.to_frame(), city=city.name, name=OBJECT)
-    return state.update(grid, day=day, zone=city.zone, label=city.label), written
+def learn(city: City, seen: Seen, state: ProfileState) -> ProfileState:
+    """What days after this one may know."""
+    return state.update(seen.grid, day=seen.day, zone=city.zone, label=city.label)
+
+
+def write_rows(ws: Workspace, city: City, seen: Seen, state: ProfileState) -> int:
+    """Write the features of a day, which knows `state`; how many rows. The first day has none."""
+    if state.valid_from is None:
+        return 0
+    day, stations = seen.day, seen.stations
+    rows = day_rows(seen.grid, day=day, stations=stations, city=city, profiles=state)
+    ws.lake.write(OFFLINE, rows.to_frame(), city=city.name, name=OBJECT)
+    return len(rows.values)
 
 
 def write_profiles(ws: Workspace, city: City, state: ProfileState) -> None:

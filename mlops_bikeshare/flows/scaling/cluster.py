@@ -15,6 +15,7 @@ from typing import Any
 from mlops_bikeshare.domain.errors import InputError, SettingsError
 
 ANSWERS_S = 30
+LOOPBACK = "127.0.0.1"
 # A worker's task must not take more threads than the worker has.
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
@@ -35,7 +36,10 @@ def client(scheduler: str | None, *, workers: int) -> Iterator[Any]:
     with (
         dask.config.set({"distributed.nanny.pre-spawn-environ": ONE_THREAD}),
         LocalCluster(
-            n_workers=workers, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
+            n_workers=workers,
+            threads_per_worker=1,
+            host=LOOPBACK,
+            dashboard_address=f"{LOOPBACK}:0",
         ) as cluster,
         Client(cluster) as found,
     ):

@@ -3,10 +3,11 @@
 Input    days in order, in blocks; a client of Dask whose workers see the same lake: on S3, or on a
          file system that all of them mount at one path.
 Output   rows of `features_offline` and profiles of each day in the lake; rows written, per block.
-Method   what a day may know of earlier ones are integer sums, so a block's part of them is learned
-         without its predecessors and added up (exactly) afterwards; then every block is built by
-         the kernel that one process uses. Profiles, which say that a day is complete, are
-         written in the order of the days: what is interrupted is continued by either engine.
+Method   what a day may know of earlier ones are integer sums, so the part of each day is learned
+         without its predecessors and added up (exactly) afterwards; then its rows are built from
+         what was read, which stays on the worker, by the kernel that one process uses. Profiles,
+         which say that a day is complete, are written in the order of the days: what is
+         interrupted is continued by either engine.
 
 Every task reads the lake and creates objects that are created once, so one whose worker died is run
 again elsewhere, and writes nothing twice.
@@ -16,6 +17,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import reduce
 from typing import Any
 
 from mlops_bikeshare.backends import Workspace
@@ -26,7 +28,7 @@ from mlops_bikeshare.flows import features
 from mlops_bikeshare.settings import Settings
 
 Days = tuple[date, ...]
-# Enough blocks to share out evenly, few enough that learning a block alone costs little.
+# Enough blocks to share out evenly, few enough that little is read twice.
 _ROUNDS, _MOST_DAYS = 4, 7
 
 
@@ -43,7 +45,14 @@ class Where:
         return Workspace(self.settings, self.clock)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
+class Looked:
+    """What was seen on the days of a block, and what each adds to what later ones may know."""
+
+    days: tuple[tuple[features.Seen, ProfileState], ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Made:
     """A block that is built: its rows lie in the lake, the profiles after each day do not yet."""
 
@@ -62,13 +71,13 @@ def build(client: Any, where: Where, blocks: Sequence[Days]) -> Iterator[int]:
     start = client.submit(known_before, where, blocks[0][0], pure=False)
     sealed, done = None, []
     for block in blocks:
-        made = client.submit(make, where, block, start, pure=False)
+        looked = client.submit(look, where, block, pure=False)
+        made = client.submit(make, where, looked, start, pure=False)
         sealed = client.submit(seal, where, made, sealed, pure=False)
         done.append(sealed)
         if block is not blocks[-1]:
-            learned = client.submit(learn, where, block, pure=False, priority=1)
-            start = client.submit(ProfileState.plus, start, learned, pure=False, priority=1)
-    del start, made, sealed
+            start = client.submit(after, start, client.submit(added, looked, pure=False))
+    del looked, start, made, sealed  # what nobody asks for any more, the cluster forgets
     for future in done:
         yield int(future.result())
 
@@ -78,23 +87,30 @@ def known_before(where: Where, day: date) -> ProfileState:
     return features.profiles_for(where.opened(), where.city, day)
 
 
-def learn(where: Where, days: Days) -> ProfileState:
-    """What the days of a block add to what later ones may know."""
-    ws, state = where.opened(), ProfileState.empty()
-    lists = features.station_lists(ws, where.city)
-    for day in days:
-        grid, _ = features.grid_of(ws, where.city, day, lists)
-        state = state.update(grid, day=day, zone=where.city.zone, label=where.city.label)
-    return state
+def look(where: Where, days: Days) -> Looked:
+    """Read the days of a block."""
+    ws = where.opened()
+    lists, nothing = features.station_lists(ws, where.city), ProfileState.empty()
+    seen = [features.see(ws, where.city, day, lists) for day in days]
+    return Looked(tuple((one, features.learn(where.city, one, nothing)) for one in seen))
 
 
-def make(where: Where, days: Days, state: ProfileState) -> Made:
+def added(looked: Looked) -> ProfileState:
+    """What a block adds to what later days may know."""
+    return reduce(after, (of_day for _, of_day in looked.days))
+
+
+def after(state: ProfileState, more: ProfileState) -> ProfileState:
+    """What is known once later days are learned too."""
+    return state.plus(more)
+
+
+def make(where: Where, looked: Looked, state: ProfileState) -> Made:
     """Write the features of a block; the states after each of its days."""
     ws, rows, states = where.opened(), 0, []
-    lists = features.station_lists(ws, where.city)
-    for day in days:
-        state, added = features.write_day(ws, where.city, day, lists=lists, state=state)
-        rows += added
+    for seen, of_day in looked.days:
+        rows += features.write_rows(ws, where.city, seen, state)
+        state = state.plus(of_day)
         states.append(state)
     return Made(rows, tuple(states))
 

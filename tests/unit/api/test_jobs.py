@@ -1,13 +1,16 @@
 """The queue of jobs, and the process that does them: nothing is lost, nothing is done twice."""
 
+import sqlite3
 import sys
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from mlops_bikeshare.api.jobs import FullError, Job, Jobs
 from mlops_bikeshare.api.worker import Worker
+from mlops_bikeshare.domain.errors import SettingsError
 
 # A worker that crashes on one kind, and cannot even begin another.
 PROGRAM = """
@@ -69,6 +72,14 @@ def test_one_that_goes_on_is_first_again(jobs: Jobs) -> None:
     again = jobs.begin_next()
     assert again is not None
     assert (again.id, again.attempts) == (first.id, 2)
+
+
+def test_a_file_of_a_newer_version_is_left_alone(jobs: Jobs, tmp_path: Path) -> None:
+    assert jobs.waiting() == []
+    with closing(sqlite3.connect(tmp_path / "jobs.db")) as file:
+        file.execute("PRAGMA user_version = 99")
+    with pytest.raises(SettingsError, match="newer version"):
+        Jobs(tmp_path / "jobs.db")
 
 
 def test_more_than_may_wait_are_refused(jobs: Jobs) -> None:

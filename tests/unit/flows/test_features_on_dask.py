@@ -3,6 +3,7 @@
 import os
 import signal
 from datetime import date, timedelta
+from functools import reduce
 from pathlib import Path
 
 import numpy as np
@@ -56,11 +57,12 @@ def test_what_blocks_learn_alone_adds_up_to_what_one_after_the_other_does(tmp_pa
     ws, city = workspace(tmp_path / "home")
     days = days_of(ws, city)
     where = feature_blocks.Where(ws.settings, ws.clock, city)
-    parts = [feature_blocks.learn(where, (day,)) for day in days]
-    whole = feature_blocks.learn(where, tuple(days))
-    total = ProfileState.empty()
-    for part in parts:
-        total = total.plus(part)
+    seen = [one for one, _ in feature_blocks.look(where, tuple(days)).days]
+    whole = reduce(lambda state, one: features.learn(city, one, state), seen, ProfileState.empty())
+    blocks = feature_blocks.blocks_of(days, workers=1)
+    parts = [feature_blocks.added(feature_blocks.look(where, block)) for block in blocks]
+    assert len(parts) > 2
+    total = reduce(feature_blocks.after, parts, ProfileState.empty())
     assert total.stations == whole.stations
     assert total.valid_from == whole.valid_from
     assert np.array_equal(total.sums, whole.sums)
