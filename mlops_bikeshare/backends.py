@@ -22,6 +22,7 @@ from mlops_bikeshare.settings import Settings
 if TYPE_CHECKING:
     from mlops_bikeshare.lake.glue import GlueCatalog
     from mlops_bikeshare.lake.lake import Lake
+    from mlops_bikeshare.lake.postgres import PostgresAudit
     from mlops_bikeshare.lake.query import Query
     from mlops_bikeshare.lake.s3 import S3Store
     from mlops_bikeshare.lake.state import State
@@ -126,6 +127,15 @@ class Workspace:
             marks=self.lake.store,
             now=self.clock.now,
         )
+
+    @cached_property
+    def audit_copy(self) -> "PostgresAudit | None":
+        """The audit's copy elsewhere; None where none is kept."""
+        if self.settings.audit.mirror is None:
+            return None
+        from mlops_bikeshare.lake.postgres import PostgresAudit
+
+        return PostgresAudit(self.settings.audit.mirror, workspace=self.settings.workspace)
 
     @cached_property
     def channels(self) -> "list[Bounded]":
