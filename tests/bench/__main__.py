@@ -31,6 +31,7 @@ from tests.bench import (
     serving,
     sources,
     training,
+    what_if,
 )
 from tests.bench.bed import ROOT, Bed, fresh_home
 from tests.bench.measure import BenchError, Row, table
@@ -59,6 +60,7 @@ BENCHES: dict[str, Run] = {
     "serving.mlflow": serving.against_mlflow,
     "infer.batch_2400": infer.batch,
     "dashboard.warm_page": dashboard.pages,
+    "dashboard.what_if": what_if.moved,
 }
 LONG: dict[str, Run] = {
     "lake.parquet_large": lake.parquet_large,
