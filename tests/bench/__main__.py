@@ -17,6 +17,7 @@ from pathlib import Path
 
 from mlops_bikeshare.domain.errors import BikeshareError
 from tests.bench import (
+    api,
     cli,
     dashboard,
     features,
@@ -26,6 +27,7 @@ from tests.bench import (
     moves,
     release,
     replay,
+    scale,
     scoring,
     season,
     serving,
@@ -49,6 +51,7 @@ BENCHES: dict[str, Run] = {
     "features.offline": features.offline,
     "features.offline_write": features.offline_write,
     "features.online": features.online,
+    "features.dask": scale.on_dask,
     "training.two_targets_one_dataset": training.two_targets,
     "scoring.stacked": scoring.stacked,
     "monitoring.quality_day": monitoring.quality_of_a_day,
@@ -58,6 +61,7 @@ BENCHES: dict[str, Run] = {
     "release.gate_judge": release.judged,
     "release.gate_and_rollback": moves.moved,
     "serving.mlflow": serving.against_mlflow,
+    "serving.api": api.one_record,
     "infer.batch_2400": infer.batch,
     "dashboard.warm_page": dashboard.pages,
     "dashboard.what_if": what_if.moved,
