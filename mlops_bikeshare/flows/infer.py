@@ -5,8 +5,9 @@ stations and horizons. A station that is not answered gets the persistence of th
 as fallback, and the batch has failed all the same. A batch's key is (endpoint, city, dt): one that
 is there already is not asked for again. Endpoints are independent: one that fails leaves the
 other's batch alone. A heartbeat is posted only for rows that were written and that a model
-answered; one that a kill kept from being posted is posted by the next run. There are no batches for
-the past: what nobody could see at dt is no prediction.
+answered; one that a kill kept from being posted is posted by the next run. Production's batch is
+published for others. There are no batches for the past: what nobody could see at dt is no
+prediction.
 """
 
 import logging
@@ -26,6 +27,7 @@ from mlops_bikeshare.domain.tables import INFERENCE
 from mlops_bikeshare.domain.windows import floor_time, stamp
 from mlops_bikeshare.features.definition import FEATURE_NAMES
 from mlops_bikeshare.features.online import row_at
+from mlops_bikeshare.flows import publish
 from mlops_bikeshare.flows.features import (
     ONLINE,
     check_definition,
@@ -86,6 +88,7 @@ def infer(ws: Workspace, city: City, *, at: datetime | None = None) -> list[Batc
     if todo:
         _refuse_the_past(dt, now)
         done += _batches(ws, city, todo, dt)
+    publish.try_to_publish(ws, city, dt)
     for state in live:
         beats.mend(ws, city, state.name, up_to=dt)
     return done

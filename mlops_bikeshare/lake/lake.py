@@ -3,11 +3,10 @@
 Objects lie at `<location>/city=<city>/date=<UTC date>/<name>.parquet`. A frame is validated once
 where it enters. The objects of a day may have been merged (`compaction`): their rows are read once
 all the same, and their names are remembered. Objects never change, so a bounded number of decoded
-ones is kept in memory: reading the last hours every ten minutes costs only what is new. The parts
-of a day go from memory when the object that they were merged into is read.
+ones is kept in memory, and the parts of a day as one frame: reading the last hours every ten
+minutes costs only what is new.
 """
 
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -20,6 +19,7 @@ import numpy as np
 
 from mlops_bikeshare.domain.tables import Table, arrow_schema
 from mlops_bikeshare.domain.windows import Window
+from mlops_bikeshare.lake.memory import Kept, Memory, Place
 from mlops_bikeshare.lake.parquet import PART, decode, encode, held_by, validate
 from mlops_bikeshare.lake.partition import SUFFIX, check_part, is_merged, merges, name_of, visible
 from mlops_bikeshare.lake.store import ObjectGoneError, Store
@@ -29,10 +29,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 T = TypeVar("T")
-# Values, not rows: a feature row is six times as wide as a status row. Two to eight bytes each.
-CACHED_VALUES = 50_000_000
-# What a column of a frame takes, however few rows it has: a poll of 40 stations is 30 kB, not 5.
-_PER_COLUMN = 300
+CACHED_VALUES = 50_000_000  # two to eight bytes each
 _MERGED_KNOWN = 1_000
 # A partition is merged once a day; to be overtaken twice while reading takes a bad disk.
 _LOOKS = 5
@@ -52,8 +49,7 @@ class Lake:
 
     def __init__(self, store: Store, *, cached_values: int = CACHED_VALUES) -> None:
         self.store = store
-        self._cache: OrderedDict[tuple[str, ...], pd.DataFrame] = OrderedDict()
-        self._room = cached_values
+        self._memory = Memory(cached_values)
         self._lock = Lock()
         self._merged: dict[str, list[str]] = {}
 
@@ -146,11 +142,33 @@ class Lake:
         return newest.astimezone(UTC)
 
     def _partition(self, table: Table, city: str, day: date, asked: _Asked) -> "list[pd.DataFrame]":
-        return [
-            self._rows(table, key, asked)
+        keys = [
+            key
             for key in self._keys(table, city, day)
             if is_merged(name_of(key)) or name_of(key).startswith(asked.name_prefix)
         ]
+        if len(keys) > 1:
+            return [self._grown(table, folder_of(table, city, day), keys, asked)]
+        return [self._rows(table, key, asked) for key in keys]
+
+    def _grown(self, table: Table, folder: str, keys: list[str], asked: _Asked) -> "pd.DataFrame":
+        """The objects' rows in one frame: what came since the last look is added to it."""
+        import pandas as pd
+
+        of = (folder, asked.name_prefix, str(asked.where), *asked.columns)
+        before = self._memory.get(of)
+        if before is None or keys[: len(before.keys)] != before.keys:
+            before = None  # merged, or a part came late and sorts before others
+        new = keys[len(before.keys) :] if before else keys
+        if before and not new:
+            return before.rows
+        parts = [self._rows(table, key, asked) for key in new]
+        there = [before.rows] if before else []
+        rows = pd.concat([*there, *parts], ignore_index=True)
+        self._memory.put(of, Kept(keys, rows))
+        for key in new:  # held once is enough
+            self._memory.forget(_place(table, key, asked.columns, asked.where))
+        return rows
 
     def _rows(self, table: Table, key: str, asked: _Asked) -> "pd.DataFrame":
         if not (asked.name_prefix and is_merged(name_of(key))):
@@ -200,39 +218,20 @@ class Lake:
     def _object(
         self, table: Table, key: str, columns: list[str], where: tuple[str, object] | None
     ) -> "pd.DataFrame":
-        needed = list(dict.fromkeys([*columns, table.partition_by]))
-        wanted = (key, *needed, str(where))
-        with self._lock:
-            cached = self._cache.get(wanted)
-            if cached is not None:
-                self._cache.move_to_end(wanted)
-                return cached
-        rows = decode(self.store.read(key), needed, where, table=table)
-        with self._lock:
+        place = _place(table, key, columns, where)
+        kept = self._memory.get(place)
+        if kept is None:
+            rows = decode(self.store.read(key), list(place[1:-1]), where, table=table)
             if is_merged(name_of(key)):
-                self._forget_parts(key.rpartition("/")[0])
-            self._forget(wanted)  # another thread may have read it meanwhile
-            self._cache[wanted] = rows
-            self._room -= _weight(rows)
-            while self._room < 0 and len(self._cache) > 1:
-                self._forget(next(iter(self._cache)))
-        return rows
-
-    def _forget_parts(self, folder: str) -> None:
-        """The parts of a partition that was merged; one that came late is read again."""
-        for wanted in list(self._cache):
-            where, _, name = wanted[0].rpartition("/")
-            if where == folder and not is_merged(name):
-                self._forget(wanted)
-
-    def _forget(self, wanted: tuple[str, ...]) -> None:
-        rows = self._cache.pop(wanted, None)
-        if rows is not None:
-            self._room += _weight(rows)
+                self._memory.forget_parts(key.rpartition("/")[0])
+            kept = Kept([key], rows)
+            self._memory.put(place, kept)
+        return kept.rows
 
 
-def _weight(rows: "pd.DataFrame") -> int:
-    return int(rows.size) + _PER_COLUMN * rows.shape[1]
+def _place(table: Table, key: str, columns: list[str], where: tuple[str, object] | None) -> Place:
+    """Under which an object's columns are kept in memory."""
+    return (key, *dict.fromkeys([*columns, table.partition_by]), str(where))
 
 
 def _by_day(rows: "pa.Table", column: str) -> "list[tuple[date, pa.Table]]":

@@ -2,6 +2,8 @@
 
 import json
 import re
+import shutil
+import sqlite3
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -220,6 +222,63 @@ def test_the_audit_tells_the_whole_story_and_its_chain_holds(ws: Workspace) -> N
 
     promoted = ["alarms", "promotion", "dashboard", "staging"]
     assert kinds[:8] == ["deploy", "deploy", "gate", *promoted, "rollback"]
+
+
+OF_STAGING = """metric_id = (SELECT id FROM metric WHERE name = 'PR-AUC-24h'
+    AND dimensions = '{"City": "demo", "EndpointName": "bikeshare-staging"}')"""
+NEWEST = f"at_ms = (SELECT max(at_ms) FROM datum WHERE {OF_STAGING})"
+METRIC_FAULTS = {
+    "missing": f"DELETE FROM datum WHERE {OF_STAGING}",
+    "late": f"UPDATE datum SET at_ms = at_ms - 3600000 WHERE {OF_STAGING}",
+    "double": f"INSERT INTO datum SELECT metric_id, at_ms, value + 0.01 FROM datum"
+    f" WHERE {OF_STAGING} AND {NEWEST}",
+}
+
+
+def test_a_metric_that_is_missing_late_or_double_keeps_a_good_version_from_production(
+    home: Home, ws: Workspace, city: City, tmp_path: Path
+) -> None:
+    assert ws.now
+    copy = shutil.copytree(home.path, tmp_path / "home")
+    settings = load(copy, {"BIKESHARE_HOME": str(copy)}, {"serving.port": 0})
+    ws = open_workspace(settings.with_workspace("demo", default_city="demo"))
+    with serve.hosting(ws), sqlite3.connect(ws.path / "metrics.db") as db:
+        good = db.execute(f"SELECT * FROM datum WHERE {OF_STAGING}").fetchall()
+        for fault in METRIC_FAULTS.values():
+            assert db.execute(fault).rowcount
+            db.commit()
+
+            report = gate.gate(ws, city)
+
+            assert report.verdict == "unknown"
+            assert [c.name for c in report.failed] == ["PR-AUC-24h"]
+            with pytest.raises(Refused):
+                promote.promote(ws, city)
+            db.execute(f"DELETE FROM datum WHERE {OF_STAGING}")
+            db.executemany("INSERT INTO datum VALUES (?, ?, ?)", good)
+            db.commit()
+        assert endpoints.describe(ws.clients, "bikeshare-prod").leading.version == "1"
+        assert gate.gate(ws, city).verdict == "pass"
+
+
+def test_what_the_audit_says_of_a_version_is_in_its_tags(ws: Workspace, city: City) -> None:
+    tracking.connect(ws)
+    told = {entry["kind"]: entry for entry in records.audited(ws)}
+    challenger = versions.find(city.registered_model, "2").tags
+    champion = versions.find(city.registered_model, "1").tags
+
+    of = {
+        "deploy": challenger, "gate": challenger, "promotion": challenger, "rollback": champion
+    }  # fmt: skip
+    for kind, tags in of.items():
+        entry = told[kind]
+        assert tags[f"{kind}_audit"] == entry["digest"]
+        assert tags[f"{kind}_at"] == entry["at"]
+        assert (tags[f"{kind}_by"], tags[f"{kind}_why"]) == (entry["who"], entry["why"])
+        assert tags[f"{kind}_endpoint"] == entry["facts"]["endpoint"]
+    assert challenger["gate_verdict"] == "pass"
+    assert challenger["gate_artefact_digest"] == challenger["artefact_digest"]
+    assert challenger["rolled_back_audit"] == told["rollback"]["digest"]
 
 
 @pytest.mark.long

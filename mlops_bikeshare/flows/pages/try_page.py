@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from mlops_bikeshare.domain.label import Label
-from mlops_bikeshare.flows.pages.page_style import STYLE
+from mlops_bikeshare.flows.pages.page_style import framed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,9 +42,7 @@ def page(stations: "pd.DataFrame", *, title: str, at: datetime, days: int, label
         f"{f', {lost} without a place' if lost else ''}. {collected}</p>"
         f"<figure>{_map(placed)}</figure><p class='note'>{note}</p>"
     )
-    meta = '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-    top = f"<title>{html.escape(title)}</title><style>{STYLE}</style>"
-    return f'<!doctype html><html lang="en">{meta}{top}<main>{body}</main></html>\n'
+    return framed(title, body)
 
 
 def _map(stations: "pd.DataFrame") -> str:

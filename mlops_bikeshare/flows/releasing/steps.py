@@ -294,6 +294,7 @@ class _Steps:
 
 def place(ws: Workspace, city: City, version: ModelVersion, *, endpoint: str) -> EndpointState:
     """Put a version on an endpoint and wait until its config itself is in service."""
+    version.check_city(city.name)
     settings = ws.settings.serving
     tags = {
         "city": city.name,

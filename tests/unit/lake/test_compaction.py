@@ -123,8 +123,9 @@ def test_the_parts_of_a_day_leave_memory_when_its_merged_object_is_read(tmp_path
     found = rows(lake, window=Window(START, START + timedelta(hours=1)))
 
     pd.testing.assert_frame_equal(found, before)
-    assert {key.rpartition("/")[2][:6] for key, *_ in lake._cache} == {"whole-", "a_2025"}
-    assert len(lake._cache) == 2
+    kept = [key for held in lake._memory._kept.values() for key in held.keys]
+    assert {key.rpartition("/")[2][:6] for key in kept} == {"whole-", "a_2025"}
+    assert len(kept) == 2
 
 
 def test_a_part_that_comes_late_or_again_is_read_once(store: Store) -> None:
