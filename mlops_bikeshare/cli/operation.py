@@ -1,6 +1,7 @@
 """Commands that run a model, from deploy and infer to promote, rollback, retrain and history."""
 
 import sys
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -144,13 +145,25 @@ def promote(
         bool, typer.Option("--canary", help="10 %, 50 %, 100 %; goes on at each call.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan only.")] = False,
+    version: Annotated[
+        str | None,
+        typer.Option(envvar="BIKESHARE_EXPECT_VERSION", help="Refuse to move any other."),
+    ] = None,
+    staging_endpoint: Annotated[
+        str | None,
+        typer.Option(envvar="BIKESHARE_EXPECT_STAGING", help="Refuse if it is another."),
+    ] = None,
+    prod_endpoint: Annotated[
+        str | None, typer.Option(envvar="BIKESHARE_EXPECT_PROD", help="Refuse if it is another.")
+    ] = None,
     json_: AsJson = False,
 ) -> None:
     """Move the gated challenger to production; resumes where it was interrupted."""
     from mlops_bikeshare.flows import promote as flow
-    from mlops_bikeshare.flows.releasing import planned
+    from mlops_bikeshare.flows.releasing import expected, planned
 
     ws, where = opened(city)
+    expected.check(ws, where, version=version, staging=staging_endpoint, prod=prod_endpoint)
     if dry_run:
         steps = planned.promotion(ws, where, canary=canary)
         screen.show(steps, planned.summary(steps), as_json=json_)
@@ -161,8 +174,13 @@ def promote(
 
 def rollback(
     city: CityName = None,
-    to: Annotated[str | None, typer.Option(help="Version; default: the champion before.")] = None,
-    reason: Annotated[str, typer.Option(help="Kept in the audit.")] = "asked for by hand",
+    to: Annotated[
+        str | None,
+        typer.Option(envvar="BIKESHARE_ROLLBACK_TO", help="Version; default: the champion before."),
+    ] = None,
+    reason: Annotated[
+        str, typer.Option(envvar="BIKESHARE_ROLLBACK_REASON", help="Kept in the audit.")
+    ] = "asked for by hand",
     json_: AsJson = False,
 ) -> None:
     """Put the previous champion, or an earlier version, back on production.
@@ -177,7 +195,14 @@ def rollback(
     screen.show(done, text, as_json=json_)
 
 
-def watch(city: CityName = None, json_: AsJson = False) -> None:
+def watch(
+    city: CityName = None,
+    minutes: Annotated[
+        int | None,
+        typer.Option(min=1, help="Look again every monitor_min for so long; exit 1 if taken back."),
+    ] = None,
+    json_: AsJson = False,
+) -> None:
     """After a batch: take a canary further, roll back on a trigger, say which alarms fire.
 
     Exit 1 when a trigger found nothing to roll back to.
@@ -185,6 +210,15 @@ def watch(city: CityName = None, json_: AsJson = False) -> None:
     from mlops_bikeshare.flows import watch as flow
 
     ws, where = opened(city)
+    if minutes is not None:
+        last = flow.keep(
+            ws,
+            where,
+            minutes=minutes,
+            pause=time.sleep,
+            told=lambda found: screen.show(found, flow.summary(found), as_json=json_),
+        )
+        raise typer.Exit(1 if flow.taken_back(last) else 0)
     seen = flow.watch(ws, where)
     screen.show(seen, flow.summary(seen), as_json=json_)
     raise typer.Exit(1 if seen.stuck else 0)

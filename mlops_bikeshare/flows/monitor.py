@@ -53,17 +53,21 @@ def monitor(
     hours: int = 24,
     since: datetime | None = None,
     page: bool = False,
+    drift: bool = True,
 ) -> Monitored:
     """Judge every endpoint of the city over the `hours` before `at`, and what is owed from before.
 
     `since`: look for late labels in all windows that ended since then. `page`: draw the drift page
-    of the newest full hour, which otherwise is drawn once a day.
+    of the newest full hour, which otherwise is drawn once a day. Without `drift` that is left to a
+    job of its own.
     """
     end = floor_time(at)
+    drifts: list[DriftReport] = []
     try:
         found = quality_windows.judge_owed(ws, city, end=end, hours=hours, since=since)
         estimates.post(ws, city, end=end)
-        drifts = drift_windows.judge_owed(ws, city, end=end, hours=hours, page=page)
+        if drift:
+            drifts = drift_windows.judge_owed(ws, city, end=end, hours=hours, page=page)
     finally:  # when judging fails, alarms are needed most
         looked = alarms.tick(ws, city, at=end)
     return Monitored(
@@ -74,6 +78,13 @@ def monitor(
         revised=sum(r.revision > 1 for r in found),
         unseen=looked.unseen,
     )
+
+
+def drift_only(ws: Workspace, city: City, *, at: datetime, hours: int = 24) -> Monitored:
+    """The drift of every endpoint alone, and what is owed of it from before."""
+    end = floor_time(at)
+    drifts = drift_windows.judge_owed(ws, city, end=end, hours=hours, page=False)
+    return Monitored(at=end, quality=(), drift=tuple(drifts))
 
 
 def summary(seen: Monitored) -> str:

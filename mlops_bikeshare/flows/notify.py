@@ -8,10 +8,8 @@ Never in the way: a channel is given `notify.timeout_s`, one that fails is logge
 One process tells at a time; another that comes meanwhile leaves it to that one.
 """
 
-import fcntl
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -28,7 +26,7 @@ from mlops_bikeshare.monitoring.metrics import point
 from mlops_bikeshare.monitoring.notify import Bounded, Message, Notice
 
 log = logging.getLogger(__name__)
-FILE = "notified.json"
+FILE, LOCK = "notified.json", "notified.lock"
 # A channel that is new, or was down for long, is not told old stories.
 NEWS = timedelta(hours=24)
 MOST_NEWS = 200
@@ -46,7 +44,7 @@ class Told:
 def tell(ws: Workspace, city: City, seen: Sequence[Seen] = ()) -> list[Told]:
     """Tell what is due; never raises."""
     try:
-        with _alone(ws) as free:
+        with ws.state.alone(LOCK) as free:
             return _tell(ws, city, seen) if free else []
     except (BikeshareError, OSError, ValueError) as error:
         log.error("notifications of %s: %s", city.name, error)
@@ -137,15 +135,3 @@ def _count(ws: Workspace, city: City, failures: int) -> None:
     if failures:
         of = {"City": city.name}
         ws.metrics.put([point("NotificationFailures", failures, at=ws.now, dimensions=of)])
-
-
-@contextmanager
-def _alone(ws: Workspace) -> Iterator[bool]:
-    """Whether no other process tells right now."""
-    with (ws.path / "notified.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True

@@ -23,6 +23,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from mlops_bikeshare.domain import aws_errors
 from mlops_bikeshare.domain.errors import LakeError
 from mlops_bikeshare.domain.reports import MetricPoint
 from mlops_bikeshare.domain.windows import Window, floor_time, from_seconds, to_seconds
@@ -261,7 +262,6 @@ def spoken(what: str) -> Iterator[None]:
     try:
         yield
     except ClientError as error:
-        said = error.response.get("Error", {}).get("Message", str(error))
-        raise LakeError(f"CloudWatch refused {what}: {said}") from error
+        raise LakeError(f"CloudWatch refused {what}: {aws_errors.said(error)}") from error
     except BotoCoreError as error:
-        raise LakeError(f"CloudWatch did not answer {what}: {error}") from error
+        raise LakeError(f"CloudWatch did not answer {what}: {aws_errors.said(error)}") from error

@@ -3,7 +3,8 @@
 from dataclasses import replace
 from pathlib import Path
 
-from mlops_bikeshare.backends import open_workspace
+from mlops_bikeshare.backends import Workspace
+from mlops_bikeshare.domain.clock import RealClock
 from mlops_bikeshare.flows import alarms
 from mlops_bikeshare.monitoring import cloudwatch, cloudwatch_alarms
 from mlops_bikeshare.settings import load
@@ -16,7 +17,7 @@ def test_alarms_are_put_changed_and_deleted_with_the_catalogue(tmp_path: Path) -
     (tmp_path / "bikeshare.toml").write_text((ROOT / "bikeshare.toml").read_text())
     topic = "arn:aws:sns:ca-central-1:000000000000:bikeshare"
     settings = load(tmp_path, {}, {"notify.sns_topic": topic, "gate.psi": 0.25})
-    ws = open_workspace(replace(settings, profile="aws"), lake_only=True)
+    ws = Workspace(replace(settings, profile="aws"), RealClock())
     city = settings.city("boston")
     with aws_on_the_wire() as wire:
         client = cloudwatch.client("ca-central-1", attempts=1, url=wire.url)

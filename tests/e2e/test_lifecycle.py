@@ -23,14 +23,11 @@ from mlops_bikeshare.flows import (
     exporter,
     gate,
     infer,
-    production,
     promote,
     records,
-    replay,
     serve,
     split,
     tracking,
-    watch,
 )
 from mlops_bikeshare.flows.releasing import execute
 from mlops_bikeshare.flows.runs import outcome
@@ -38,7 +35,7 @@ from mlops_bikeshare.monitoring.metrics import MODEL, point
 from mlops_bikeshare.registry import versions
 from mlops_bikeshare.serving import endpoints, launch
 from mlops_bikeshare.settings import load
-from mlops_bikeshare.sources.recorded import open_recording
+from tests.e2e.canary import through_a_canary
 from tests.e2e.conftest import ROOT, Ended, Home
 
 # A city this small says less in a day than a real one, so the bars are lower; they stay bars.
@@ -286,43 +283,10 @@ def test_what_the_audit_says_of_a_version_is_in_its_tags(ws: Workspace, city: Ci
 
 @pytest.mark.long
 def test_a_day_through_a_canary_shows_which_version_answered_what(
-    home: Home, ws: Workspace, city: City, tmp_path: Path
+    home: Home, ws: Workspace, tmp_path: Path
 ) -> None:
     assert ws.sm_endpoint == "bikeshare-prod"
-    copy = shutil.copytree(home.path, tmp_path / "home")
-    settings = load(copy, {"BIKESHARE_HOME": str(copy)}, {"serving.port": 0})
-    ws = open_workspace(settings.with_workspace("demo", default_city="demo"))
-    window = Window(ws.now, ws.now + timedelta(hours=8))
-    moved: list[watch.Watched] = []
-
-    def watched(ws: Workspace, city: City) -> None:
-        seen = watch.watch(ws, city)
-        moved.extend([seen] if seen.moved else [])
-
-    with serve.hosting(ws):
-        with pytest.raises(Refused, match="was taken back"):
-            promote.canary(ws, city)
-        assert gate.gate(ws, city).verdict == "pass"
-        assert isinstance(promote.canary(ws, city), promote.Holding)
-        feed = open_recording(ws.path / "recording")
-        replay.replay(ws, city, feed, window, after_batch=watched)
-
-    assert [seen.moved.kind for seen in moved if seen.moved] == ["promotion"]
-    rows = ws.lake.read(INFERENCE, city="demo", window=window, name_prefix="bikeshare-prod_")
-    answered = rows[["variant", "model_version"]].drop_duplicates()
-    assert sorted(answered.itertuples(index=False, name=None)) == [
-        ("Baseline", "1"), ("Candidate", "2"),
-    ]  # fmt: skip
-    told = production.tell(ws, city).reigns
-    assert [sorted(r.shares.values()) for r in told[-4:]] == [[0.1, 0.9], [0.5, 0.5], [0, 1], [1]]
-    for dt in rows["dt"].unique():
-        batch = rows[rows["dt"] == dt]
-        # A batch comes before what is decided at its time; the canary began before the first one.
-        reign = [r for r in told if r.since < dt or r.since == window.start][-1]
-        assert set(batch["model_version"]) <= {v for v, share in reign.shares.items() if share}
-    landed = rows[rows["dt"] > moved[0].at]
-    assert set(landed["model_version"]) == {"2"}
-    assert len(landed)
+    through_a_canary(home, tmp_path / "home", name="demo", hours=8)
 
 
 def test_an_altered_audit_is_found(ws: Workspace) -> None:

@@ -62,7 +62,8 @@ def _altered(ws: Workspace, city: City, prefix: str, change: Callable[[Path], No
 
 
 def _unreadable(artifacts: Path) -> None:
-    (artifacts / "bikeout.txt").write_text("no trees here", encoding="utf-8")
+    for trees in artifacts.glob("bikeout*.txt"):
+        trees.write_text("no trees here", encoding="utf-8")
 
 
 def _only_persistence(artifacts: Path) -> None:
@@ -72,7 +73,8 @@ def _only_persistence(artifacts: Path) -> None:
     for target in TARGETS:
         table = Persistence.from_json(tables[target.name])
         text = _by_heart(table, count=inputs.index(COUNT_FEATURES[target.count]), inputs=inputs)
-        (artifacts / f"{target.name}.txt").write_text(text, encoding="utf-8")
+        for trees in artifacts.glob(f"{target.name}*.txt"):
+            trees.write_text(text, encoding="utf-8")
         plain = {"horizons_min": list(scorer["horizons_min"]), "a": 1.0, "b": 1.0, "c": 0.0}
         scorer["targets"][target.name]["calibrators"] = [plain]
     (artifacts / SCORER).write_text(json.dumps(scorer, indent=1), encoding="utf-8")

@@ -7,7 +7,7 @@ Output   text; HTML that refers to nothing outside it.
 import html
 from typing import Any
 
-from mlops_bikeshare.flows.pages.page_style import STYLE
+from mlops_bikeshare.flows.pages.page_style import framed
 
 
 def table(document: dict[str, Any]) -> str:
@@ -30,12 +30,10 @@ def table(document: dict[str, Any]) -> str:
 def page(document: dict[str, Any]) -> str:
     """The whole page."""
     rows = "".join(_row(found) for found in document["findings"])
-    title = f"Drill of {html.escape(document['city'])}, {document['days']} days"
+    title = f"Drill of {document['city']}, {document['days']} days"
     head = "<tr><th>fault<th>from, UTC<th>expected<th>what happened<th>detected<th>restored"
-    meta = '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-    top = f"<title>{title}</title><style>{STYLE}</style>"
-    body = f"<h1>{title}</h1><table><thead>{head}<tbody>{rows}</table>"
-    return f'<!doctype html><html lang="en">{meta}{top}<main>{body}</main></html>\n'
+    body = f"<h1>{html.escape(title)}</h1><table><thead>{head}<tbody>{rows}</table>"
+    return framed(title, body)
 
 
 def _alarm(row: dict[str, Any]) -> str:

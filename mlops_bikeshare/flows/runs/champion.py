@@ -13,7 +13,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -102,9 +101,9 @@ def anchor(ws: Workspace, city: City, standing: ModelVersion, *, freeze: bool) -
 
     One that was made now is not kept yet: `keep` does that, once it is known to be of use.
     """
-    path = _path(ws, city)
-    if path.is_file() and not freeze:
-        return _read(path)
+    known = _kept(ws, city)
+    if known is not None and not freeze:
+        return known
     test = standing.tags.get("test", "none")
     if test == "none":
         msg = f"champion {standing.version} kept no days for a test, so no days can be frozen"
@@ -121,16 +120,15 @@ def anchor(ws: Workspace, city: City, standing: ModelVersion, *, freeze: bool) -
 
 def keep(ws: Workspace, city: City, made: Anchor) -> None:
     """Write an anchor that is not there yet; a line in the audit says what holds from now on."""
-    path = _path(ws, city)
-    if path.is_file() and _read(path) == made:
+    if _kept(ws, city) == made:
         return
-    _write(path, made)
+    ws.state.replace(_name(city), json.dumps(_document(made), indent=1).encode())
     why = f"frozen days of {city.name}: {made.frozen}, by version {made.version}"
     records.audit(ws, "frozen days", why=why, facts={"city": city.name, **_document(made)})
 
 
-def _path(ws: Workspace, city: City) -> Path:
-    return ws.path / "retrain" / f"{city.name}.json"
+def _name(city: City) -> str:
+    return f"retrain/{city.name}.json"
 
 
 def _floor(ws: Workspace, city: City, standing: ModelVersion, frozen: Window) -> dict[str, float]:
@@ -156,20 +154,17 @@ def _document(made: Anchor) -> dict[str, Any]:
     }
 
 
-def _write(path: Path, made: Anchor) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(".tmp")
-    draft.write_text(json.dumps(_document(made), indent=1), encoding="utf-8")
-    draft.replace(path)
-
-
-def _read(path: Path) -> Anchor:
-    document = json.loads(path.read_text(encoding="utf-8"))
+def _kept(ws: Workspace, city: City) -> Anchor | None:
+    name = _name(city)
+    body = ws.state.read(name)
+    if body is None:
+        return None
+    document = json.loads(body)
     return Anchor(
         version=document["version"],
         seed=document["seed"],
-        baseline=Window.parse(document["baseline"], key=f"{path.name}: baseline"),
-        frozen=Window.parse(document["frozen"], key=f"{path.name}: frozen"),
+        baseline=Window.parse(document["baseline"], key=f"{name}: baseline"),
+        frozen=Window.parse(document["frozen"], key=f"{name}: frozen"),
         floor=document["floor"],
     )
 
