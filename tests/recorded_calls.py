@@ -82,7 +82,10 @@ RARE: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
     ("deployer", "glue:UpdateTable", _TABLES, "lake/glue.py"),
     *(
         ("deployer", f"cloudwatch:{name}", (_ALARM,), "monitoring/cloudwatch_alarms.py")
-        for name in ("DeleteAlarms", "DescribeAlarms", "PutMetricAlarm")
+        for name in (
+            *("DeleteAlarms", "DescribeAlarms", "PutMetricAlarm"),
+            *("ListTagsForResource", "TagResource"),
+        )
     ),
     (
         "deployer",
@@ -97,7 +100,7 @@ RARE: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
 )
 # Asked for by anyone, and allowed to all.
 _FREE = ("sts:GetCallerIdentity",)
-_ALARMS = ("PutMetricAlarm", "DeleteAlarms")
+_ALARMS = ("PutMetricAlarm", "DeleteAlarms", "TagResource", "ListTagsForResource")
 
 
 class Recorder:
