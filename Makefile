@@ -15,7 +15,7 @@ city := $(if $(CITY),--city $(CITY),)
 	ingest features train deploy replay infer monitor gate promote rollback watch retrain drill history staging \
 	status doctor explain tune dashboard mlflow-ui docs docs-simulator backtest cold-start verify-features \
 	replay-feed try live import-recording compact catalog moves moves-backtest feedback what-if \
-	alarms notify exporter schedule poll check-ops aws cost
+	alarms notify exporter schedule poll check-ops aws cost iam-calls
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,7 +46,7 @@ demo: setup ## the whole lifecycle on a simulated city, with a report
 	@$(BIN)/bikeshare demo $(city) $(ARGS)
 
 test: setup ## the tests, under ten minutes
-	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not long" $(ARGS)
+	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not long" --durations=25 $(ARGS)
 
 test-all: setup ## every test, the long ones too
 	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
@@ -219,6 +219,11 @@ $(CHECKERS)/.installed: ops/checkers/requirements.txt ops/checkers/simulator
 	fi
 	@npm install --silent --no-audit --no-fund --prefix $(CHECKERS) "$$(cat ops/checkers/simulator)"
 	@touch $@
+
+iam-calls: setup ## record anew which calls of AWS each job makes, into ops/iam/calls.json (minutes)
+	@rm -f var/calls.json; mkdir -p var
+	@BIKESHARE_RECORD_CALLS=$(CURDIR)/var/calls.json $(BIN)/pytest -q -n0 tests/e2e/test_aws_jobs.py tests/e2e/test_aws_day.py
+	@mv var/calls.json ops/iam/calls.json && git diff --stat -- ops/iam/calls.json
 
 staging: setup ## stop, start or downsize staging: make staging ARGS="stop --city boston"
 	@$(BIN)/bikeshare staging $(ARGS)

@@ -1,5 +1,6 @@
 """Commands that run a model, from deploy and infer to promote, rollback, retrain and history."""
 
+import sys
 import time
 from pathlib import Path
 from typing import Annotated
@@ -84,7 +85,10 @@ def monitor(
     page: Annotated[bool, typer.Option(help="Draw the drift page now, not at midnight.")] = False,
     json_: AsJson = False,
 ) -> None:
-    """Quality of matured labels and drift, up to now; makes up for what an outage left out."""
+    """Quality of matured labels and drift, up to now; exit 3 when alarms cannot be looked at.
+
+    Makes up for what an outage left out.
+    """
     from mlops_bikeshare.domain.windows import parse_time
     from mlops_bikeshare.flows import monitor as flow
 
@@ -92,6 +96,7 @@ def monitor(
     ws, where = opened(city)
     seen = flow.monitor(ws, where, at=ws.now, since=start, page=page)
     screen.show(seen, flow.summary(seen), as_json=json_)
+    raise typer.Exit(flow.exit_code(seen))
 
 
 def gate(
@@ -125,10 +130,12 @@ def gate(
     if waive is not None:
         end = parse_time(until or "", key="--until")
         flow.waive(ws, where, check=waive, reason=reason, until=end, endpoint=endpoint)
-    report = flow.gate(ws, where, endpoint=endpoint, hours=hours, initial=initial)
+    report = flow.judge(ws, where, endpoint=endpoint, hours=hours, initial=initial)
     if junit is not None:
         junit.write_text(flow.junit(report), encoding="utf-8")
     screen.show(report, flow.summary(report, explained=explain), as_json=json_)
+    sys.stdout.flush()  # whoever waits for the verdict does not wait for pictures of the day
+    flow.log_run(ws, where, report)
     raise typer.Exit({"pass": 0, "fail": 1, "unknown": 3}[report.verdict])
 
 

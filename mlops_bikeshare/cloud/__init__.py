@@ -1,1 +1,1 @@
-"""An account of AWS: its stacks, the rights of its roles, what it costs."""
+"""An account of AWS: who asks, its stacks, the rights of its roles, what it costs."""

@@ -171,7 +171,10 @@ def test_every_operation_of_aws_in_the_code_is_some_jobs_permission() -> None:
 
 
 # What only commands of people ask (`bikeshare alarms apply`), and methods of mlflow's own client.
-BY_PEOPLE = {"PutMetricAlarm", "DeleteAlarms", "DescribeAlarms"}
+BY_PEOPLE = {
+    *("PutMetricAlarm", "DeleteAlarms", "DescribeAlarms"),
+    *("ListTagsForResource", "TagResource"),
+}
 MLFLOWS = {"CreateDeployment", "UpdateDeployment"}
 CLIENTS = {"_client", "_reader", "_writer", "client", "sagemaker", "runtime", "s3"}
 
