@@ -239,6 +239,11 @@ _add(
     "bikeshare cost --env prod",
     "bikeshare cost --env prod --prices mine.toml --json | jq .usd",
 )
+_add(
+    hosting.api,
+    "bikeshare api",
+    "BIKESHARE_API__TOKEN=$TOKEN bikeshare --workspace demo api --port 0",
+)
 _add(hosting.stop, "bikeshare stop", "bikeshare --workspace demo stop")
 
 _APPLY = "bikeshare --profile aws catalog apply"
