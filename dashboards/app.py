@@ -31,9 +31,11 @@ _COMPACT = """<style>
 .stMainBlockContainer h1 {font-size: 2rem; padding: .5rem 0 0}
 [data-testid="stCaptionContainer"], [data-testid="stCaptionContainer"] * {color: inherit}
 [data-testid="stCaptionContainer"] {opacity: .88}
+[data-testid="stMetric"] {padding-right: 1.5rem}
 @media (max-width: 640px) {
   .stMainBlockContainer {padding-left: 1rem; padding-right: 1rem}
   .stMarkdown table {display: block; overflow-x: auto}
+  .stMarkdown td {min-width: 6.5rem}
 }
 </style>"""
 _PAGES: tuple[tuple[str, str, str, Callable[[Choice], None]], ...] = (

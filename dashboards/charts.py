@@ -21,6 +21,7 @@ _COLOURS: dict[Theme, tuple[str, ...]] = {
     "dark": ("#56b4e9", "#e69f00", "#2fbf8f", "#cc79a7", "#a0aab4"),
 }
 _DASHES = ((1, 0), (6, 3), (2, 2), (8, 3, 2, 3), (10, 2))
+_HOURS = {"hours": "%H:%M", "minutes": "%H:%M"}  # days stay named as they are
 _CLOCK = "%Y-%m-%dT%H:%M:%SZ"
 
 
@@ -85,7 +86,7 @@ def clock_axis(title: str = "time of day in the city") -> "alt.X":
         "clock:T",
         title=title,
         scale=alt.Scale(type="utc"),
-        axis=alt.Axis(grid=False, labelOverlap=True),
+        axis=alt.Axis(grid=False, labelOverlap=True, format=_HOURS),
     )
 
 

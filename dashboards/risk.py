@@ -27,9 +27,10 @@ _RADIUS = {UNKNOWN: 3.5, LOW: 4.0, "1": 5.0, "2": 6.0, "3": 7.0, "4": 8.5}
 
 @dataclass(frozen=True, slots=True)
 class Palette:
-    """Colours on one ground; `scales` run from step 1 to step 4."""
+    """Colours on one ground; `scales` run from step 1 to step 4, `tiles`: CSS for street tiles."""
 
     ground: str
+    tiles: str
     outline: str
     ink: str
     low: str
@@ -51,6 +52,7 @@ class Palette:
 PALETTES: dict[Theme, Palette] = {
     "light": Palette(
         ground="#f1f4f7",
+        tiles="grayscale(0.7)",
         outline="#5b6672",
         ink="#111820",
         low="#c2cad3",
@@ -61,6 +63,7 @@ PALETTES: dict[Theme, Palette] = {
     ),
     "dark": Palette(
         ground="#1b2027",
+        tiles="invert(1) grayscale(0.8) brightness(0.9)",
         outline="#8a94a0",
         ink="#ffffff",
         low="#4d5661",

@@ -26,7 +26,6 @@ from mlops_bikeshare.domain.targets import BIKEOUT, DOCKOUT
 if TYPE_CHECKING:
     import pandas as pd
 
-OSM_URL = "https://tile.openstreetmap.org/{z}/{x}/{y}.png"
 OSM_CREDIT = '© <a href="https://www.openstreetmap.org/copyright">OpenStreetMap</a> contributors'
 RETURNED = "last_active_drawing"
 _MANY = 1000
@@ -53,6 +52,7 @@ class _Dots(MacroElement):  # type: ignore[misc]
   window.feature_group = [];
   const map = map_div;
   map.getContainer().style.background = look.ground;
+  map.getPane("tilePane").style.filter = look.tiles;
   map.stationCanvas = map.stationCanvas || L.canvas({padding: 0.3, tolerance: 5});
   const ring = function (dot) {
     if (map.stationRing) map.stationRing.remove();
@@ -108,9 +108,12 @@ class _Dots(MacroElement):  # type: ignore[misc]
         """Nothing: the page of folium's own, which nobody sees, would compile all stations."""
 
 
-def ground(placed: "pd.DataFrame", *, street_tiles: bool) -> folium.Map:
-    """The map below the dots, fitted to the stations; plain unless street tiles are asked for."""
-    tiles = folium.TileLayer(OSM_URL, attr=OSM_CREDIT) if street_tiles else None
+def ground(placed: "pd.DataFrame", *, street_tiles: str | None) -> folium.Map:
+    """The map below the dots, fitted to the stations; plain without an address of street tiles.
+
+    Tiles that cannot be reached leave the plain ground.
+    """
+    tiles = folium.TileLayer(street_tiles, attr=OSM_CREDIT, opacity=0.6) if street_tiles else None
     chart = folium.Map(
         tiles=tiles, prefer_canvas=True, control_scale=True, zoom_snap=0.25, max_zoom=19
     )
@@ -150,6 +153,7 @@ def dots(layer: Layer, palette: Palette, *, chosen: str | None) -> folium.Featur
     """The stations of a layer; `chosen` gets a ring."""
     look = {
         "ground": palette.ground,
+        "tiles": palette.tiles,
         "outline": palette.outline,
         "ink": palette.ink,
         "chosen": chosen,

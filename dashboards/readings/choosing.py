@@ -38,6 +38,8 @@ KEYS = (
     "street_tiles",
 )
 _YES, _NO = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
+OSM_URL = "https://tile.openstreetmap.org/{z}/{x}/{y}.png"
+_TILES = re.compile(r"^https?://[^\s'\"<>]*\{z\}[^\s'\"<>]*\{x\}[^\s'\"<>]*\{y\}[^\s'\"<>]*$")
 _VIEW = re.compile(r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)?$")
 
 
@@ -60,13 +62,18 @@ class Views:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """What to read; `city` None takes the one in the data."""
+    """What to read; `city` None takes the one in the data.
+
+    `street_tiles`: where a visitor's browser may ask for them, None for nowhere; `streets`: whether
+    they are drawn without being asked for.
+    """
 
     settings: Settings
     workspace: Chosen
     endpoint: Chosen
     city: Chosen | None
-    street_tiles: bool
+    street_tiles: str | None
+    streets: bool
     views: Views = Views()
     namespace: str = MODEL
     aws_profile: str | None = None
@@ -94,7 +101,8 @@ def choose(start: Path, environ: Mapping[str, str], *, workspace: str | None) ->
         workspace=name,
         endpoint=keys.get("sm_endpoint") or _endpoint(settings),
         city=keys.get("city"),
-        street_tiles=_flag("street_tiles", keys),
+        street_tiles=_tiles(keys),
+        streets="street_tiles" in keys,
         views=_views(keys),
         namespace=_value("cw_custom_ns", keys) or MODEL,
         aws_profile=_value("aws_profile", keys),
@@ -136,7 +144,7 @@ def _endpoint(settings: Settings) -> Chosen:
     if settings.sm_endpoint:
         return Chosen(settings.sm_endpoint, settings.origins["sm_endpoint"])
     if (settings.var / STATE_FILE).is_file():
-        shown = open_workspace(settings, lake_only=True).sm_endpoint
+        shown = open_workspace(settings).sm_endpoint
         if shown is not None:
             return Chosen(shown, "the last promotion")
     return Chosen(DEFAULT_ENDPOINT, "the default")
@@ -178,15 +186,18 @@ def _value(name: str, keys: Mapping[str, Chosen]) -> str | None:
     return keys[name].value if name in keys else None
 
 
-def _flag(name: str, keys: Mapping[str, Chosen]) -> bool:
-    chosen = keys.get(name)
-    if chosen is None:
-        return False
-    word = chosen.value.lower()
-    if word not in _YES | _NO:
-        msg = f"{name}: expected true or false, got {chosen.value!r} ({chosen.origin})"
-        raise SettingsError(msg)
-    return word in _YES
+def _tiles(keys: Mapping[str, Chosen]) -> str | None:
+    """OpenStreetMap, a server that was named, or nowhere."""
+    chosen = keys.get("street_tiles")
+    word = chosen.value.lower() if chosen else ""
+    if chosen is None or word in _YES:
+        return OSM_URL
+    if word in _NO:
+        return None
+    if not _TILES.match(chosen.value):
+        expected = "expected true, false or an address such as https://host/{z}/{x}/{y}.png"
+        raise SettingsError(f"street_tiles: {expected}, got {chosen.value!r} ({chosen.origin})")
+    return chosen.value
 
 
 def _views(keys: Mapping[str, Chosen]) -> Views:

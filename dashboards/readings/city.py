@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dashboards.readings.choosing import SECRETS, Choice, Empty
-from dashboards.readings.clients import Clients, city_of, connect, literal, opened, typed
+from dashboards.readings.clients import Clients, connect, literal, located, typed
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.evaluation.neighbourhoods import cells
@@ -86,12 +86,10 @@ class CityReading:
 
 def read(choice: Choice, clients: Clients | None = None) -> CityReading | Empty:
     """The newest batch, or why there is none."""
-    ws = opened(choice)
-    if isinstance(ws, Empty):
-        return ws
-    city = city_of(choice, ws)
-    if isinstance(city, Empty):
-        return city
+    found = located(choice)
+    if isinstance(found, Empty):
+        return found
+    ws, city = found
     asked = clients or connect(choice)
     rows = asked.query.run(_statement(choice, city, ws.now))
     if rows.empty or rows["dt"].isna().all():

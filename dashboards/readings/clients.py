@@ -1,7 +1,7 @@
 """What is read with: SQL over the lake and the metric store, the same two in both profiles.
 
 Output   `connect`: Clients, made once and shared by all visitors; `opened`: the workspace with its
-         clock as of now, or Empty; `city_of`: the city to show.
+         clock as of now, or Empty; `city_of`: the city to show; `located`: both.
 Raises   SettingsError for a city that is not in the settings, LakeError when a source is broken.
 """
 
@@ -77,7 +77,7 @@ def connect(choice: Choice) -> Clients:
 def opened(choice: Choice) -> Workspace | Empty:
     """The workspace as it is now."""
     if (choice.settings.var / STATE_FILE).is_file():
-        return open_workspace(choice.settings, lake_only=True)
+        return open_workspace(choice.settings)
     if choice.settings.profile == "aws":
         return Workspace(choice.settings, RealClock())
     name = choice.workspace.value
@@ -97,6 +97,15 @@ def city_of(choice: Choice, ws: Workspace) -> City | Empty:
         todo = "Read a recording into the lake, or run the demo."
         return Empty(what, todo, typed(ws, "ingest --recording FOLDER"))
     return ws.settings.city(present[0] if len(present) == 1 else None)
+
+
+def located(choice: Choice) -> tuple[Workspace, City] | Empty:
+    """The workspace and the city that a page is about, or what there is not."""
+    ws = opened(choice)
+    if isinstance(ws, Empty):
+        return ws
+    city = city_of(choice, ws)
+    return city if isinstance(city, Empty) else (ws, city)
 
 
 def no_metrics(ws: Workspace) -> Empty:

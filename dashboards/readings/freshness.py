@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from dashboards.readings.choosing import Choice, Empty
-from dashboards.readings.clients import Clients, city_of, literal, opened
+from dashboards.readings.clients import Clients, literal, located
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain import tables
 from mlops_bikeshare.domain.city import City
@@ -64,12 +64,10 @@ class Freshness:
 
 def read(choice: Choice, clients: Clients) -> Freshness | Empty:
     """Everything as of the workspace's clock."""
-    ws = opened(choice)
-    if isinstance(ws, Empty):
-        return ws
-    city = city_of(choice, ws)
-    if isinstance(city, Empty):
-        return city
+    found = located(choice)
+    if isinstance(found, Empty):
+        return found
+    ws, city = found
     rows = clients.query.run(_statement(city, ws.now))
     slots = rows[rows["kind"] == "slot"].rename(columns={"at": "slot", "amount": "stations"})
     slots = slots[["slot", "stations"]].sort_values("slot").reset_index(drop=True)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from dashboards.readings import audit, series
 from dashboards.readings.choosing import Choice, Empty
-from dashboards.readings.clients import Clients, city_of, literal, opened, typed
+from dashboards.readings.clients import Clients, literal, located, opened, typed
 from dashboards.readings.series import Asked
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
@@ -64,10 +64,10 @@ class ModelHealth:
 
 def read(choice: Choice, clients: Clients) -> ModelHealth | Empty:
     """A day of quality, a week of drift."""
-    ws = opened(choice)
-    city = ws if isinstance(ws, Empty) else city_of(choice, ws)
-    if isinstance(ws, Empty) or isinstance(city, Empty):
-        return ws if isinstance(ws, Empty) else city  # type: ignore[return-value]
+    found = located(choice)
+    if isinstance(found, Empty):
+        return found
+    ws, city = found
     quality = clients.query.run(
         f"SELECT {_COLUMNS} FROM {choice.views.quality} WHERE city = {literal(city.name)}"
         f" AND horizon_min = {PROMISE_MIN} ORDER BY window_end"
@@ -102,10 +102,10 @@ def reliability(choice: Choice, now: datetime) -> "pd.DataFrame":
     from mlops_bikeshare.flows.judging.compared import compared
 
     columns = ["endpoint", "version", "target", "mean_p", "share_out", "rows"]
-    ws = opened(choice)
-    city = ws if isinstance(ws, Empty) else city_of(choice, ws)
-    if isinstance(ws, Empty) or isinstance(city, Empty):
+    found = located(choice)
+    if isinstance(found, Empty):
         return pd.DataFrame(columns=columns)
+    ws, city = found
     rows = [
         (served.report.endpoint, served.version, target, *point)
         for served in compared(ws, city, Window.before(now, hours=DAY_H))

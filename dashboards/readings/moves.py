@@ -31,6 +31,8 @@ def suggested(choice: Choice, reading: CityReading) -> Suggested:
         found = suggest(ws, reading.city, endpoint=reading.endpoint)
     except BikeshareError as error:
         return Suggested({}, f"No plan of moves: {error}")
+    if found.left_out >= len(reading.stations):
+        return Suggested({}, "No plan of moves: too little is known of every station.")
     said: dict[str, list[str]] = {}
     for move in found.moves:
         saved = f"{move.bikes} bikes, {move.km:.1f} km, {move.minutes_saved:.0f} min saved"

@@ -11,15 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from dashboards.readings import audit
 from dashboards.readings.choosing import Choice, Empty
-from dashboards.readings.clients import city_of, opened, typed
+from dashboards.readings.clients import located, typed
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.release import history
 from mlops_bikeshare.release.history import Reign
 
 if TYPE_CHECKING:
     import pandas as pd
-
-MLFLOW_UI = "http://127.0.0.1:5000"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,29 +43,26 @@ class Releases:
 
 def read(choice: Choice) -> Releases | Empty:
     """The whole history of a city."""
-    from mlops_bikeshare.flows import records
+    from mlops_bikeshare.flows import records, tracking
 
-    ws = opened(choice)
-    if isinstance(ws, Empty):
-        return ws
-    city = city_of(choice, ws)
-    if isinstance(city, Empty):
-        return city
+    found = located(choice)
+    if isinstance(found, Empty):
+        return found
+    ws, city = found
     rows = audit.decisions(ws, city)
     if rows.empty:
         what = f"Nothing was deployed or decided for {city.name} yet."
         todo = "Deploy a first version:"
         return Empty(what, todo, typed(ws, "deploy --alias challenger --initial"))
-    uri = choice.settings.mlflow_uri
-    remote = uri if uri.startswith("http") else None
+    window = tracking.window(choice.settings)
     told = history.reigns(_entries(rows), ws.settings.endpoint("prod", city.name))
     return Releases(
         city=city,
         now=ws.now,
         decisions=rows.iloc[::-1].reset_index(drop=True),
         reigns=tuple(reversed(told)),
-        mlflow=remote or MLFLOW_UI,
-        mlflow_runs_here=remote is None,
+        mlflow=window,
+        mlflow_runs_here=window == tracking.WINDOW,
         proven=len(records.audited(ws)) if (ws.path / "audit.jsonl").is_file() else None,
     )
 

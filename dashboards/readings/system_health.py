@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from dashboards.readings import series
 from dashboards.readings.choosing import Choice, Empty
-from dashboards.readings.clients import Clients, city_of, no_metrics, opened
+from dashboards.readings.clients import Clients, located, no_metrics
 from dashboards.readings.series import Asked
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
@@ -51,12 +51,10 @@ class SystemHealth:
 
 def read(choice: Choice, clients: Clients, *, hours: int) -> SystemHealth | Empty:
     """The last hours of the city's endpoints."""
-    ws = opened(choice)
-    if isinstance(ws, Empty):
-        return ws
-    city = city_of(choice, ws)
-    if isinstance(city, Empty):
-        return city
+    found = located(choice)
+    if isinstance(found, Empty):
+        return found
+    ws, city = found
     store = clients.metrics
     if store is None:
         return no_metrics(ws)

@@ -1,13 +1,14 @@
 """City Map: where stations will run out of bikes or of docks, and one station's next two hours.
 
-Everything below the title is one fragment, redrawn every minute, by a new horizon or by a click;
-the map itself stays in the browser, only its dots are exchanged, and only when they differ.
+Everything below the title is one fragment, redrawn every minute or by a new horizon. The map with
+its station is a fragment inside: a click redraws nothing else, and the station before the map. The
+map itself stays in the browser, only its dots are exchanged, and only when they differ.
 """
 
 from dataclasses import dataclass
 from datetime import datetime
-from operator import itemgetter
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import streamlit as st
 
@@ -29,18 +30,19 @@ LISTED = 8
 EITHER = "either"
 _WHICH = {EITHER: "Either", BIKEOUT.name: "Bikes", DOCKOUT.name: "Docks"}
 _LEAST = (0.0, 0.2, 0.4, 0.6, 0.8)
-_MAP, _CHOSEN, _LISTED, _RINGED, _HORIZON = "map", "chosen", "listed", "ringed", "horizon_min"
+_MAP, _CHOSEN, _SOUGHT, _RINGED, _HORIZON = "map", "chosen", "sought", "ringed", "horizon_min"
 _ABOUT = "Where riders will find no bike, or no free dock, in the next two hours."
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """What the map shows: `which` of the two stockouts, from which risk on, where."""
+    """What the map shows: `which` of the two stockouts, from which risk on, where, over what."""
 
     which: str = EITHER
     least: float = 0.0
     neighbourhoods: tuple[str, ...] = ()
     heat: bool = False
+    streets: bool = False
 
 
 def of_reading(reading: CityReading) -> tuple[str, str, str, datetime, datetime]:
@@ -59,23 +61,42 @@ def _live(choice: Choice) -> None:
     reading = parts.read(lambda: read_city(choice), source="The lake")
     if reading is None:
         return
-    _headline(choice, reading)
-    horizon_min, wanted = _controls(reading)
-    every = _rows(reading, horizon_min)
-    rows = _shown(reading, horizon_min, wanted)
-    st.write(_summary(rows, horizon_min, of=len(every)))
+    head, row = st.container(), st.container(horizontal=True, vertical_alignment="bottom")
+    said = st.container()
+    with row:
+        horizon_min, wanted = _controls(choice, reading)
+    # First what the browser needs longest for.
+    _looked_at(choice, reading, horizon_min, wanted)
+    with head:
+        _headline(choice, reading)
+    with said:
+        rows = _shown(reading, horizon_min, wanted)
+        st.write(_summary(rows, horizon_min, of=len(reading.stations)))
+
+
+@st.fragment
+def _looked_at(choice: Choice, reading: CityReading, horizon_min: int, wanted: Filter) -> None:
+    """The map and one station; the station first where there is one: a click waits for it."""
     chart, panel = st.columns([3, 2], gap="medium")
-    with chart:
-        st.html(risk.legend(parts.theme(), horizon_min=horizon_min, which=wanted.which))
-        _map(choice, reading, horizon_min, wanted)
-    with panel:
-        chosen = _choose_station(every)
-        if chosen is None:
-            _riskiest(rows)
-        else:
-            station_panel.show(
-                choice, reading, chosen, horizon_min=horizon_min, theme=parts.theme()
-            )
+    chosen = str(st.session_state.get(_CHOSEN))
+    if chosen in reading.stations.index:
+        with panel:
+            _find_station(reading)
+            _station(choice, reading, chosen, horizon_min)
+        with chart:
+            _map(choice, reading, horizon_min, wanted)
+    else:
+        with chart:
+            _map(choice, reading, horizon_min, wanted)
+        with panel:
+            _find_station(reading)
+            sought = st.session_state.get(_SOUGHT)
+            _listed(_rows(reading, horizon_min) if sought else _shown(reading, horizon_min, wanted))
+
+
+def _station(choice: Choice, reading: CityReading, station: str, horizon_min: int) -> None:
+    st.button("Back to the list", icon=":material/arrow_back:", on_click=_choose, args=(None,))
+    station_panel.show(choice, reading, station, horizon_min=horizon_min, theme=parts.theme())
 
 
 # Not cache_data: that would copy every station and horizon at every click.
@@ -125,37 +146,43 @@ def _headline(choice: Choice, reading: CityReading) -> None:
         st.warning(f"{share} of these answers are the fallback's, not the model's.")
 
 
-def _controls(reading: CityReading) -> tuple[int, Filter]:
-    """Horizon and filter, in one row where there is room."""
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        horizon_min = choose_horizon(reading)
-        which = st.segmented_control(
-            "Out of",
-            list(_WHICH),
-            default=EITHER,
-            required=True,
-            format_func=_WHICH.__getitem__,
-            key="which",
+def _controls(choice: Choice, reading: CityReading) -> tuple[int, Filter]:
+    """Horizon and filter."""
+    horizon_min = choose_horizon(reading)
+    which = st.segmented_control(
+        "Out of",
+        list(_WHICH),
+        default=EITHER,
+        required=True,
+        format_func=_WHICH.__getitem__,
+        key="which",
+        on_change=_ring_the_chosen,
+    )
+    with st.popover("Filter", icon=":material/filter_alt:"):
+        least = st.select_slider(
+            "Risk of at least",
+            _LEAST,
+            format_func=lambda p: f"{p:.0%}",
+            key="least",
             on_change=_ring_the_chosen,
         )
-        with st.popover("Filter", icon=":material/filter_alt:"):
-            least = st.select_slider(
-                "Risk of at least",
-                _LEAST,
-                format_func=lambda p: f"{p:.0%}",
-                key="least",
-                on_change=_ring_the_chosen,
-            )
-            places = sorted(set(reading.stations["neighbourhood"]) - {NO_POSITION})
-            chosen = st.multiselect(
-                "Neighbourhoods",
-                places,
-                key="places",
-                placeholder="All of the city",
-                on_change=_ring_the_chosen,
-            )
-            heat = st.toggle("Heat layer", key="heat", on_change=_ring_the_chosen)
-    return horizon_min, Filter(which or EITHER, float(least), tuple(chosen), heat)
+        places = sorted(set(reading.stations["neighbourhood"]) - {NO_POSITION})
+        chosen = st.multiselect(
+            "Neighbourhoods",
+            places,
+            key="places",
+            placeholder="All of the city",
+            on_change=_ring_the_chosen,
+        )
+        heat = st.toggle("Heat layer", key="heat", on_change=_ring_the_chosen)
+        streets = choice.street_tiles is not None and st.toggle(
+            "Street map",
+            value=choice.streets,
+            key="streets",
+            on_change=_ring_the_chosen,
+            help=f"Asks {urlsplit(choice.street_tiles).hostname} for tiles.",
+        )
+    return horizon_min, Filter(which or EITHER, float(least), tuple(chosen), heat, streets)
 
 
 @st.cache_resource(
@@ -205,7 +232,7 @@ def _summary(rows: "pd.DataFrame", horizon_min: int, *, of: int) -> str:
         for target in TARGETS
     ]
     unplaced = int(rows[["lat", "lon"]].isna().any(axis=1).sum())
-    beside = f" {unplaced} have no position: in the list, not on the map." if unplaced else ""
+    beside = f" {unplaced} have no position: found by name, not on the map." if unplaced else ""
     shown = f"{len(rows):,} stations" if len(rows) == of else f"{len(rows):,} shown of {of:,}"
     return (
         f"Likely in {horizon_min} min ({ALARMING:.0%} or more): {' and '.join(counts)},"
@@ -216,14 +243,15 @@ def _summary(rows: "pd.DataFrame", horizon_min: int, *, of: int) -> str:
 def _map(choice: Choice, reading: CityReading, horizon_min: int, wanted: Filter) -> None:
     from streamlit_folium import st_folium
 
+    st.html(risk.legend(parts.theme(), horizon_min=horizon_min, which=wanted.which))
     placed = reading.stations.dropna(subset=["lat", "lon"])
     if placed.empty:
-        st.info("No station of this city has a position; choose one from the list.")
+        st.info("No station of this city has a position; find one by its name.")
         return
     theme = parts.theme()
     layer = _layer(reading, horizon_min, wanted, theme)
     st_folium(
-        station_layer.ground(placed, street_tiles=choice.street_tiles),
+        station_layer.ground(placed, street_tiles=choice.street_tiles if wanted.streets else None),
         key=_MAP,
         height=MAP_HEIGHT,
         use_container_width=True,
@@ -235,35 +263,40 @@ def _map(choice: Choice, reading: CityReading, horizon_min: int, wanted: Filter)
     )
 
 
-def _choose_station(rows: "pd.DataFrame") -> str | None:
-    """A list for the keyboard and for finding a name.
+def _find_station(reading: CityReading) -> None:
+    """For the keyboard, and for who knows the name.
 
-    It is empty again after each choice: with a value it would be sent whole at every click.
+    No list to choose from: of thousands of stations it takes the browser longer than the map.
     """
-    named = zip(rows.index.astype(str), rows["name"], strict=True)
-    names = dict(sorted(named, key=itemgetter(1)))
-    st.selectbox(
-        "Station",
-        list(names),
-        index=None,
-        format_func=names.__getitem__,
-        placeholder="Click a dot, or type a name",
-        key=_LISTED,
+    st.text_input(
+        "Find a station",
+        key=_SOUGHT,
+        placeholder="Part of its name, then Enter",
         on_change=_take_name,
+        args=(reading,),
     )
-    chosen = st.session_state.get(_CHOSEN)
-    if chosen not in names:
-        return None
-    st.button("Back to the list", icon=":material/arrow_back:", on_click=_choose, args=(None,))
-    return str(chosen)
 
 
-def _riskiest(rows: "pd.DataFrame") -> None:
-    """What a dispatcher looks at first."""
-    known = rows.dropna(subset=["risk"]).head(LISTED)
-    st.markdown("**Most at risk**")
+def _called(rows: "pd.DataFrame", words: str) -> "pd.DataFrame":
+    """The stations of this name or id, else those with these words in their name."""
+    said = words.strip().casefold()
+    names = rows["name"].str.casefold()
+    exact = rows[(names == said) | (rows.index.astype(str) == words.strip())]
+    return exact if len(exact) else rows[names.str.contains(said, regex=False)]
+
+
+def _listed(rows: "pd.DataFrame") -> None:
+    """What a dispatcher looks at first, or what was sought."""
+    sought = str(st.session_state.get(_SOUGHT) or "").strip()
+    if sought:
+        found = _called(rows, sought)
+        known = found.head(LISTED)
+        st.markdown(f"**{len(found):,} found, most at risk first**")
+    else:
+        known = rows.dropna(subset=["risk"]).head(LISTED)
+        st.markdown("**Most at risk**")
     if known.empty:
-        st.caption("No station fits the filter.")
+        st.caption("No station is called so." if sought else "No station fits the filter.")
     for station, row in known.iterrows():
         bikes, docks = chance(row[BIKEOUT.probability]), chance(row[DOCKOUT.probability])
         st.button(
@@ -282,9 +315,13 @@ def _take_click() -> None:
         st.session_state[_CHOSEN] = station
 
 
-def _take_name() -> None:
-    _choose(st.session_state[_LISTED])
-    st.session_state[_LISTED] = None
+def _take_name(reading: CityReading) -> None:
+    """The station where only one is meant, else the list of those that may be."""
+    rows = _rows(reading, reading.horizons_min[0])
+    found = _called(rows, st.session_state[_SOUGHT])
+    if len(found) == 1:
+        st.session_state[_SOUGHT] = ""
+    _choose(str(found.index[0]) if len(found) == 1 else None)
 
 
 def _choose(station: str | None) -> None:

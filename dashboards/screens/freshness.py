@@ -53,8 +53,7 @@ def _figures(reading: Freshness) -> None:
         "Missing, min of 24 h": figure(reading.gaps["minutes"].sum(), ".0f"),
         "Rows put aside": figure(reading.quarantine["rows"].sum(), ",.0f"),
     }
-    for column, (name, value) in zip(st.columns(len(told)), told.items(), strict=True):
-        column.metric(name, value)
+    parts.figures(told)
 
 
 def _lines(reading: Freshness) -> list[str]:

@@ -106,8 +106,7 @@ def _figures(reading: ModelHealth, worse: "pd.DataFrame") -> None:
             "Samples": f"{row['samples']:,}",
             "PSI": figure(largest.get(row["endpoint"])),
         }
-        for column, (name, value) in zip(st.columns(len(told)), told.items(), strict=True):
-            column.metric(name, value)
+        parts.figures(told)
 
 
 def _quality(reading: ModelHealth, rows: "pd.DataFrame") -> None:

@@ -47,11 +47,11 @@ def panel(choice: Choice, reading: CityReading) -> None:
     )
     if plan is None:
         return
-    _headline(plan, reading)
-    if plan.moves:
-        _table(plan)
+    if plan.left_out >= len(reading.stations):
+        st.info("No round can be planned: of every station too little is known, or it is closed.")
     else:
-        st.success("No move is worth a van now.", icon=":material/check:")
+        _headline(plan, reading)
+        _table(plan)
     _feedback(choice, reading)
 
 
@@ -72,10 +72,13 @@ def frame(plan: Round) -> "pd.DataFrame":
 
 
 def _headline(plan: Round, reading: CityReading) -> None:
-    risk, saved, bikes = st.columns(3)
-    risk.metric("Stockout minutes expected", f"{plan.at_risk_min:,.0f}")
-    saved.metric("Saved by these moves", f"{plan.minutes_saved:,.0f}")
-    bikes.metric("Bikes moved", f"{plan.bikes} of {plan.vans * plan.capacity}")
+    parts.figures(
+        {
+            "Stockout minutes expected": f"{plan.at_risk_min:,.0f}",
+            "Saved by these moves": f"{plan.minutes_saved:,.0f}",
+            "Bikes moved": f"{plan.bikes} of {plan.vans * plan.capacity}",
+        }
+    )
     facts = [
         f"two hours from {both_zones(plan.dt, reading.city.zone)}",
         f"predicted by {plan.endpoint}",
@@ -87,6 +90,9 @@ def _headline(plan: Round, reading: CityReading) -> None:
 
 
 def _table(plan: Round) -> None:
+    if not plan.moves:
+        st.success("No move is worth a van now.", icon=":material/check:")
+        return
     st.dataframe(
         frame(plan),
         hide_index=True,

@@ -3,7 +3,7 @@
 A source that cannot be reached gives a message on the page that needs it; the others go on.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 import streamlit as st
@@ -36,6 +36,13 @@ def head(title: str, sentence: str) -> None:
     """Title and one sentence on what the page shows."""
     st.title(title, anchor=False)
     st.markdown(sentence)
+
+
+def figures(told: Mapping[str, str]) -> None:
+    """Figures with their names, side by side as many as fit."""
+    with st.container(horizontal=True):
+        for name, value in told.items():
+            st.metric(name, value, width="content")
 
 
 @st.cache_resource(ttl=REFRESH_S, show_spinner=False, hash_funcs={Choice: repr})

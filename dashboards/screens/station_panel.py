@@ -1,7 +1,7 @@
 """One station: its counts now, both chances, and a view: two hours ahead, a day back, or why."""
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
@@ -16,13 +16,18 @@ from mlops_bikeshare.domain.targets import TARGETS
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import altair as alt
     import pandas as pd
 
     from mlops_bikeshare.evaluation.persistence import Persistence
 
 CHART_HEIGHT = 230
 AHEAD, BACK, WHY = "Next two hours", "Last 24 hours", "What drives it"
+_TOOLTIP = [
+    {"field": "stockout", "type": "nominal", "title": "Stockout"},
+    {"field": "chance", "type": "quantitative", "title": "Chance", "format": ".0%"},
+    {"field": "horizon_min", "type": "quantitative", "title": "Minutes ahead"},
+    {"field": "time", "type": "nominal", "title": "Time"},
+]
 _BY_PERSISTENCE = {
     WORDS[target.name].capitalize(): f"{noun}, persistence"
     for target, noun in zip(TARGETS, ("Bikes", "Docks"), strict=True)
@@ -77,7 +82,8 @@ def _ahead(
         note = "" if len(expected) else "Persistence is unknown without a count."
     except BikeshareError as error:
         note = f"No persistence line: {error}"
-    st.altair_chart(
+    st.vega_lite_chart(
+        rows,
         _chart(rows, horizon_min, theme),
         height=CHART_HEIGHT,
         alt=f"Chance of a stockout at {name} over the next two hours, from bikes and from docks",
@@ -112,28 +118,32 @@ def _with_persistence(model: "pd.DataFrame", expected: "pd.DataFrame") -> "pd.Da
 
 
 def _counts(reading: CityReading, station: str, row: "pd.Series[Any]") -> None:
-    bikes, docks, capacity = st.columns(3)
-    bikes.metric("Bikes", _number(row["num_bikes_available"]))
-    docks.metric("Docks free", _number(row["num_docks_available"]))
-    capacity.metric("Capacity", _number(row["capacity"]))
-    parts = [f"Station {station}"]
+    parts.figures(
+        {
+            "Bikes": _number(row["num_bikes_available"]),
+            "Docks free": _number(row["num_docks_available"]),
+            "Capacity": _number(row["capacity"]),
+        }
+    )
+    facts = [f"Station {station}"]
     if _known(row["observed_at"]):
         seen = row["observed_at"].to_pydatetime()
-        parts.append(f"counted {span(reading.now - seen)} ago")
-        parts.append(both_zones(seen, reading.city.zone))
+        facts.append(f"counted {span(reading.now - seen)} ago")
+        facts.append(both_zones(seen, reading.city.zone))
     else:
-        parts.append("no counts in the last day")
+        facts.append("no counts in the last day")
     if row["is_renting"] is False:
-        parts.append("**rents no bikes**")
+        facts.append("**rents no bikes**")
     if row["is_returning"] is False:
-        parts.append("**takes no bikes back**")
-    st.caption(" · ".join(parts))
+        facts.append("**takes no bikes back**")
+    st.caption(" · ".join(facts))
 
 
 def _chances(path: "pd.DataFrame", horizon_min: int) -> None:
-    for column, target in zip(st.columns(len(TARGETS)), TARGETS, strict=True):
-        p = path[target.probability].get(horizon_min, float("nan"))
-        column.metric(f"{WORDS[target.name].capitalize()} in {horizon_min} min", chance(p))
+    said = {target: path[target.probability].get(horizon_min, float("nan")) for target in TARGETS}
+    parts.figures(
+        {f"{WORDS[t.name].capitalize()} in {horizon_min} min": chance(p) for t, p in said.items()}
+    )
 
 
 def _long(reading: CityReading, path: "pd.DataFrame") -> "pd.DataFrame":
@@ -158,56 +168,74 @@ def _long(reading: CityReading, path: "pd.DataFrame") -> "pd.DataFrame":
     return pd.concat(frames, ignore_index=True)
 
 
-def _chart(rows: "pd.DataFrame", horizon_min: int, theme: Theme) -> "alt.LayerChart":
-    import altair as alt
-
+def _chart(rows: "pd.DataFrame", horizon_min: int, theme: Theme) -> dict[str, Any]:
+    """Vega-Lite as a dictionary: Altair's checks would take longer than all else of a click."""
     colours = [PALETTES[theme].lines[target.name] for target in TARGETS]
     words = [WORDS[target.name].capitalize() for target in TARGETS]
     dashes = [[1, 0], [6, 3]]
     if rows["stockout"].nunique() > len(words):
         words += [_BY_PERSISTENCE[word] for word in words]
         colours, dashes = colours * 2, [*dashes, [1, 3], [1, 5]]
-    hue = alt.Scale(domain=words, range=colours)
-    legend = alt.Legend(
-        orient="top", symbolType="stroke", symbolSize=400, columns=2, labelLimit=220
-    )
-    base = alt.Chart(rows).encode(
-        x=alt.X(
-            "clock:T",
-            title="time of day in the city",
-            scale=alt.Scale(type="utc"),
-            axis=alt.Axis(format="%H:%M", grid=False, labelOverlap=True),
-        ),
-        y=alt.Y(
-            "chance:Q",
-            title="chance",
-            scale=alt.Scale(domain=[0, 1]),
-            axis=alt.Axis(format="%", values=[0, 0.25, 0.5, 0.75, 1]),
-        ),
-        color=alt.Color(
-            "stockout:N",
-            title=None,
-            scale=hue,
-            legend=legend,
-        ),
-        tooltip=[
-            alt.Tooltip("stockout:N", title="Stockout"),
-            alt.Tooltip("chance:Q", title="Chance", format=".0%"),
-            alt.Tooltip("horizon_min:Q", title="Minutes ahead"),
-            alt.Tooltip("time:N", title="Time"),
+    legend = {"orient": "top", "symbolType": "stroke", "symbolSize": 400}
+    hue = {"domain": words, "range": colours}
+    at_horizon = [{"filter": {"field": "horizon_min", "equal": horizon_min}}]
+    return {
+        "encoding": {
+            "x": {
+                "field": "clock",
+                "type": "temporal",
+                "title": "time of day in the city",
+                "scale": {"type": "utc"},
+                "axis": {"format": "%H:%M", "grid": False, "labelOverlap": True},
+            }
+        },
+        "layer": [
+            {
+                "transform": at_horizon,
+                "mark": {"type": "rule", "strokeDash": [2, 3], "opacity": 0.5},
+            },
+            {
+                "encoding": {
+                    "y": {
+                        "field": "chance",
+                        "type": "quantitative",
+                        "title": "chance",
+                        "scale": {"domain": [0, 1]},
+                        "axis": {"format": "%", "values": [0, 0.25, 0.5, 0.75, 1]},
+                    },
+                    "color": {
+                        "field": "stockout",
+                        "type": "nominal",
+                        "title": None,
+                        "scale": hue,
+                        "legend": {**legend, "columns": 2, "labelLimit": 220},
+                    },
+                    "tooltip": _TOOLTIP,
+                },
+                "layer": [
+                    {
+                        "mark": {
+                            "type": "line",
+                            "strokeWidth": 2.5,
+                            "point": {"filled": True, "size": 30},
+                        },
+                        "encoding": {
+                            "strokeDash": {
+                                "field": "stockout",
+                                "type": "nominal",
+                                "title": None,
+                                "scale": {"domain": words, "range": dashes},
+                            }
+                        },
+                    },
+                    {
+                        "transform": at_horizon,
+                        "mark": {"type": "point", "filled": True, "size": 120, "opacity": 1},
+                    },
+                ],
+            },
         ],
-    )
-    lines = base.mark_line(strokeWidth=2.5, point={"filled": True, "size": 30}).encode(
-        strokeDash=alt.StrokeDash(
-            "stockout:N", title=None, scale=alt.Scale(domain=words, range=dashes)
-        )
-    )
-    at_horizon = alt.datum.horizon_min == horizon_min
-    marked = base.transform_filter(at_horizon)
-    rule = alt.Chart(rows).transform_filter(at_horizon).mark_rule(strokeDash=[2, 3], opacity=0.5)
-    rule = rule.encode(x=alt.X("clock:T", scale=alt.Scale(type="utc")))
-    now = marked.mark_point(filled=True, size=120, opacity=1)
-    return cast("alt.LayerChart", alt.layer(rule, lines, now))
+    }
 
 
 def _table(reading: CityReading, path: "pd.DataFrame") -> "pd.DataFrame":

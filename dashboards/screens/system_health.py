@@ -106,10 +106,7 @@ def _figures(latency: "pd.DataFrame", counts: "pd.DataFrame", batches: "pd.DataF
         "Batches": figure(ran["value"].sum() if len(ran) else None, ".0f"),
         "Least answered": figure(answered["value"].min() if len(answered) else None, ".0%"),
     }
-    items = list(told.items())
-    for some in (items[:4], items[4:]):
-        for column, (name, value) in zip(st.columns(4), some, strict=True):
-            column.metric(name, value)
+    parts.figures(told)
 
 
 def _chart(reading: SystemHealth, rows: "pd.DataFrame", *, title: str, says: str) -> None:

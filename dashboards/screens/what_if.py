@@ -1,9 +1,11 @@
 """What if: move the sliders, and the endpoint says how both probabilities change.
 
-Each change is one request to the real endpoint, kept in the table `whatif_requests`.
+Each change is one request to the real endpoint, kept in the table `whatif_requests`; until a slider
+is moved nobody is asked, and the page shows what was predicted.
 """
 
 from calendar import day_name, month_name
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, cast
 
 import streamlit as st
@@ -13,7 +15,7 @@ from dashboards.readings import Choice, CityReading
 from dashboards.risk import PALETTES, WORDS, Theme
 from dashboards.screens import parts
 from dashboards.screens.city_map import read_city
-from dashboards.wording import both_zones, chance
+from dashboards.wording import both_zones, chance, figure
 from mlops_bikeshare.domain.targets import PROMISE_MIN, TARGETS, Target
 from mlops_bikeshare.flows.supposing.basis import Basis
 from mlops_bikeshare.flows.supposing.changes import Changes
@@ -27,6 +29,7 @@ WHOLE_CITY = "the whole city"
 MOST_MORE = 10
 CHART_HEIGHT = 260
 # Where a slider stands until it is moved; only what was moved is asked.
+_CASES = {"": "as supposed", "_now": "as it is"}
 _WEATHER = {"temperature_c": 15, "humidity_pct": 60, "precipitation_mm": 0}
 
 
@@ -52,6 +55,9 @@ def _live(choice: Choice, reading: CityReading, known: Basis) -> None:
     with inputs:
         changes = _changes(known, station)
     with answer:
+        if not changes.given:
+            _as_it_is(reading, station)
+            return
         told = asking.told(lambda: asking.asked(choice, known, changes, station))
         if told is not None:
             _answer(told)
@@ -109,6 +115,31 @@ def _month(number: int) -> str:
     return month_name[number]
 
 
+def _as_it_is(reading: CityReading, station: str | None) -> None:
+    """What the newest batch said, with nothing to hold it against yet."""
+    path = _predicted(reading, station)
+    if path.empty:
+        st.info("Nothing was predicted for it in the newest batch; move a slider to ask.")
+        return
+    for column, target in zip(st.columns(len(TARGETS)), TARGETS, strict=True):
+        p = float(path[target.probability].get(PROMISE_MIN, float("nan")))
+        words = f"{WORDS[target.name]} in {PROMISE_MIN} min"
+        if station is None:
+            column.metric(f"Stations {words}", figure(p, ".1f"))
+        else:
+            column.metric(words.capitalize(), chance(p))
+    _draw(path, {"": "as it is"}, city=station is None)
+    said = f"Predicted at {both_zones(reading.dt, reading.city.zone)} by {reading.endpoint}."
+    st.caption(f"{said} Move a slider, and the endpoint says what would change.")
+
+
+def _predicted(reading: CityReading, station: str | None) -> "pd.DataFrame":
+    """Both chances of a station by horizon; of the city, the stations expected to be out."""
+    if station is not None:
+        return reading.trajectory(station)
+    return reading.predictions.groupby("horizon_min").sum(min_count=1)
+
+
 def _answer(told: Answer) -> None:
     path = _path(told)
     for column, target in zip(st.columns(len(TARGETS)), TARGETS, strict=True):
@@ -119,11 +150,7 @@ def _answer(told: Answer) -> None:
         else:
             points = f"{100 * (then - now):+.0f} points"
             column.metric(words.capitalize(), chance(then), points, "inverse")
-    st.altair_chart(
-        _chart(told, path, "dark" if st.context.theme.type == "dark" else "light"),
-        height=CHART_HEIGHT,
-        alt="Both stockouts over the next two hours, as it is and as supposed",
-    )
+    _draw(path, _CASES, city=told.scope == "city")
     if told.without_influence:
         names = ", ".join(name.rpartition("_")[0] or name for name in told.without_influence)
         st.info(f"No influence: this model has no feature of {names}.", icon=":material/info:")
@@ -142,7 +169,18 @@ def _path(told: Answer) -> "pd.DataFrame":
     return path
 
 
-def _chart(told: Answer, path: "pd.DataFrame", theme: Theme) -> "alt.Chart":
+def _draw(path: "pd.DataFrame", cases: Mapping[str, str], *, city: bool) -> None:
+    st.altair_chart(
+        _chart(path, cases, parts.theme(), city=city),
+        height=CHART_HEIGHT,
+        alt=f"Both stockouts over the next two hours, {' and '.join(cases.values())}",
+    )
+
+
+def _chart(
+    path: "pd.DataFrame", cases: Mapping[str, str], theme: Theme, *, city: bool
+) -> "alt.Chart":
+    """`cases`: ends of the columns' names, and what they are."""
     import altair as alt
     import pandas as pd
 
@@ -152,15 +190,14 @@ def _chart(told: Answer, path: "pd.DataFrame", theme: Theme) -> "alt.Chart":
         pd.DataFrame(
             {
                 "minutes": path.index.to_numpy(),
-                "value": path[column].to_numpy(),
+                "value": path[f"{t.probability}{end}"].to_numpy(),
                 "stockout": WORDS[t.name].capitalize(),
                 "case": case,
             }
         )
         for t in TARGETS
-        for column, case in ((t.probability, "as supposed"), (_now(t), "as it is"))
+        for end, case in cases.items()
     )
-    city = told.scope == "city"
     scale = alt.Scale(zero=True) if city else alt.Scale(domain=[0, 1])
     chart = (
         alt.Chart(rows)
@@ -182,7 +219,7 @@ def _chart(told: Answer, path: "pd.DataFrame", theme: Theme) -> "alt.Chart":
             strokeDash=alt.StrokeDash(
                 "case:N",
                 title=None,
-                scale=alt.Scale(domain=["as supposed", "as it is"], range=[[1, 0], [4, 4]]),
+                scale=alt.Scale(domain=list(_CASES.values()), range=[[1, 0], [4, 4]]),
                 legend=alt.Legend(orient="top"),
             ),
         )

@@ -66,7 +66,7 @@ Read by the dashboard; each may also be an environment variable, such as `BIKESH
 |---|---|---|
 | `sm_endpoint` | endpoint that is shown | the last promotion's |
 | `city` | city that is shown | the one in the workspace |
-| `street_tiles` | a street map, from the internet | `false` |
+| `street_tiles` | street map: `true` at once, `false` never, or where tiles are | on request |
 | `athena_output` | `s3://` folder of results; it makes the dashboard read AWS | unset |
 | `region` | AWS region | `region` |
 | `aws_profile` | profile of Athena and CloudWatch | boto3's own |

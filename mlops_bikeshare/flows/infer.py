@@ -32,6 +32,7 @@ from mlops_bikeshare.flows.features import (
     ONLINE,
     check_definition,
     known_at,
+    other_features,
     profiles_for,
     station_list,
 )
@@ -155,7 +156,7 @@ def _batch(
     answering = state
     try:
         asked = features[list(FEATURE_NAMES)]
-        answering, answered = answers_of(ws, state, asked, dt)
+        answering, answered = answers_of(ws, city, state, asked, dt)
         good = predicted.usable(answered)
         failure = _why(answered, good)
     except EndpointError as error:
@@ -184,7 +185,7 @@ def _batch(
 
 
 def answers_of(
-    ws: Workspace, state: EndpointState, asked: pd.DataFrame, dt: datetime
+    ws: Workspace, city: City, state: EndpointState, asked: pd.DataFrame, dt: datetime
 ) -> tuple[EndpointState, Answers]:
     """Answers, and what the endpoint was all the while; without variants where that is unknown.
 
@@ -192,6 +193,7 @@ def answers_of(
     endpoint was the same before and after.
     """
     for _ in range(_TRIES):
+        _refuse_other_features(city, state)
         answers = invoke(ws.clients, state.name, asked, dt=dt, patience=ONE_BY_ONE)
         try:
             after = endpoints.describe(ws.clients, state.name)
@@ -202,6 +204,18 @@ def answers_of(
             return state, answers
         state = after
     return replace(state, variants=()), answers
+
+
+def _refuse_other_features(city: City, state: EndpointState) -> None:
+    """EndpointError where a variant learned from other features, or another [labels] threshold."""
+    for variant in state.variants:
+        other = other_features(variant.tags, city)
+        if other is not None:
+            msg = f"{state.name}: version {variant.version} was trained on other features"
+            raise EndpointError(
+                f"{msg} ({other[:12]}) than are made here now; it was not asked. Deploy a version"
+                " that was trained on these, or go back to the [labels] and code of before"
+            )
 
 
 def _why(answers: Answers, good: "np.ndarray[Any, np.dtype[np.bool_]]") -> str | None:

@@ -73,7 +73,7 @@ def predict(
     state = _endpoint(ws, name)
     model = version_of(ws, city, state.leading.version or "")
     asked = _frame(records, model)
-    state, answers = answers_of(ws, state, asked, floor_time(ws.now))
+    state, answers = answers_of(ws, city, state, asked, floor_time(ws.now))
     if not answers.answered.all():
         failure = next(chunk.failure for chunk in answers.chunks if chunk.failure)
         raise EndpointError(f"endpoint {name}: {failure}")

@@ -17,6 +17,8 @@ from typing import Any
 
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
+from mlops_bikeshare.domain.errors import SettingsError
+from mlops_bikeshare.settings import Settings
 
 NAME_TAG, NOTE_TAG = "mlflow.runName", "mlflow.note.content"
 EXPERIMENT_NOTE = (
@@ -24,8 +26,8 @@ EXPERIMENT_NOTE = (
     " the horizon in minutes as step; `replay/` and `live/` scores are of rows that both served."
     " Gates, promotions and rollbacks are runs too (tag `kind`)."
 )
+WINDOW = "http://127.0.0.1:5000"
 BATCH = 1000
-DATABASES = ("sqlite:", "postgresql")
 Stepped = tuple[str, float, int]
 
 
@@ -43,11 +45,26 @@ def connect(ws: Workspace) -> Any:
         theirs.propagate = True
         theirs.setLevel(logging.WARNING)
     uri = ws.settings.mlflow_uri
+    _check_shared(ws)
     if uri.startswith("sqlite:///"):
         Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
     mlflow.set_tracking_uri(uri)
     mlflow.set_registry_uri(uri)
     return mlflow
+
+
+def _check_shared(ws: Workspace) -> None:
+    """SettingsError for a registry on one machine's disk where production lies on AWS."""
+    settings = ws.settings
+    on_disk = settings.mlflow_uri.startswith(("sqlite:", "file:", "/"))
+    if settings.profile == "aws" and on_disk and settings.rehearse_aws == "no":
+        msg = "profile aws needs an MLflow store that every job can reach, not a file of this"
+        raise SettingsError(f"{msg} machine; set MLFLOW_TRACKING_URI to your MLflow server")
+
+
+def window(settings: Settings) -> str:
+    """Where people see the runs: the server itself, else what `make mlflow-ui` opens."""
+    return settings.mlflow_uri if settings.mlflow_uri.startswith("http") else WINDOW
 
 
 @contextmanager
@@ -133,13 +150,11 @@ def _git(*arguments: str, folder: Path) -> str:
 
 
 def _experiment(mlflow: Any, ws: Workspace, city: City) -> str:
-    """The city's experiment; where the store is a database, not a server, we say where files go."""
+    """The city's experiment; it keeps its artefacts where `_artifacts` says."""
     found = mlflow.get_experiment_by_name(city.registered_model)
     if found is not None:
         return str(found.experiment_id)
-    database = ws.settings.mlflow_uri.startswith(DATABASES)
-    beside = (ws.settings.mlflow_home / "mlartifacts").as_uri() if database else None
-    where = (ws.settings.artifacts_uri or beside) if database else None
+    where = _artifacts(ws)
     return str(
         mlflow.create_experiment(
             city.registered_model,
@@ -147,3 +162,15 @@ def _experiment(mlflow: Any, ws: Workspace, city: City) -> str:
             tags={NOTE_TAG: EXPERIMENT_NOTE},
         )
     )
+
+
+def _artifacts(ws: Workspace) -> str | None:
+    """As set; else beside a local database, in the lake's bucket on AWS; None: a server knows."""
+    settings = ws.settings
+    if settings.mlflow_uri.startswith(("http:", "https:")):
+        return None
+    if settings.artifacts_uri is not None and not settings.is_rehearsal:
+        return settings.artifacts_uri
+    if settings.profile == "aws":
+        return f"{ws.lake_address}/mlflow"
+    return (settings.mlflow_home / "mlartifacts").as_uri()

@@ -33,6 +33,7 @@ from mlops_bikeshare.flows.judging.sliced import headline
 from mlops_bikeshare.flows.process.logged import Told, logged
 from mlops_bikeshare.flows.process.progress import Track, counted, silent
 from mlops_bikeshare.flows.runs import (
+    comparison,
     evidence,
     model_card,
     outcome,
@@ -56,7 +57,7 @@ PROBE_ROWS = 50
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trained:
-    """What a training made."""
+    """What a training made; `comparison`: where MLflow shows it beside what it has to beat."""
 
     city: str
     version: str
@@ -68,6 +69,7 @@ class Trained:
     quality: tuple[TargetQuality, ...]
     dispatch: dict[str, Any]
     peer: tuple[TargetQuality, ...]
+    comparison: str
 
 
 def choose_split(
@@ -145,6 +147,7 @@ def _train(
             quality=candidate.quality,
             dispatch={target: part["dispatch"]["model"] for target, part in told.items()},
             peer=candidate.peer.quality if candidate.peer else (),
+            comparison=comparison.saved(ws, city, active.info.run_id),
         )
 
 
@@ -180,7 +183,7 @@ def summary(trained: Trained) -> str:
     for q in promised:
         lines += [_quality_text(q), f"  {headline(trained.dispatch[q.target])}"]
     lines += [_peer_text(q) for q in trained.peer if q.horizon_min == PROMISE_MIN]
-    return "\n".join(lines)
+    return "\n".join([*lines, f"side by side (`make mlflow-ui`): {trained.comparison}"])
 
 
 def _peer_text(q: TargetQuality) -> str:
@@ -257,7 +260,7 @@ def _record(
         folder = _artifacts(Path(scratch) / "artifacts", candidate, trained_on, facts, city.label)
         (folder / CARD).write_text(card, encoding="utf-8")
         probe = pd.DataFrame(table.features[:PROBE_ROWS], columns=list(table.names))
-        tags = {**facts, **training_run.test_tags(candidate)}
+        tags = {versions.CITY_TAG: city.name, **facts, **training_run.test_tags(candidate)}
         version = register(folder, name=city.registered_model, tags=tags, probe=probe)
     training_run.log_card(card, note=training_run.note(city, split))
     training_run.describe(city, version, split, candidate)
@@ -296,7 +299,7 @@ def _artifacts(
 ) -> Path:
     targets = {
         target.name: TargetFiles(
-            booster=candidate.boosters[target.name].text,
+            boosters={h: b.text for h, b in candidate.boosters[target.name].parts.items()},
             column=target.probability,
             calibrators=candidate.calibrations[target.name].to_json(),
             threshold=candidate.calibrations[target.name].threshold,

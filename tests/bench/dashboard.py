@@ -114,8 +114,9 @@ def _clicks(context: "BrowserContext", shown: "Dashboard", count: int) -> Iterat
 def _clicked(seen: "CityMap", before: str | None) -> float:
     """Milliseconds from a click on another dot to its station's counts and chances."""
     station = seen.apart(but=before)
+    place = seen.place(station)
     began = time.perf_counter()
-    seen.click(station)
+    seen.page.mouse.click(*place)
     seen.wait_for_station(station)
     return 1000 * (time.perf_counter() - began)
 

@@ -64,6 +64,14 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
+def pictures(request: pytest.FixtureRequest) -> Path:
+    """Where a test keeps its pictures for people to look at: var/browser/<test> of the checkout."""
+    folder: Path = made_city.ROOT / "var" / "browser" / request.node.name.replace("/", "-")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@pytest.fixture
 def city_map(browser: Browser) -> Iterator[CityMap]:
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     shown = CityMap(context.new_page())

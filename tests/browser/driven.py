@@ -132,12 +132,16 @@ class CityMap:
         self.frame.wait_for_function(_HEAT, timeout=20_000)
 
     def click(self, station: str) -> None:
+        self.page.mouse.click(*self.place(station))
+
+    def place(self, station: str) -> tuple[float, float]:
+        """Where a station's dot is on the screen."""
         dot = next(d for d in self.dots() if d["station_id"] == station)
         element = self.page.locator("iframe[title^='streamlit_folium']")
         element.scroll_into_view_if_needed()
         box = element.bounding_box()
         assert box is not None
-        self.page.mouse.click(box["x"] + dot["x"], box["y"] + dot["y"])
+        return box["x"] + dot["x"], box["y"] + dot["y"]
 
     def wait_for_station(self, station: str) -> None:
         """Until the panel shows a station's counts and chances."""

@@ -1,5 +1,6 @@
 """What the other pages show of a made-up city: an hour of batches, quality, metrics, an audit."""
 
+import re
 import shutil
 from datetime import timedelta
 from pathlib import Path
@@ -33,6 +34,9 @@ _BACK = 6
 def write_day(home: Path, *, stations: int, workspace: str = "main") -> None:
     """A city with everything that the pages read, but no model."""
     made_city.write_city(home, stations=stations, workspace=workspace)
+    told = (home / "bikeshare.toml").read_text()
+    owner = re.sub(r'(?m)^default_city = "\w+"', f'default_city = "{CITY}"', told, count=1)
+    (home / "bikeshare.toml").write_text(owner)
     shutil.copytree(made_city.ROOT / "ops", home / "ops", dirs_exist_ok=True)
     var, rng = home / "var" / workspace, np.random.default_rng(11)
     lake = Lake(LocalStore(var / "lake"))

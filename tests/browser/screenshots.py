@@ -1,7 +1,7 @@
 """`make screenshots`: the pictures of the documents, taken of the real thing.
 
 Needs a finished `make demo` and Chromium. Starts the dashboard and MLflow's window as a person
-would, looks at them, and writes docs/pictures/*.png.
+would, looks at them, and writes docs/pictures/*.png and a screencast.
 """
 
 import re
@@ -16,7 +16,12 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
-from tests.browser.driven import CHROMIUM, FLAGS
+from mlops_bikeshare.backends import open_workspace
+from mlops_bikeshare.flows import tracking
+from mlops_bikeshare.flows.runs import comparison
+from mlops_bikeshare.settings import load
+from tests.browser.driven import CHROMIUM, FLAGS, CityMap
+from tests.browser.screencast import tour
 
 ROOT = Path(__file__).resolve().parents[2]
 PICTURES = ROOT / "docs" / "pictures"
@@ -24,6 +29,7 @@ DEMO = ROOT / "var" / "demo"
 START_S = 60
 PAGES = (
     ("top-n", "top", "Export CSV"),
+    ("moves", "moves", "What was done or seen"),
     ("model-health", "model-health", "Onset Brier skill over persistence"),
     ("system-health", "system-health", "alarms of production fire"),
     ("data-freshness", "data-freshness", "Quarantine"),
@@ -45,8 +51,10 @@ def main() -> int:
             city_map(browser, url)
             for name, path, told in PAGES:
                 page_of(browser, f"{url}/{path}", name, told)
+            screencast(browser, url)
         with served("mlflow-ui") as url:
             runs(browser, url)
+            compared(browser, url)
         browser.close()
     return 0
 
@@ -71,6 +79,13 @@ def city_map(browser: Browser, url: str) -> None:
     keep(page, "city-map")
 
 
+def screencast(browser: Browser, url: str) -> None:
+    """A way through the pages."""
+    path = PICTURES / "tour.webp"
+    tour(CityMap(browser.new_page()), url, path)
+    say(path)
+
+
 def page_of(browser: Browser, url: str, name: str, told: str) -> None:
     """One of the other pages, its first screen."""
     page = browser.new_page(viewport=WIDE)
@@ -91,6 +106,26 @@ def runs(browser: Browser, url: str) -> None:
     keep(page, "mlflow-runs")
 
 
+def compared(browser: Browser, url: str) -> None:
+    """The comparison that the newest training saved."""
+    settings = load(ROOT, {}, {"workspace": "demo"})
+    ws = open_workspace(settings)
+    mlflow = tracking.connect(ws)
+    (newest,) = mlflow.search_runs(
+        search_all_experiments=True,
+        filter_string="tags.kind = 'training' and attributes.status = 'FINISHED'",
+        max_results=1,
+        output_format="list",
+    )
+    city = settings.city(newest.data.tags["city"])
+    address = comparison.saved(ws, city, newest.info.run_id)
+    page = browser.new_page(viewport=ViewportSize(width=1440, height=1000))
+    page.goto(url + address.removeprefix(tracking.WINDOW))
+    page.locator(".js-plotly-plot").first.wait_for()
+    settle(page)
+    keep(page, "mlflow-compared")
+
+
 def settle(page: Page) -> None:
     """Charts draw themselves after their data came; a picture wants them finished."""
     page.wait_for_timeout(3000)
@@ -100,6 +135,11 @@ def keep(page: Page, name: str) -> None:
     """Write one picture and say so."""
     path = PICTURES / f"{name}.png"
     page.screenshot(path=path)
+    say(path)
+
+
+def say(path: Path) -> None:
+    """Which picture was written, and how large it is."""
     print(f"{path.relative_to(ROOT)}: {path.stat().st_size // 1024} kB")
 
 

@@ -15,14 +15,14 @@ STATIONS = 300
 
 
 def test_every_station_is_a_painted_dot_and_nothing_leaves_this_machine(
-    made_dashboard: "Dashboard", city_map: "CityMap", tmp_path: Path
+    made_dashboard: "Dashboard", city_map: "CityMap", pictures: Path
 ) -> None:
     city_map.open(made_dashboard.url)
     dots = city_map.dots()
     assert len({dot["station_id"] for dot in dots}) == STATIONS
     assert len({dot["colour"] for dot in dots}) == 9
     assert city_map.painted_pixels() > 10 * STATIONS
-    city_map.page.screenshot(path=tmp_path / "map.png", full_page=True)
+    city_map.page.screenshot(path=pictures / "map.png", full_page=True)
     assert city_map.hosts == {"127.0.0.1"}
 
 
@@ -42,7 +42,7 @@ def test_another_horizon_recolours_the_dots_and_keeps_the_place(
 
 
 def test_a_click_on_a_dot_shows_the_station_and_does_not_rebuild_the_map(
-    made_dashboard: "Dashboard", city_map: "CityMap", tmp_path: Path
+    made_dashboard: "Dashboard", city_map: "CityMap", pictures: Path
 ) -> None:
     city_map.open(made_dashboard.url)
     station = city_map.apart()
@@ -55,7 +55,7 @@ def test_a_click_on_a_dot_shows_the_station_and_does_not_rebuild_the_map(
     page.get_by_test_id("stVegaLiteChart").locator("canvas, svg").first.wait_for()
     page.get_by_text("As a table").click()
     page.get_by_test_id("stDataFrame").wait_for()
-    page.screenshot(path=tmp_path / "station.png", full_page=True)
+    page.screenshot(path=pictures / "station.png", full_page=True)
     assert city_map.frame.evaluate("window.map.hasLayer(window.dot)")
     assert city_map.ring() == station
     assert city_map.hosts == {"127.0.0.1"}
@@ -81,7 +81,7 @@ def test_a_station_is_found_by_its_name_with_the_keyboard(
 ) -> None:
     city_map.open(made_dashboard.url)
     city_map.dots()
-    city_map.page.get_by_role("combobox", name="Station").focus()
+    city_map.page.get_by_role("textbox", name="Find a station").focus()
     city_map.page.keyboard.type("Harbour Quay 96")
     city_map.page.keyboard.press("Enter")
     city_map.page.get_by_text("Station 0096 ·").wait_for()
@@ -90,7 +90,7 @@ def test_a_station_is_found_by_its_name_with_the_keyboard(
 
 
 def test_a_phone_in_dark_mode_sees_a_dark_page_and_map_without_scrolling_sideways(
-    made_dashboard: "Dashboard", city_map: "CityMap", tmp_path: Path
+    made_dashboard: "Dashboard", city_map: "CityMap", pictures: Path
 ) -> None:
     city_map.page.set_viewport_size({"width": 390, "height": 844})
     city_map.page.emulate_media(color_scheme="dark")
@@ -100,4 +100,4 @@ def test_a_phone_in_dark_mode_sees_a_dark_page_and_map_without_scrolling_sideway
     for place, element in ((city_map.page, ".stApp"), (city_map.frame, "#map_div")):
         colour = place.locator(element).evaluate("e => getComputedStyle(e).backgroundColor")
         assert max(int(part) for part in re.findall(r"\d+", colour)[:3]) < 60
-    city_map.page.screenshot(path=tmp_path / "phone.png", full_page=True)
+    city_map.page.screenshot(path=pictures / "phone.png", full_page=True)

@@ -108,7 +108,9 @@ def test_fewer_bikes_move_both_probabilities_and_each_change_is_one_request(
 ) -> None:
     app = run(what_if_page)
     app.selectbox[0].set_value("02").run()
+    assert "Move a slider" in app.caption[-1].value
     before = requests(ws)
+    assert before == 0  # to open the page or to choose a station asks nobody
     bikes = app.slider[0]
     assert bikes.label == "Bikes now"
     bikes.set_value(0 if bikes.value else 12).run()

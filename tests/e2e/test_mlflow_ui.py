@@ -21,9 +21,10 @@ from mlops_bikeshare.domain.targets import HORIZONS_MIN, PROMISE_MIN, TARGETS
 from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.evaluation.curves import target_curves
 from mlops_bikeshare.flows import tracking
-from mlops_bikeshare.flows.runs import training_run
+from mlops_bikeshare.flows.runs import comparison, training_run
 from mlops_bikeshare.registry import versions
 from mlops_bikeshare.settings import load
+from mlops_bikeshare.training.by_horizon import OTHERS_MIN, ByHorizon
 from mlops_bikeshare.training.candidate import Candidate
 from mlops_bikeshare.training.evaluate import evaluate
 from mlops_bikeshare.training.fit import FittedBooster
@@ -38,7 +39,7 @@ pytestmark = [
 ]
 ROOT = Path(__file__).resolve().parents[2]
 START = datetime(2025, 6, 2, tzinfo=UTC)
-START_S, WAIT_MS = 45, 30_000
+START_S, WAIT_MS = 120, 60_000
 ROWS = 500
 
 
@@ -61,7 +62,9 @@ def candidate(*, seed: int) -> Candidate:
         seconds=1.0,
     )
     return Candidate(
-        boosters={t.name: booster for t in TARGETS},
+        boosters={
+            t.name: ByHorizon({(PROMISE_MIN,): booster, OTHERS_MIN: booster}) for t in TARGETS
+        },
         calibrations={},
         persistence={},
         reference={},
@@ -163,6 +166,40 @@ def wait_for(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
         except OSError:
             time.sleep(0.2)
     pytest.fail(f"mlflow ui did not answer at {url}:\n{log.read_text()}")
+
+
+@pytest.fixture(scope="module")
+def saved(ws: Workspace, runs: list[str]) -> str:
+    """The address that a training prints, of the challenger's."""
+    import mlflow
+
+    city = ws.settings.cities["demo"]
+    found = mlflow.search_runs(
+        experiment_names=[city.registered_model],
+        filter_string=f"attributes.run_name = '{runs[1]}'",
+        output_format="list",
+    )
+    return comparison.saved(ws, city, found[0].info.run_id)
+
+
+def test_the_address_a_training_prints_opens_both_runs_in_the_chosen_charts(
+    runs: list[str], address: str, saved: str, tmp_path: Path
+) -> None:
+    from playwright.sync_api import sync_playwright
+
+    assert saved.startswith("http://127.0.0.1:5000/#/experiments/")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1500, "height": 1400})
+        page.set_default_timeout(WAIT_MS)
+        page.goto(address + saved.removeprefix("http://127.0.0.1:5000"))
+        page.get_by_text("On the days kept for a test").wait_for()
+        for name in runs:
+            page.get_by_text(name, exact=True).first.wait_for()
+        page.get_by_text(f"onset_pr_auc_bikeout_at_{PROMISE_MIN}").first.wait_for()
+        page.locator(".js-plotly-plot").first.wait_for()
+        page.screenshot(path=tmp_path / "saved.png")
+        browser.close()
 
 
 def test_champion_and_challenger_compare_side_by_side(

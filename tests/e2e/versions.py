@@ -20,12 +20,12 @@ def artifacts(
     features: Sequence[str] = FEATURES,
     horizons_min: Sequence[int] = HORIZONS_MIN,
 ) -> Path:
-    """The `artifacts/` of a version with two targets, and three horizons unless told otherwise."""
+    """The `artifacts/` of a version with two targets, and three horizons unless told."""
     inputs = [*features, "horizon_min"]
     group = {"horizons_min": list(horizons_min), "a": 1.2, "b": 0.8, "c": 0.1}
     targets = {
         name: TargetFiles(
-            booster=_trees(seed * 10 + number, inputs),
+            boosters={tuple(horizons_min): _trees(seed * 10 + number, inputs)},
             column=f"p_{name}",
             calibrators=[group],
             threshold=0.4,
@@ -39,7 +39,7 @@ def artifacts(
         features=tuple(features),
         horizon_feature="horizon_min",
         horizons_min=tuple(horizons_min),
-        reference={"psi": {}, "range": {"hour": [0.0, 23.0]}},
+        reference={"psi": {}, "range": {"hour": [0.0, 23.0]} if "hour" in features else {}},
         details={LABEL: USUAL.to_json()},
     )
 

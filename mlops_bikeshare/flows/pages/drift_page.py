@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from mlops_bikeshare.domain.reports import DriftReport, FeedDrift
-from mlops_bikeshare.flows.pages.page_style import STYLE
+from mlops_bikeshare.flows.pages.page_style import framed
 from mlops_bikeshare.flows.pages.pictures import Line, Panel, svg
 from mlops_bikeshare.monitoring.drift import DriftRules, Shift
 
@@ -36,9 +36,7 @@ def page(
         _part("Stations", _stations(report.feed, rules)),
         _part("All features", _table(report, rules)),
     ]
-    meta = '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-    top = f"<title>{_text(f'Drift: {who}')}</title><style>{STYLE}</style>"
-    return f'<!doctype html><html lang="en">{meta}{top}<main>{"".join(parts)}</main></html>\n'
+    return framed(f"Drift: {who}", "".join(parts))
 
 
 def _head(who: str, report: DriftReport, rules: DriftRules) -> str:

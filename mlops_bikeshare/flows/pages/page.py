@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mlops_bikeshare.flows.pages.page_style import STYLE
+from mlops_bikeshare.flows.pages.page_style import framed
 from mlops_bikeshare.flows.pages.pictures import Panel, svg
 
 SMALL, LARGE = 0.01, 10
@@ -56,9 +56,7 @@ def page(document: dict[str, Any], story: Sequence[Event], sections: Sequence[Se
         _part("Promotion and rollback", _moves(document)),
         _part("Look further", _further()),
     ]
-    meta = '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-    top = f"<title>{html.escape(title)}</title><style>{STYLE}</style>"
-    return f'<!doctype html><html lang="en">{meta}{top}<main>{"".join(body)}</main></html>\n'
+    return framed(title, "".join(body))
 
 
 def number(value: Any) -> str:

@@ -1,7 +1,9 @@
-"""The style sheet of the report: two palettes, one column, cards and pictures that wrap.
+"""What every page of HTML has: the frame, and a style sheet of two palettes and one column.
 
 Roles of lines (`--challenger` and so on) are those of pictures.py, lighter in the dark.
 """
+
+import html
 
 STYLE = r"""
 :root{color-scheme:light dark;--ink:#1b1f24;--soft:#57606a;--back:#fff;--raised:#f6f8fa;
@@ -65,3 +67,10 @@ td .badge{justify-self:start}
 }
 @media print{figure,.cards div{break-inside:avoid}}
 """
+
+
+def framed(title: str, body: str) -> str:
+    """A whole page; `title` is plain text, `body` HTML."""
+    meta = '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+    top = f"<title>{html.escape(title)}</title><style>{STYLE}</style>"
+    return f'<!doctype html><html lang="en">{meta}{top}<main>{body}</main></html>\n'

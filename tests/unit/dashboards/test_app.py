@@ -88,7 +88,7 @@ def test_a_station_from_the_list_shows_its_counts_and_chances(
     page: Callable[[], AppTest],
 ) -> None:
     app = page()
-    app.selectbox[0].set_value("002").run()
+    app.text_input[0].set_value("mill").run()
     shown = {metric.label: metric.value for metric in app.metric}
     assert shown == {
         "Bikes": "4",
@@ -106,7 +106,7 @@ def test_a_station_without_a_prediction_says_so_and_makes_none_up(
     page: Callable[[], AppTest],
 ) -> None:
     app = page()
-    app.selectbox[0].set_value("004").run()
+    app.text_input[0].set_value("004").run()
     assert "made no prediction for this station" in words(app)
     assert [metric.value for metric in app.metric] == ["unknown", "unknown", "19"]
 
@@ -120,3 +120,14 @@ def test_the_riskiest_stations_are_one_press_away(page: Callable[[], AppTest]) -
     ]
     app.button[0].click().run()
     assert app.subheader[0].value == "Quay"
+
+
+@pytest.mark.usefixtures("full")
+def test_a_name_that_several_bear_lists_them_and_one_that_nobody_bears_says_so(
+    page: Callable[[], AppTest],
+) -> None:
+    app = page()
+    app.text_input[0].set_value("i").run()  # of Mill & Co and of Station 003
+    assert [button.label.partition(":")[0] for button in app.button] == ["Mill & Co", "Station 003"]
+    app.text_input[0].set_value("nowhere").run()
+    assert "No station is called so." in words(app)

@@ -19,7 +19,7 @@ def test_without_the_file_the_profile_is_the_one_of_the_settings(home: Path) -> 
     assert choice.settings.profile == "local"
     assert choice.views == Views()
     assert choice.namespace == "Bikeshare/Model"
-    assert not choice.street_tiles
+    assert not choice.streets
 
 
 def test_the_keys_that_operators_know_reach_athena_and_cloudwatch(home: Path) -> None:
@@ -45,7 +45,7 @@ def test_the_keys_that_operators_know_reach_athena_and_cloudwatch(home: Path) ->
         ('sm_endpont = "x"', "unknown key 'sm_endpont'; allowed keys: region, city"),
         ('view_quality = "x; DROP TABLE y"', "view_quality: expected a view's name"),
         ('athena_output = "results/"', "athena_output: expected a folder such as s3://"),
-        ('street_tiles = "perhaps"', "street_tiles: expected true or false"),
+        ('street_tiles = "perhaps"', "street_tiles: expected true, false or"),
         ("db = 3", "db: expected text, got 3"),
     ],
 )
@@ -60,7 +60,7 @@ def test_the_environment_comes_before_the_file(home: Path) -> None:
     secrets(home, 'db = "theirs"\nstreet_tiles = true')
     environ = {"BIKESHARE_DB": "mine", "BIKESHARE_STREET_TILES": "false"}
     choice = choose(home, environ, workspace=None)
-    assert (choice.settings.lake.database, choice.street_tiles) == ("mine", False)
+    assert (choice.settings.lake.database, choice.street_tiles) == ("mine", None)
 
 
 def test_the_example_names_every_key_and_is_taken_as_it_stands(home: Path) -> None:

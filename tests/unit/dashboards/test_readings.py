@@ -58,7 +58,7 @@ def test_the_endpoint_is_the_environment_then_the_secret_then_the_default(home: 
     assert choose(home, environ, workspace=None).endpoint.value == "from-environment"
     choice = choose(home, {}, workspace=None)
     assert choice.endpoint == Chosen("from-secrets", ".streamlit/secrets.toml")
-    assert choice.street_tiles
+    assert choice.streets
 
 
 def test_the_endpoint_is_what_the_last_promotion_chose_unless_a_setting_says_otherwise(

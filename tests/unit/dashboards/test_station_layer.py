@@ -1,6 +1,7 @@
 import pandas as pd
 from streamlit_folium import generate_leaflet_string
 
+from dashboards.readings.choosing import OSM_URL
 from dashboards.risk import PALETTES
 from dashboards.station_layer import clicked, dots, ground, layer
 
@@ -23,17 +24,17 @@ def stations(name: str = "Quay") -> pd.DataFrame:
 def script(frame: pd.DataFrame, chosen: str | None = None, *, heat: bool = False) -> str:
     sent = layer(frame, PALETTES["light"], heat=heat)
     group = dots(sent, PALETTES["light"], chosen=chosen)
-    group.add_to(ground(frame, street_tiles=False))
+    group.add_to(ground(frame, street_tiles=None))
     group._id = "feature_group_0"
     return str(generate_leaflet_string(group, base_id="feature_group_0"))
 
 
 def test_the_map_asks_nobody_else_unless_street_tiles_are_wanted() -> None:
-    plain = ground(stations(), street_tiles=False)
+    plain = ground(stations(), street_tiles=None)
     links = [url for _, url in [*plain.default_js, *plain.default_css]]
     assert all(url.startswith("/app/static/") for url in links)
     assert "://" not in generate_leaflet_string(plain)
-    streets = ground(stations(), street_tiles=True)
+    streets = ground(stations(), street_tiles=OSM_URL)
     assert "openstreetmap.org/copyright" in generate_leaflet_string(streets)
 
 
