@@ -209,6 +209,9 @@ poll: setup ## one poll of the live feed
 aws: setup ## the stacks of an environment: make aws ARGS="diff --env dev"
 	@$(BIN)/bikeshare aws $(ARGS)
 
+cost: setup ## what an environment costs in a month: make cost ARGS="--env prod"
+	@$(BIN)/bikeshare cost $(ARGS)
+
 check-ops: setup $(CHECKERS)/.installed ## check all of ops/ and .github/: templates, rights, workflows, alarm rules
 	@$(CHECKERS)/bin/cfn-lint --regions ca-central-1 -- $(TEMPLATES) && echo "cfn-lint: clean"
 	@LOG_LEVEL=ERROR $(CHECKERS)/bin/checkov --framework cloudformation --skip-download --compact --quiet \
@@ -235,8 +238,8 @@ iam-calls: setup ## record anew which calls of AWS each job makes, into ops/iam/
 	@BIKESHARE_RECORD_CALLS=$(CURDIR)/var/calls.json $(BIN)/pytest -q -n0 tests/e2e/test_aws_jobs.py tests/e2e/test_aws_day.py
 	@mv var/calls.json ops/iam/calls.json && git diff --stat -- ops/iam/calls.json
 
-staging: setup ## stop staging, or move it to a smaller machine: make staging ARGS=--stop
-	@$(BIN)/bikeshare staging $(city) $(ARGS)
+staging: setup ## stop, start or downsize staging: make staging ARGS="stop --city boston"
+	@$(BIN)/bikeshare staging $(ARGS)
 
 clean: ## remove the demo workspace and caches (other workspaces and .venv stay)
 	rm -rf var/demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -225,9 +225,8 @@ def open_workspace(
 
     `owner`: the city that a new workspace belongs to, its default city from then on.
     """
-    if simulated and settings.profile == "aws" and settings.rehearse_aws == "no":
-        msg = "profile aws runs on the real clock: replays, the demo and drills are for"
-        raise SettingsError(f"{msg} --profile local, where the same code runs")
+    if simulated:
+        check_may_simulate(settings)
     found = Workspace(settings, RealClock(), _store(settings))
     state = found._remembered()  # noqa: SLF001 - its own constructor
     kind = state.get("clock")
@@ -248,6 +247,13 @@ def open_workspace(
         found._remember(state)  # noqa: SLF001
     own = settings.with_workspace(settings.workspace, default_city=state.get("owner"))
     return Workspace(own, clock, found.store)
+
+
+def check_may_simulate(settings: Settings) -> None:
+    """SettingsError where simulated time would reach a real account."""
+    if settings.profile == "aws" and settings.rehearse_aws == "no":
+        msg = "profile aws runs on the real clock: replays, the demo and drills are for"
+        raise SettingsError(f"{msg} --profile local, where the same code runs")
 
 
 def exists(settings: Settings) -> bool:

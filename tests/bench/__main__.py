@@ -85,10 +85,13 @@ def main() -> int:
     warnings.simplefilter("ignore")
     load = os.getloadavg()[0]
     print(f"{_machine()}, load {load:.1f} at the start", flush=True)
+    rows: list[Row] = []
     with fresh_home() as home:
-        rows = list(_measured(Bed(home, asked.quick), _chosen(asked)))
+        for row in _measured(Bed(home, asked.quick), _chosen(asked)):
+            rows.append(row)
+            _write(OUTPUT, rows)  # what is measured is kept when a later bench is cut off
     print(f"\n{table(rows)}\n\n{_machine()}, load {load:.1f} → {os.getloadavg()[0]:.1f}")
-    _write(OUTPUT, rows)
+    print(f"written to {OUTPUT.relative_to(ROOT)}")
     return 1 if any(row.met is False for row in rows) else 0
 
 
@@ -142,7 +145,6 @@ def _write(path: Path, rows: list[Row]) -> None:
     draft = path.with_suffix(".tmp")
     draft.write_text(json.dumps([row.to_json() for row in rows], indent=1) + "\n", encoding="utf-8")
     draft.replace(path)
-    print(f"written to {path.relative_to(ROOT)}")
 
 
 if __name__ == "__main__":
