@@ -171,11 +171,11 @@ def _experiment(mlflow: Any, ws: Workspace, city: City) -> str:
 
 
 def _artifacts(ws: Workspace) -> str | None:
-    """As set, else beside a database, in the lake's bucket on AWS; None: a server knows."""
+    """As set; else beside a local database, in the lake's bucket on AWS; None: a server knows."""
     settings = ws.settings
     if settings.mlflow_uri.startswith(("http:", "https:")):
         return None
-    if settings.artifacts_uri:
+    if settings.artifacts_uri is not None and not settings.is_rehearsal:
         return settings.artifacts_uri
     if settings.profile == "aws":
         return f"{ws.lake_address}/mlflow"
