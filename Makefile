@@ -4,6 +4,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+CHECKERS := .ops
+TEMPLATES = $(wildcard ops/cloudformation/*.yaml)
 CITY ?=
 ARGS ?=
 city := $(if $(CITY),--city $(CITY),)
@@ -13,7 +15,7 @@ city := $(if $(CITY),--city $(CITY),)
 	ingest features train deploy replay infer monitor gate promote rollback watch retrain drill history staging \
 	status doctor explain tune dashboard mlflow-ui docs docs-simulator backtest cold-start verify-features \
 	replay-feed try live import-recording compact catalog moves moves-backtest feedback what-if \
-	alarms notify exporter schedule poll check-ops
+	alarms notify exporter schedule poll check-ops aws cost iam-calls
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -191,8 +193,34 @@ schedule: setup ## what cron or systemd should run: make schedule ARGS=cron
 poll: setup ## one poll of the live feed
 	@$(BIN)/bikeshare poll $(city) $(ARGS)
 
-check-ops: setup ## check rules, their tests and dashboards of ops/ (promtool, systemd-analyze where present)
-	@$(BIN)/pytest -q -rs tests/architecture/test_alarm_forms.py tests/architecture/test_ops_files.py $(ARGS)
+aws: setup ## the stacks of an environment: make aws ARGS="diff --env dev"
+	@$(BIN)/bikeshare aws $(ARGS)
+
+check-ops: setup $(CHECKERS)/.installed ## check all of ops/ and .github/: templates, rights, workflows, alarm rules
+	@$(CHECKERS)/bin/cfn-lint --regions ca-central-1 -- $(TEMPLATES) && echo "cfn-lint: clean"
+	@LOG_LEVEL=ERROR $(CHECKERS)/bin/checkov --framework cloudformation --skip-download --compact --quiet \
+	  $(addprefix --file ,$(TEMPLATES)) && echo "checkov: clean"
+	@$(CHECKERS)/bin/actionlint .github/workflows/*.yml && echo "actionlint: clean"
+	@$(CHECKERS)/bin/zizmor --offline --quiet .github/workflows
+	@$(BIN)/pytest -q -rs tests/architecture/test_alarm_forms.py tests/architecture/test_ops_files.py \
+	  tests/architecture/test_iam.py tests/architecture/test_workflows.py $(ARGS)
+
+$(CHECKERS)/.installed: ops/checkers/requirements.txt ops/checkers/simulator
+	@command -v npm >/dev/null || { echo "make check-ops needs Node (npm) for the simulator of IAM" >&2; exit 2; }
+	@if command -v uv >/dev/null; then \
+	  uv venv --quiet --allow-existing --python "$$(command -v $(PYTHON))" $(CHECKERS) && \
+	  uv pip install --quiet --python $(CHECKERS)/bin/python -r ops/checkers/requirements.txt ; \
+	else \
+	  $(PYTHON) -m venv $(CHECKERS) && \
+	  $(CHECKERS)/bin/python -m pip install --quiet --disable-pip-version-check -r ops/checkers/requirements.txt ; \
+	fi
+	@npm install --silent --no-audit --no-fund --prefix $(CHECKERS) "$$(cat ops/checkers/simulator)"
+	@touch $@
+
+iam-calls: setup ## record anew which calls of AWS each job makes, into ops/iam/calls.json (minutes)
+	@rm -f var/calls.json; mkdir -p var
+	@BIKESHARE_RECORD_CALLS=$(CURDIR)/var/calls.json $(BIN)/pytest -q -n0 tests/e2e/test_aws_jobs.py tests/e2e/test_aws_day.py
+	@mv var/calls.json ops/iam/calls.json && git diff --stat -- ops/iam/calls.json
 
 staging: setup ## stop staging, or move it to a smaller machine: make staging ARGS=--stop
 	@$(BIN)/bikeshare staging $(city) $(ARGS)

@@ -2,16 +2,17 @@
 
 A workspace is a lake, metrics, a clock and files of its own under var/<workspace>. It has one
 kind of clock, recorded in workspace.json with a replay's time; opening it with the other kind
-raises SettingsError. Adapters are made when first used.
+raises SettingsError. With profile aws all of it lies in the lake's bucket, and var/<workspace> is a
+place for caches alone. Adapters are made when first used.
 """
 
 import json
-import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache, cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from mlops_bikeshare.domain.clock import Clock, RealClock, SimulatedClock
 from mlops_bikeshare.domain.errors import EndpointError, SettingsError
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from mlops_bikeshare.lake.glue import GlueCatalog
     from mlops_bikeshare.lake.lake import Lake
     from mlops_bikeshare.lake.query import Query
+    from mlops_bikeshare.lake.s3 import S3Store
+    from mlops_bikeshare.lake.state import State
     from mlops_bikeshare.lake.store import Store
     from mlops_bikeshare.monitoring.metrics import MetricStore
     from mlops_bikeshare.monitoring.notify import Bounded, Channel
@@ -36,10 +39,11 @@ class Workspace:
 
     settings: Settings
     clock: Clock
+    store: "Store | None" = None  # one that is open already
 
     @property
     def path(self) -> Path:
-        """Folder of the workspace."""
+        """Folder of the workspace on this machine."""
         return self.settings.var
 
     @cached_property
@@ -47,18 +51,18 @@ class Workspace:
         """The tables."""
         from mlops_bikeshare.lake.lake import Lake
 
-        return Lake(self._store())
+        return Lake(self.store or _store(self.settings))
 
-    def _store(self) -> "Store":
+    @cached_property
+    def state(self) -> "State":
+        """What is remembered beside the tables: decisions, plans, locks."""
         if self.settings.profile == "aws":
-            from mlops_bikeshare.lake import s3
+            from mlops_bikeshare.lake.s3_state import S3State
 
-            where = self.settings.lake.bucket
-            asked = s3.client(self.settings.region)
-            return s3.S3Store(asked, bucket=where, folder=self.settings.workspace)
-        from mlops_bikeshare.lake.local import LocalStore
+            return S3State(cast("S3Store", self.lake.store))
+        from mlops_bikeshare.lake.local_state import LocalState
 
-        return LocalStore(self.path / "lake")
+        return LocalState(self.path)
 
     @cached_property
     def query(self) -> "Query":
@@ -149,6 +153,8 @@ class Workspace:
     @property
     def clients(self) -> "Clients":
         """SageMaker, its runtime and S3; locally those of the workspace's endpoint host."""
+        if self.settings.profile == "aws":
+            return _clients(None, self.settings.region, None)
         from mlops_bikeshare.serving.launch import running
 
         host = running(self.path)
@@ -161,19 +167,33 @@ class Workspace:
     @property
     def sm_endpoint(self) -> str | None:
         """The endpoint that the last promotion chose for the dashboard; None before the first."""
-        chosen = _read_state(self.path).get("sm_endpoint")
+        chosen = self._remembered().get("sm_endpoint")
         return None if chosen is None else str(chosen)
 
     def show(self, endpoint: str) -> None:
         """Let the dashboard show this endpoint from now on."""
-        _write_state(self.path, {**_read_state(self.path), "sm_endpoint": endpoint})
+        self._remember({**self._remembered(), "sm_endpoint": endpoint})
 
     def follow(self) -> None:
         """Move a simulated clock to where other processes have moved it."""
-        now = _read_state(self.path).get("now")
+        if not isinstance(self.clock, SimulatedClock):
+            return
+        now = self._remembered().get("now")
         at = None if now is None else parse_time(now, key=STATE_FILE)
-        if at is not None and isinstance(self.clock, SimulatedClock) and at > self.clock.at:
+        if at is not None and at > self.clock.at:
             self.clock.set(at)
+
+    def _remembered(self) -> dict[str, Any]:
+        kept = self.state.read(STATE_FILE)
+        try:
+            found: dict[str, Any] = {} if kept is None else json.loads(kept)
+        except ValueError:
+            where = self.path / STATE_FILE
+            raise SettingsError(f"{where} is not JSON; mend or delete the workspace") from None
+        return found
+
+    def _remember(self, facts: Mapping[str, Any]) -> None:
+        self.state.replace(STATE_FILE, json.dumps(facts).encode())
 
     @property
     def now(self) -> datetime:
@@ -184,32 +204,22 @@ class Workspace:
         """Move a simulated clock forward and remember it; a real clock moves by itself."""
         if isinstance(self.clock, SimulatedClock) and at > self.clock.at:
             self.clock.set(at)
-            state = {**_read_state(self.path), "clock": "simulated", "now": at.isoformat()}
-            _write_state(self.path, state)
-
-
-def require_built(settings: Settings) -> None:
-    """SettingsError for a profile that lacks what endpoints and models need."""
-    if settings.profile != "local":
-        msg = "profile aws: not built yet, but for `compact` and `catalog`"
-        raise SettingsError(f'{msg}; use profile = "local"')
+            state = {**self._remembered(), "clock": "simulated", "now": at.isoformat()}
+            self._remember(state)
 
 
 def open_workspace(
-    settings: Settings,
-    *,
-    simulated: bool | None = None,
-    owner: str | None = None,
-    lake_only: bool = False,
+    settings: Settings, *, simulated: bool | None = None, owner: str | None = None
 ) -> Workspace:
     """Open or create the workspace; `simulated` None takes the kind it has (new ones: real).
 
-    `owner`: the city that a new workspace belongs to, its default city from then on. `lake_only`:
-    nothing will be asked of endpoints and models.
+    `owner`: the city that a new workspace belongs to, its default city from then on.
     """
-    if not lake_only:
-        require_built(settings)
-    state = _read_state(settings.var)
+    if simulated and settings.profile == "aws" and settings.rehearse_aws == "no":
+        msg = "profile aws runs on the real clock: replays, the demo and drills are for"
+        raise SettingsError(f"{msg} --profile local, where the same code runs")
+    found = Workspace(settings, RealClock(), _store(settings))
+    state = found._remembered()  # noqa: SLF001 - its own constructor
     kind = state.get("clock")
     if kind is None:
         kind = "simulated" if simulated else "real"
@@ -223,16 +233,32 @@ def open_workspace(
         clock: Clock = RealClock()
     else:
         clock = SimulatedClock(parse_time(state.get("now", "1970-01-01"), key=STATE_FILE))
-    if not state:
+    if not state and (settings.profile == "local" or simulated or owner):
         state = {"clock": kind} | ({"owner": owner} if owner else {})
-        _write_state(settings.var, state)
+        found._remember(state)  # noqa: SLF001
     own = settings.with_workspace(settings.workspace, default_city=state.get("owner"))
-    return Workspace(own, clock)
+    return Workspace(own, clock, found.store)
+
+
+def exists(settings: Settings) -> bool:
+    """Whether the workspace was ever opened; one on AWS may be looked at in any case."""
+    return settings.profile == "aws" or (settings.var / STATE_FILE).is_file()
 
 
 def _is_empty(settings: Settings) -> bool:
     """A command that found nothing to work on has not settled the kind of clock."""
-    return not (settings.var / "lake").exists()
+    return settings.profile == "local" and not (settings.var / "lake").exists()
+
+
+def _store(settings: Settings) -> "Store":
+    if settings.profile == "aws":
+        from mlops_bikeshare.lake import s3
+
+        asked = s3.client(settings.region)
+        return s3.S3Store(asked, bucket=settings.lake.bucket, folder=settings.workspace)
+    from mlops_bikeshare.lake.local import LocalStore
+
+    return LocalStore(settings.var / "lake")
 
 
 @cache
@@ -240,17 +266,6 @@ def _clients(url: str, region: str, token: str | None) -> "Clients":
     from mlops_bikeshare.serving.session import Clients
 
     return Clients(url, region, token)
-
-
-def _read_state(folder: Path) -> dict[str, Any]:
-    path = folder / STATE_FILE
-    if not path.is_file():
-        return {}
-    try:
-        state: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        raise SettingsError(f"{path} is not JSON; mend or delete the workspace") from None
-    return state
 
 
 def _apprise(url: str) -> "Channel":
@@ -262,10 +277,3 @@ def _apprise(url: str) -> "Channel":
         return AppriseChannel(url)
     except SettingsError as error:
         return Unusable(scheme(url), str(error))
-
-
-def _write_state(folder: Path, state: dict[str, Any]) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f".{STATE_FILE}.{os.getpid()}"
-    temporary.write_text(json.dumps(state), encoding="utf-8")
-    temporary.replace(folder / STATE_FILE)

@@ -144,7 +144,7 @@ def _endpoint(settings: Settings) -> Chosen:
     if settings.sm_endpoint:
         return Chosen(settings.sm_endpoint, settings.origins["sm_endpoint"])
     if (settings.var / STATE_FILE).is_file():
-        shown = open_workspace(settings, lake_only=True).sm_endpoint
+        shown = open_workspace(settings).sm_endpoint
         if shown is not None:
             return Chosen(shown, "the last promotion")
     return Chosen(DEFAULT_ENDPOINT, "the default")

@@ -77,7 +77,7 @@ def connect(choice: Choice) -> Clients:
 def opened(choice: Choice) -> Workspace | Empty:
     """The workspace as it is now."""
     if (choice.settings.var / STATE_FILE).is_file():
-        return open_workspace(choice.settings, lake_only=True)
+        return open_workspace(choice.settings)
     if choice.settings.profile == "aws":
         return Workspace(choice.settings, RealClock())
     name = choice.workspace.value

@@ -15,6 +15,7 @@ import typer
 
 from mlops_bikeshare.cli import (
     alarming,
+    cloud,
     data,
     feeding,
     given,
@@ -293,6 +294,18 @@ _schedule.command("systemd", epilog=examples("bikeshare schedule systemd --into 
     alarming.schedule_systemd
 )
 app.add_typer(_schedule, name="schedule")
+
+_DEPLOY = "bikeshare aws deploy --env dev"
+_aws = typer.Typer(
+    help="An environment in an account of AWS: its stacks of CloudFormation.",
+    epilog=examples("bikeshare aws diff --env dev", _DEPLOY),
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+_aws.command("deploy", epilog=examples(_DEPLOY, f"{_DEPLOY} --image 0.1.0 --yes"))(cloud.deploy)
+_aws.command("diff", epilog=examples("bikeshare aws diff --env dev --json"))(cloud.diff)
+_aws.command("destroy", epilog=examples("bikeshare aws destroy --env dev"))(cloud.destroy)
+app.add_typer(_aws, name="aws")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

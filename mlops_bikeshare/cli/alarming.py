@@ -36,7 +36,7 @@ def alarms_apply(
         known = settings()
         screen.show(flow.definitions(known, known.city(city)), "", as_json=True)
         return
-    ws, where = opened(city, lake_only=True)
+    ws, where = opened(city)
     done = flow.apply(ws, where)
     text = "\n".join(f"{what} {name}" for name, what in done.items())
     screen.show(done, text, as_json=json_)

@@ -75,7 +75,7 @@ def compact(
     from mlops_bikeshare.flows import compact as flow
 
     part = window(window_, "--window")
-    ws, where = opened(city, lake_only=True)
+    ws, where = opened(city)
     done = flow.compact(ws, where, window=part, track=screen.track())
     screen.show(done, flow.summary(done), as_json=json_)
 
@@ -84,7 +84,7 @@ def catalog_apply(json_: AsJson = False) -> None:
     """Create or update the database, tables and views of Glue and Athena over the lake on S3."""
     from mlops_bikeshare.flows import catalog as flow
 
-    ws, _ = opened(None, lake_only=True)
+    ws, _ = opened(None)
     done = flow.apply(ws)
     screen.show(done, flow.summary(done), as_json=json_)
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import typer
 
+from mlops_bikeshare.domain import aws_errors
 from mlops_bikeshare.domain.errors import BikeshareError
 from mlops_bikeshare.domain.wording import masked
 
@@ -22,6 +23,8 @@ def explain(error: Exception) -> tuple[str, int] | None:
         return _line(_system(error)), BAD_INPUT
     if type(error).__module__.startswith("mlflow."):
         return _line(f"MLflow: {error}"), BAD_INPUT
+    if type(error).__module__.startswith(("botocore.", "boto3.")):
+        return _line(f"AWS: {aws_errors.said(error)}"), BAD_INPUT
     return None
 
 

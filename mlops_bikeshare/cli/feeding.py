@@ -86,8 +86,8 @@ def live(
     Ctrl-C or SIGTERM end it between two steps. Started again, it goes on.
     """
     from mlops_bikeshare.domain.windows import parse_time
-    from mlops_bikeshare.flows import live as flow
     from mlops_bikeshare.flows import live_feed
+    from mlops_bikeshare.flows.process.lived import summary
     from mlops_bikeshare.flows.process.stopping import asked_to_stop
 
     names = city or [settings().default_city]
@@ -101,7 +101,7 @@ def live(
             until=parse_time(until, key="--until") if until else None,
             stop=stop,
         )
-    screen.show(lived, flow.summary(lived), as_json=json_)
+    screen.show(lived, summary(lived), as_json=json_)
 
 
 def import_recording(

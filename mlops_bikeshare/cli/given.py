@@ -38,7 +38,6 @@ def opened(
     flags: Mapping[str, Any] | None = None,
     *,
     simulated: bool | None = None,
-    lake_only: bool = False,
 ) -> "tuple[Workspace, City]":
     """The workspace and the city to work on; an unknown city leaves no workspace behind."""
     from mlops_bikeshare.backends import open_workspace
@@ -46,7 +45,7 @@ def opened(
     found = settings(flags)
     if city is not None:
         found.city(city)
-    ws = open_workspace(found, simulated=simulated, lake_only=lake_only)
+    ws = open_workspace(found, simulated=simulated)
     return ws, ws.settings.city(city)
 
 
@@ -68,7 +67,7 @@ def _cities(incomplete: str) -> list[str]:
 
 def workspaces(incomplete: str) -> list[str]:
     """Names of workspaces, for shell completion."""
-    folders = (settings().root / "var").glob("*/workspace.json")
+    folders = settings().workspaces.glob("*/workspace.json")
     return sorted(f.parent.name for f in folders if f.parent.name.startswith(incomplete))
 
 

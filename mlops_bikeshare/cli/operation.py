@@ -1,5 +1,7 @@
 """Commands that run a model, from deploy and infer to promote, rollback, retrain and history."""
 
+import sys
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -83,7 +85,10 @@ def monitor(
     page: Annotated[bool, typer.Option(help="Draw the drift page now, not at midnight.")] = False,
     json_: AsJson = False,
 ) -> None:
-    """Quality of matured labels and drift, up to now; makes up for what an outage left out."""
+    """Quality of matured labels and drift, up to now; exit 3 when alarms cannot be looked at.
+
+    Makes up for what an outage left out.
+    """
     from mlops_bikeshare.domain.windows import parse_time
     from mlops_bikeshare.flows import monitor as flow
 
@@ -91,6 +96,7 @@ def monitor(
     ws, where = opened(city)
     seen = flow.monitor(ws, where, at=ws.now, since=start, page=page)
     screen.show(seen, flow.summary(seen), as_json=json_)
+    raise typer.Exit(flow.exit_code(seen))
 
 
 def gate(
@@ -124,10 +130,12 @@ def gate(
     if waive is not None:
         end = parse_time(until or "", key="--until")
         flow.waive(ws, where, check=waive, reason=reason, until=end, endpoint=endpoint)
-    report = flow.gate(ws, where, endpoint=endpoint, hours=hours, initial=initial)
+    report = flow.judge(ws, where, endpoint=endpoint, hours=hours, initial=initial)
     if junit is not None:
         junit.write_text(flow.junit(report), encoding="utf-8")
     screen.show(report, flow.summary(report, explained=explain), as_json=json_)
+    sys.stdout.flush()  # whoever waits for the verdict does not wait for pictures of the day
+    flow.log_run(ws, where, report)
     raise typer.Exit({"pass": 0, "fail": 1, "unknown": 3}[report.verdict])
 
 
@@ -137,13 +145,25 @@ def promote(
         bool, typer.Option("--canary", help="10 %, 50 %, 100 %; goes on at each call.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan only.")] = False,
+    version: Annotated[
+        str | None,
+        typer.Option(envvar="BIKESHARE_EXPECT_VERSION", help="Refuse to move any other."),
+    ] = None,
+    staging_endpoint: Annotated[
+        str | None,
+        typer.Option(envvar="BIKESHARE_EXPECT_STAGING", help="Refuse if it is another."),
+    ] = None,
+    prod_endpoint: Annotated[
+        str | None, typer.Option(envvar="BIKESHARE_EXPECT_PROD", help="Refuse if it is another.")
+    ] = None,
     json_: AsJson = False,
 ) -> None:
     """Move the gated challenger to production; resumes where it was interrupted."""
     from mlops_bikeshare.flows import promote as flow
-    from mlops_bikeshare.flows.releasing import planned
+    from mlops_bikeshare.flows.releasing import expected, planned
 
     ws, where = opened(city)
+    expected.check(ws, where, version=version, staging=staging_endpoint, prod=prod_endpoint)
     if dry_run:
         steps = planned.promotion(ws, where, canary=canary)
         screen.show(steps, planned.summary(steps), as_json=json_)
@@ -154,8 +174,13 @@ def promote(
 
 def rollback(
     city: CityName = None,
-    to: Annotated[str | None, typer.Option(help="Version; default: the champion before.")] = None,
-    reason: Annotated[str, typer.Option(help="Kept in the audit.")] = "asked for by hand",
+    to: Annotated[
+        str | None,
+        typer.Option(envvar="BIKESHARE_ROLLBACK_TO", help="Version; default: the champion before."),
+    ] = None,
+    reason: Annotated[
+        str, typer.Option(envvar="BIKESHARE_ROLLBACK_REASON", help="Kept in the audit.")
+    ] = "asked for by hand",
     json_: AsJson = False,
 ) -> None:
     """Put the previous champion, or an earlier version, back on production.
@@ -170,7 +195,14 @@ def rollback(
     screen.show(done, text, as_json=json_)
 
 
-def watch(city: CityName = None, json_: AsJson = False) -> None:
+def watch(
+    city: CityName = None,
+    minutes: Annotated[
+        int | None,
+        typer.Option(min=1, help="Look again every monitor_min for so long; exit 1 if taken back."),
+    ] = None,
+    json_: AsJson = False,
+) -> None:
     """After a batch: take a canary further, roll back on a trigger, say which alarms fire.
 
     Exit 1 when a trigger found nothing to roll back to.
@@ -178,6 +210,15 @@ def watch(city: CityName = None, json_: AsJson = False) -> None:
     from mlops_bikeshare.flows import watch as flow
 
     ws, where = opened(city)
+    if minutes is not None:
+        last = flow.keep(
+            ws,
+            where,
+            minutes=minutes,
+            pause=time.sleep,
+            told=lambda found: screen.show(found, flow.summary(found), as_json=json_),
+        )
+        raise typer.Exit(1 if flow.taken_back(last) else 0)
     seen = flow.watch(ws, where)
     screen.show(seen, flow.summary(seen), as_json=json_)
     raise typer.Exit(1 if seen.stuck else 0)

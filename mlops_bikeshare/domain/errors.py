@@ -9,6 +9,7 @@ BikeshareError              2   anything a person can mend
 ├── GridError               2   slots, horizons or stations that do not fit together
 ├── ModelError              2   an artefact, a version or an alias
 ├── EndpointError           2   the endpoint host or SageMaker
+├── CloudError              2   an account of AWS: its stacks, a template, a price
 └── Refused                 1   a decision went against: the gate, a promotion, a rollback
 
 The number is the exit code of `bikeshare`. Raised anywhere, caught only at the entry points.
@@ -51,6 +52,10 @@ class ModelError(BikeshareError):
 
 class EndpointError(BikeshareError):
     """The endpoint host or SageMaker refused, failed, or is not there."""
+
+
+class CloudError(BikeshareError):
+    """An account of AWS refused, or a template or a price file is not what it should be."""
 
 
 class Refused(BikeshareError):  # noqa: N818 - a decision, not a mishap

@@ -100,12 +100,13 @@ def score(y: Array, p: Array, *, already_out: Array, threshold: float | None) ->
     """Every score at once. Rows whose `already_out` is NaN count, but not as onset rows."""
     labelled = ~np.isnan(np.asarray(y, dtype=np.float64))
     y, p = _labelled(y, p)
-    onset = (np.asarray(already_out) == 0)[labelled]
+    order = np.argsort(p)
+    y, p, onset = y[order], p[order], (np.asarray(already_out) == 0)[labelled][order]
     y_onset, p_onset = y[onset], p[onset]
     return Scores(
         rows=y.size,
         base_rate=_rate(y),
-        pr_auc=_average_precision(y, p),
+        pr_auc=_average_precision(y, p, rising=True),
         brier=brier(y, p),
         ece=ece(y, p),
         log_loss=log_loss(y, p),
@@ -113,7 +114,7 @@ def score(y: Array, p: Array, *, already_out: Array, threshold: float | None) ->
         threshold=threshold,
         onset_rows=y_onset.size,
         onset_base_rate=_rate(y_onset),
-        onset_pr_auc=_average_precision(y_onset, p_onset),
+        onset_pr_auc=_average_precision(y_onset, p_onset, rising=True),
         onset_brier=brier(y_onset, p_onset),
     )
 
@@ -133,18 +134,21 @@ def _labelled(y: Array, p: Array) -> tuple[Floats, Floats]:
     return y, p
 
 
-def _steps(y: Floats, p: Floats) -> tuple[Floats, Floats, Floats]:
-    """Distinct probabilities, falling, with rows out and rows flagged at or above each."""
-    order = np.argsort(p)[::-1]
+def _steps(y: Floats, p: Floats, *, rising: bool = False) -> tuple[Floats, Floats, Floats]:
+    """Distinct probabilities, falling, with rows out and rows flagged at or above each.
+
+    `rising`: the rows are in order of their probability already.
+    """
+    order = slice(None, None, -1) if rising else np.argsort(p)[::-1]
     p = p[order]
     last = np.append(np.flatnonzero(np.diff(p)), p.size - 1)
     return p[last], np.cumsum(y[order])[last], (last + 1).astype(np.float64)
 
 
-def _average_precision(y: Floats, p: Floats) -> float | None:
+def _average_precision(y: Floats, p: Floats, *, rising: bool = False) -> float | None:
     if not 0 < y.sum() < y.size:
         return None
-    _, hits, flagged = _steps(y, p)
+    _, hits, flagged = _steps(y, p, rising=rising)
     return float(np.sum(np.diff(hits, prepend=0) * hits / flagged) / hits[-1])
 
 

@@ -6,9 +6,10 @@ Output   `Block`, whose arrays broadcast to (dts, stations); counts NaN where mi
 Raises   GridError when a dt is not a slot of the grid.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
+from typing import TypeVar, cast
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,8 @@ from mlops_bikeshare.features.grid import MISSING, Grid, Seconds, positions
 from mlops_bikeshare.features.neighbours import Neighbours
 from mlops_bikeshare.features.profiles import Means, ProfileState
 from mlops_bikeshare.features.track import Track, Values
+
+Made = TypeVar("Made", Values, Means)
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +38,7 @@ class Block:
     lon: Values
     city: City
     profiles: ProfileState
-    _usual: dict[str, Means] = field(default_factory=dict, init=False, repr=False)
+    _made: dict[Hashable, Values | Means] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def of(
@@ -94,10 +97,15 @@ class Block:
 
     def profile(self, measure: str) -> Means:
         """What is usual at this time of day, from earlier days only."""
-        if measure not in self._usual:
-            places, calendar = self._own_profiles, self.calendar
-            self._usual[measure] = self.profiles.usual(measure, places=places, calendar=calendar)
-        return self._usual[measure]
+        places, calendar = self._own_profiles, self.calendar
+        usual = partial(self.profiles.usual, measure, places=places, calendar=calendar)
+        return self.once(("usual", measure), usual)
+
+    def once(self, key: Hashable, make: Callable[[], Made]) -> Made:
+        """What several features ask for is made once."""
+        if key not in self._made:
+            self._made[key] = make()
+        return cast("Made", self._made[key])
 
     def usual_of_network(self, measure: str, *, before_s: int = 0) -> Values:
         """Mean over all stations at the time of day `before_s` ago, (dts, 1), earlier days only."""

@@ -1,7 +1,8 @@
 """THE features, in one place; offline and online run the same functions.
 
 Input    a `Block`.
-Output   float32 (features, dts, stations), NaN where unknown, in the order of FEATURES.
+Output   float32 (features, rows) of the dts and stations asked for, NaN where unknown, in the order
+         of FEATURES.
 Raises   GridError when the block starts later than the longest window needs.
 
 A new feature is one function of the block and one line in FEATURES. Its scope says how drift is
@@ -12,7 +13,7 @@ the digest by which a model refuses features it was not trained on.
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -51,11 +52,17 @@ class Feature:
     compute: Compute
 
 
-def compute(block: Block) -> npt.NDArray[np.float32]:
-    """Every feature of every decision time and station, float32 (features, dts, stations)."""
-    values = np.empty((len(FEATURES), *block.shape), dtype=np.float32)
-    for out, feature in zip(values, FEATURES, strict=True):
-        out[...] = feature.compute(block)
+def compute(
+    block: Block, at: npt.NDArray[np.bool_], features: Sequence[Feature] | None = None
+) -> npt.NDArray[np.float32]:
+    """Features where `at` (dts, stations) is true, float32 (features, rows by dt and station)."""
+    features = FEATURES if features is None else features
+    places = np.flatnonzero(at)
+    values = np.empty((len(features), len(places)), dtype=np.float32)
+    whole = np.empty(block.shape, dtype=np.float32)  # one for all: it stays in the cache
+    for out, feature in zip(values, features, strict=True):
+        whole[...] = feature.compute(block)
+        np.take(whole, places, out=out, mode="clip")  # "raise" would fill a copy of `out`
     return values
 
 

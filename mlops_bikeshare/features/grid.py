@@ -80,10 +80,10 @@ class Grid:
         row = _slots_of(frame, time_column) - start_s // SLOT_S
         column = positions(frame["station_id"], names)
         inside = (row >= 0) & (row < slots) & (column >= 0)
-        flat = row * len(names) + column
-        if not inside.all():
-            frame, flat = frame[inside], flat[inside]
-        return _valid(cls(names, start_s, *_scatter(frame, flat, (slots, len(names)), start_s)))
+        # One place beyond the grid takes the rows that do not matter.
+        flat = np.where(inside, row * len(names) + column, slots * len(names))
+        ends = start_s + row * SLOT_S
+        return _valid(cls(names, start_s, *_scatter(frame, flat, (slots, len(names)), ends)))
 
     @property
     def slot_ends(self) -> Seconds:
@@ -187,40 +187,35 @@ def _milliseconds(times: "pd.Series[Any]") -> Seconds:
 
 
 def _scatter(
-    frame: pd.DataFrame, flat: Seconds, shape: tuple[int, int], start_s: int
+    frame: pd.DataFrame, flat: Seconds, shape: tuple[int, int], ends: Seconds
 ) -> tuple[Any, ...]:
-    """The arrays of a grid, in the order of its fields; `flat` is each row's place."""
+    """The arrays of a grid, in the order of its fields; each row's place and end of its slot."""
     bikes, docks = (_count(frame[f"num_{name}_available"]) for name in ("bikes", "docks"))
     installed = _flag(frame["is_installed"])
     renting = installed & _flag(frame["is_renting"])
     returning = installed & _flag(frame["is_returning"])
-    slot_s = start_s + flat // max(shape[1], 1) * SLOT_S
-    reported = np.minimum(_reported(frame), slot_s)
-    values = (bikes, docks, renting, returning, reported)
-    observed = np.zeros(shape, dtype=bool)
-    observed.reshape(-1)[flat] = True
+    reported = np.minimum(_reported(frame), ends)
+    values: tuple[npt.NDArray[Any], ...] = (bikes, docks, renting, returning, reported)
+    observed = _placed(np.True_, at=flat, shape=shape, empty=False)
     # Only where a place is written twice does it matter in what order.
-    once = np.count_nonzero(observed) == len(flat)
-    order = slice(None) if once else _newest_last(frame, values)
+    wanted = np.count_nonzero(flat < observed.size)
+    if np.count_nonzero(observed) != wanted:
+        order = _newest_last(frame, values)
+        flat, values = flat[order], tuple(value[order] for value in values)
     empty = (MISSING, MISSING, False, False, MISSING)
     arrays = [
-        _placed(value, at=flat, order=order, shape=shape, empty=nothing)
+        _placed(value, at=flat, shape=shape, empty=nothing)
         for value, nothing in zip(values, empty, strict=True)
     ]
     return (*arrays, observed)
 
 
 def _placed(
-    value: npt.NDArray[Any],
-    *,
-    at: Seconds,
-    order: Seconds | slice,
-    shape: tuple[int, int],
-    empty: int,
+    value: npt.NDArray[Any] | np.bool_, *, at: Seconds, shape: tuple[int, int], empty: int
 ) -> npt.NDArray[Any]:
-    out = np.full(shape, empty, dtype=value.dtype)
-    out.reshape(-1)[at[order]] = value[order]
-    return out
+    out = np.full(shape[0] * shape[1] + 1, empty, dtype=value.dtype)
+    out[at] = value
+    return out[:-1].reshape(shape)
 
 
 def _newest_last(frame: pd.DataFrame, values: tuple[npt.NDArray[Any], ...]) -> Seconds:
@@ -232,9 +227,8 @@ def _newest_last(frame: pd.DataFrame, values: tuple[npt.NDArray[Any], ...]) -> S
 def _reported(frame: pd.DataFrame) -> Seconds:
     """The station's report time in seconds; the document's where the feed gives none."""
     stamps = _milliseconds(frame["last_reported"])
-    absent = stamps == _NO_TIME
-    if absent.any():
-        stamps = np.where(absent, _milliseconds(frame["observed_at"]), stamps)
+    if stamps.min(initial=0) == _NO_TIME:
+        stamps = np.where(stamps == _NO_TIME, _milliseconds(frame["observed_at"]), stamps)
     return stamps // 1000
 
 

@@ -9,6 +9,7 @@ Method   a k-d tree over the unit sphere, where the chord orders stations as the
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -46,17 +47,18 @@ class Neighbours:
     def mean(self, values: Values) -> Values:
         """Mean over the neighbours whose value is known; (times, stations), NaN where none is."""
         known = ~np.isnan(values)
-        total, count = (self._summed(part) for part in (np.where(known, values, 0), known))
-        return np.where(count > 0, total / np.where(count > 0, count, 1), np.nan)
+        total = self._summed(np.where(known, values, 0))
+        count = self._summed(known.astype(np.int8))
+        return (total / np.where(count > 0, count, np.nan)).T
 
-    def _summed(self, values: npt.NDArray[np.generic]) -> Values:
+    def _summed(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Sum over neighbours in their order, so that it does not depend on the block."""
-        # Place -1 is the column of zeros at the end.
-        padded = np.zeros((len(values), values.shape[1] + 1))
-        padded[:, :-1] = values
-        total = np.take(padded, self.places[:, 0], axis=1)
+        # Place -1 is the row of zeros at the end; a station's times lie together.
+        padded = np.zeros((values.shape[1] + 1, len(values)), dtype=values.dtype)
+        padded[:-1] = values.T
+        total = np.take(padded, self.places[:, 0], axis=0)
         for place in self.places.T[1:]:
-            total += np.take(padded, place, axis=1)
+            total += np.take(padded, place, axis=0)
         return total
 
 

@@ -47,9 +47,13 @@ def out(block: Block, *, track: Callable[[Block], Track]) -> Values:
 
 def flow(block: Block, *, method: str, slots: int) -> Values:
     """Mean of a flow of bikes (a method of `Track`) over the stations where it is known."""
-    values = getattr(block.bikes, method)(slots)
-    known = ~np.isnan(values)
-    return share(_total(values, known), _count(known))
+
+    def mean() -> Values:
+        values = getattr(block.bikes, method)(slots)
+        known = ~np.isnan(values)
+        return share(_total(values, known), _count(known))
+
+    return block.once((flow, method, slots), mean)
 
 
 def pace(block: Block, measure: str) -> Values:

@@ -41,7 +41,7 @@ class FeatureRows:
 
     def to_frame(self) -> pd.DataFrame:
         """The rows as a frame: station_id, dt, and a float32 column per feature."""
-        frame = pd.DataFrame(self.values, columns=list(FEATURE_NAMES))
+        frame = pd.DataFrame(self.values, columns=list(FEATURE_NAMES), copy=False)
         ids = pd.Series(self.grid.stations, dtype="str").take(self.station)
         dts = pd.to_datetime(self.grid.slot_ends[self.slot], unit="s", utc=True)
         frame.insert(0, "station_id", ids.reset_index(drop=True))
@@ -67,11 +67,10 @@ def rows_at(
     _check_past_only(profiles, min(dts))
     seconds = np.array([to_seconds(dt) for dt in dts], dtype=np.int64)
     block = Block.of(grid, dts=seconds, stations=stations, city=city, profiles=profiles)
-    known = (grid.bikes[block.places] != MISSING).ravel()
-    row, station = np.divmod(np.flatnonzero(known), len(grid.stations))
+    known = grid.bikes[block.places] != MISSING
+    row, station = np.nonzero(known)
     # Feature by feature, as they lie in memory: rows are then a view, and frames need no copy.
-    values = compute(block).reshape(-1, len(known)).compress(known, axis=1).T
-    return FeatureRows(grid, block.places[row], station, values)
+    return FeatureRows(grid, block.places[row], station, compute(block, known).T)
 
 
 def _check_past_only(profiles: ProfileState, dt: datetime) -> None:

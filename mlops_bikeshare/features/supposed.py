@@ -58,8 +58,7 @@ def rows(
 ) -> npt.NDArray[np.float32]:
     """The features of the last slot, one row a station of the grid."""
     block = Block.of(grid, dts=grid.slot_ends[-1:], stations=stations, city=city, profiles=profiles)
-    values: npt.NDArray[np.float32] = compute(block)[:, 0, :].T
-    return values
+    return compute(block, np.ones(block.shape, dtype=np.bool_)).T
 
 
 def _last(counts: Counts, values: npt.NDArray[np.int16]) -> Counts:

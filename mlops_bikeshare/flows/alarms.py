@@ -7,6 +7,8 @@ Output   `tick`: the states of all alarms of the city's endpoints, kept in `alar
 Raises   `tick` nothing: judging comes first, and what goes wrong with alarms is logged. The others
          SettingsError, LakeError.
 
+Alarms that nobody can look at (a metric store, an audit, a catalogue that cannot be read) are an
+alarm themselves, `<endpoint>-alarms-unseen-critical`: it is told like any other, and its end too.
 Alarms of an endpoint count from its first deploy on. A staging endpoint that was stopped has none.
 """
 
@@ -44,6 +46,17 @@ VARIANTS = {"staging": (ALL_TRAFFIC,), "prod": (ALL_TRAFFIC, BASELINE, CANDIDATE
 Entries = Sequence[Mapping[str, Any]]
 
 
+UNSEEN = "alarms-unseen"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Looked:
+    """The states of all alarms; `unseen` says why nobody could look, None: somebody did."""
+
+    alarms: tuple[Seen, ...]
+    unseen: str | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
     """One alarm, and since when it has been in its state (None: that was not kept)."""
@@ -52,10 +65,11 @@ class Standing:
     since: datetime | None
 
 
-def tick(ws: Workspace, city: City, *, at: datetime) -> list[Seen]:
+def tick(ws: Workspace, city: City, *, at: datetime) -> Looked:
     """Measure what alarms need, look at them, keep their states, tell whoever is to be told."""
     seen: list[Seen] = []
-    with _logged(city):
+    entries: Entries = ()
+    with _logged(city) as wrong:
         entries = records.audited(ws)
         there = _endpoints(ws, city, entries)
         # What cannot be measured or kept must not silence what can be told.
@@ -66,9 +80,9 @@ def tick(ws: Workspace, city: City, *, at: datetime) -> list[Seen]:
         seen = _look(ws, city, there)
         with _logged(city):
             _keep(ws, seen)
-        if entries:
-            notify.tell(ws, city, seen)
-    return seen
+    if entries or wrong:
+        notify.tell(ws, city, [*seen, _sight(ws, city, wrong)])
+    return Looked(alarms=tuple(seen), unseen="; ".join(wrong) or None)
 
 
 def now(ws: Workspace, city: City) -> list[Standing]:
@@ -127,14 +141,31 @@ def read(ws: Workspace) -> dict[str, dict[str, Any]]:
 
 
 @contextmanager
-def _logged(city: City) -> Iterator[None]:
-    """Log what goes wrong, and go on."""
+def _logged(city: City) -> Iterator[list[str]]:
+    """Log what goes wrong, and go on; the list says it."""
+    wrong: list[str] = []
     try:
-        yield
+        yield wrong
     except (BikeshareError, OSError, ValueError) as error:
         log.error("alarms of %s: %s", city.name, error)
-    except Exception:
+        wrong.append(str(error))
+    except Exception as error:
         log.exception("alarms of %s failed in a way that nobody foresaw", city.name)
+        wrong.append(f"unforeseen {type(error).__name__}")
+
+
+def _sight(ws: Workspace, city: City, wrong: Sequence[str]) -> Seen:
+    """Whether the alarms could be looked at, as an alarm."""
+    return Seen(
+        name=f"{ws.settings.endpoint('prod', city.name)}-{UNSEEN}-critical",
+        severity="critical",
+        state="ALARM" if wrong else "OK",
+        value=float(len(wrong)),
+        relation=">",
+        threshold=0.0,
+        meaning=f"nobody can look at the alarms: {'; '.join(wrong)}",
+        runbook=UNSEEN,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,9 +228,8 @@ def _keep(ws: Workspace, seen: Sequence[Seen]) -> None:
     """What changed is dated now; the states of other cities stay."""
     if not seen:
         return
-    before = read(ws)
-    kept = {alarm.name: _kept(before.get(alarm.name), alarm, ws.now) for alarm in seen}
-    remembered.write(ws, FILE, {**before, **kept})
+    with remembered.changing(ws, FILE) as kept:
+        kept |= {alarm.name: _kept(kept.get(alarm.name), alarm, ws.now) for alarm in seen}
 
 
 def _kept(before: Mapping[str, Any] | None, alarm: Seen, at: datetime) -> dict[str, Any]:

@@ -16,6 +16,8 @@ from mlops_bikeshare.flows.features import OFFLINE, ONLINE
 from mlops_bikeshare.lake.glue import Place
 from mlops_bikeshare.lake.query import VIEWS, view_sql
 
+CATALOGUED = (*TABLES, tables.MONITORING_AUDIT, OFFLINE, ONLINE)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Applied:
@@ -39,7 +41,7 @@ def apply(ws: Workspace) -> Applied:
         first_date=settings.lake.first_date,
     )
     steps: dict[str, str] = {f"database {catalog.database}": catalog.apply_database()}
-    for table in (*TABLES, tables.MONITORING_AUDIT, OFFLINE, ONLINE):
+    for table in CATALOGUED:
         steps[f"table {table.name}"] = catalog.apply_table(table, place)
     for name in VIEWS:
         ws.query.run(f"CREATE OR REPLACE VIEW {name} AS\n{view_sql(name)}")

@@ -6,7 +6,8 @@ Raises   LakeError.
 
 A day that is one object already costs one listing. Killed anywhere, the next run goes on (see
 `lake.compaction`). `lake.keep_raw_days` removes polls as read, online features and quarantine of
-older days; slots, features, profiles, predictions and what was measured and decided stay.
+older days; slots, features, profiles, predictions and what was judged and decided stay. The local
+store forgets metrics after `monitoring.keep_metrics_days`: what was judged is in tables, too.
 """
 
 from collections.abc import Sequence
@@ -41,31 +42,43 @@ TABLES: tuple[Table, ...] = (
     tables.STATION_FEEDBACK,
     tables.WHATIF_REQUESTS,
 )
+# Drift pages show a week, CloudWatch's alarms look back so long at most, retraining four days.
+LOOKS_BACK = timedelta(days=8)
 PASSING: tuple[Table, ...] = (tables.STATION_STATUS_RAW, tables.QUARANTINED_ROWS, ONLINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compacted:
-    """What a run did: `days` of tables merged from `objects`; `removed` days of tables."""
+    """What a run did: `days` of tables merged from `objects`; `removed` days of tables.
+
+    `forgotten`: values of metrics.
+    """
 
     city: str
     days: int
     objects: int
     deleted: int
     removed: int
+    forgotten: int
 
 
 def summary(done: Compacted) -> str:
     """One line."""
     merged = f"{done.objects:,} objects became {done.days:,}, one per table and day"
     removed = f"; {done.removed:,} old days of tables removed" if done.removed else ""
+    removed += f"; {done.forgotten:,} old values of metrics forgotten" if done.forgotten else ""
     return f"{done.city}: {merged}; {done.deleted:,} deleted{removed}"
 
 
 def _told(done: Compacted) -> Told:
     return Told(
         read={"objects": done.objects},
-        wrote={"days": done.days, "deleted": done.deleted, "removed": done.removed},
+        wrote={
+            "days": done.days,
+            "deleted": done.deleted,
+            "removed": done.removed,
+            "forgotten": done.forgotten,
+        },
     )
 
 
@@ -87,6 +100,7 @@ def compact(
         objects=sum(merged.objects for merged in done),
         deleted=sum(merged.deleted for merged in done),
         removed=removed,
+        forgotten=_forget(ws),
     )
 
 
@@ -120,6 +134,13 @@ def _remove_old(ws: Workspace, city: City) -> int:
     names = ws.lake.store.folders(f"{DOCUMENTS}/city={city.name}")
     folders += [f"{DOCUMENTS}/city={city.name}/{n}" for n in names if n < f"date={first}"]
     return sum(_remove(ws, folder) for folder in folders)
+
+
+def _forget(ws: Workspace) -> int:
+    """Of all cities of the workspace; a gate that looks back further keeps them as long."""
+    needed = timedelta(hours=ws.settings.gate.window_h) + LOOKS_BACK
+    kept = max(timedelta(days=ws.settings.monitoring.keep_metrics_days), needed)
+    return ws.metrics.forget(ws.now - kept)
 
 
 def _remove(ws: Workspace, folder: str) -> bool:

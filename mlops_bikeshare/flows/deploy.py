@@ -17,13 +17,11 @@ from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import ModelError, Refused
 from mlops_bikeshare.domain.targets import TARGETS
-from mlops_bikeshare.features.definition import FEATURE_NAMES
-from mlops_bikeshare.features.definition import feature_digest as feature_definition
 from mlops_bikeshare.flows import notify, records, tracking
+from mlops_bikeshare.flows.features import other_features
 from mlops_bikeshare.flows.process.logged import Told, logged
 from mlops_bikeshare.flows.releasing import execute, steps
 from mlops_bikeshare.registry import versions
-from mlops_bikeshare.registry.artefact import feature_digest
 from mlops_bikeshare.registry.versions import ModelVersion
 from mlops_bikeshare.release import plan as release
 from mlops_bikeshare.release.plan import Goal, Plan
@@ -130,10 +128,8 @@ def _of_others(ws: Workspace, city: City) -> dict[str, str]:
 
 def _check_features(city: City, version: ModelVersion) -> None:
     """A version of other features would refuse every batch: say so before it is deployed."""
-    names, formulas = (version.tags.get(t) for t in (versions.FEATURES_TAG, "feature_definition"))
-    same = names in {None, feature_digest(FEATURE_NAMES)}
-    if not (same and formulas in {None, feature_definition(city.label)}):
-        other = (names if not same else formulas) or ""
+    other = other_features(version.tags, city)
+    if other is not None:
         msg = f"{version.uri} was trained on other features ({other[:12]}) than this code makes"
         raise ModelError(f"{msg}; train a new version, or check out the code of its tag `git`")
 

@@ -16,7 +16,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
+from mlops_bikeshare.cloud.identity import identity
 from mlops_bikeshare.domain.city import City
+from mlops_bikeshare.domain.errors import BikeshareError
 from mlops_bikeshare.domain.wording import masked
 from mlops_bikeshare.flows import probes
 from mlops_bikeshare.flows.status import looked_at, store_of
@@ -31,7 +33,7 @@ FREE_WARN_GB, FREE_FAIL_GB = 5.0, 0.5
 WINDOWS = {"dashboard": 8501, "mlflow-ui": 5000}
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 OTHER_VARIABLES = (
-    *("HOME", "RECORDINGS", "LOG_FORMAT", "LOG_LEVEL"),
+    *("HOME", "JOB", "RECORDINGS", "LOG_FORMAT", "LOG_LEVEL"),
     *("CITY", "SM_ENDPOINT", "STREET_TILES"),  # the dashboard's
 )
 
@@ -74,7 +76,7 @@ def examine(settings: Settings, environ: Mapping[str, str], *, city: str | None 
         _python(),
         *_packages(),
         *_variables(environ),
-        _writable(settings.root / "var"),
+        _writable(settings.workspaces),
         _disk(settings.root),
         _host_port(settings),
         *(_window_port(name, port) for name, port in WINDOWS.items()),
@@ -178,7 +180,7 @@ def _host_port(settings: Settings) -> Finding:
 
 def _owner(settings: Settings, port: int) -> str | None:
     """Which of our workspaces has its host there."""
-    for folder in sorted((settings.root / "var").glob("*/host.json")):
+    for folder in sorted(settings.workspaces.glob("*/host.json")):
         facts = launch.running(folder.parent)
         if facts is not None and facts.port == port:
             return f"the host of workspace {folder.parent.name!r} (process {facts.pid})"
@@ -197,9 +199,11 @@ def _credentials(settings: Settings) -> Finding:
     if settings.profile == "local":
         seen = "none needed with profile local; ~/.aws is not read"
         return Finding(name="credentials", verdict="ok", seen=seen)
-    todo = 'set profile = "local"'
-    seen = "profile aws is not built yet"
-    return Finding(name="credentials", verdict="fail", seen=seen, todo=todo)
+    try:
+        who = identity(settings.region)
+    except BikeshareError as error:
+        return Finding(name="credentials", verdict="fail", seen=str(error), todo="see docs/aws.md")
+    return Finding(name="credentials", verdict="ok", seen=f"AWS knows this as {who}")
 
 
 def _tracking(settings: Settings) -> Finding:

@@ -26,8 +26,8 @@ from mlops_bikeshare.domain.reports import to_json
 from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.flows import deploy, features, ingest, rehearsal, serve, tracking
 from mlops_bikeshare.flows.drilling import challengers, faults, findings_page
-from mlops_bikeshare.flows.drilling.broken import broken_version, stump
-from mlops_bikeshare.flows.drilling.findings import Fault, Finding
+from mlops_bikeshare.flows.drilling.broken import broken_version, persistence_alone, stump
+from mlops_bikeshare.flows.drilling.findings import Fault, Finding, drilled
 from mlops_bikeshare.flows.drilling.production import FaultyFeed, Production, Webhook
 from mlops_bikeshare.flows.process.progress import Track, silent
 from mlops_bikeshare.flows.train import by_shares, train
@@ -61,13 +61,15 @@ def drill(settings: Settings, plan: Plan | None = None, *, track: Track = silent
     chosen, began = plan or Plan(), time.perf_counter()
     with rehearsal.alone(settings, DRILL), closing(Webhook()) as webhook:
         ws, city = _fresh(settings, webhook)
-        found = _week(ws, city, chosen, webhook, track)
+        production, found = _week(ws, city, chosen, webhook, track)
     document = {
         "city": city.name,
         "stations": chosen.stations,
         "days": chosen.days,
         "held": all(finding.held for finding in found),
         "findings": [{**to_json(finding), "held": finding.held} for finding in found],
+        "alarms": drilled(production, found),
+        "memory_mb": {f"{at:%F}": round(held) for at, held in production.memory.items()},
         "seconds_total": round(time.perf_counter() - began, 1),
     }
     _write(ws, document)
@@ -79,7 +81,9 @@ def summary(document: dict[str, Any]) -> str:
     return findings_page.table(document)
 
 
-def _week(ws: Workspace, city: City, plan: Plan, webhook: Webhook, track: Track) -> list[Finding]:
+def _week(
+    ws: Workspace, city: City, plan: Plan, webhook: Webhook, track: Track
+) -> tuple[Production, list[Finding]]:
     days = LEARNED_DAYS + plan.days
     source = rehearsal.simulated(
         ws, city, stations=plan.stations, days=days, seed=plan.seed, start=START
@@ -93,7 +97,8 @@ def _week(ws: Workspace, city: City, plan: Plan, webhook: Webhook, track: Track)
     with serve.hosting(ws):
         deploy.deploy(ws, city, version=champion.version, initial=True)
         production = Production(ws, city, FaultyFeed(source), webhook, track)
-        return [fault(production, at) for at, fault in _faults(ws, city, plan, history)]
+        faults_ = _faults(ws, city, plan, history)
+        return production, [fault(production, at) for at, fault in faults_]
 
 
 def _faults(
@@ -113,10 +118,13 @@ def _faults(
     if plan.days >= BAD:
         yield at(3, 0), partial(challengers.bad_challenger, version=stump(ws, city, history))
     if plan.days >= SILENT:
-        yield at(4, 6), partial(challengers.silent_rollback, version=broken_version(ws, city))
+        yield at(4, 1), partial(challengers.silent_rollback, version=broken_version(ws, city))
     if plan.days >= GOOD:
+        idle = persistence_alone(ws, city)
+        said = "a challenger that says what persistence says"
+        yield at(4, 3), partial(challengers.bad_challenger, version=idle, fault=said)
         better = train(ws, city, by_shares(history), label="challenger").version
-        yield at(5, 0), partial(challengers.good_challenger, version=better)
+        yield at(5, 4), partial(challengers.good_challenger, version=better)
 
 
 def _fresh(settings: Settings, webhook: Webhook) -> tuple[Workspace, City]:

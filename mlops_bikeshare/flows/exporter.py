@@ -23,6 +23,7 @@ from mlops_bikeshare.flows.releasing import alarms
 from mlops_bikeshare.monitoring.exposition import (
     CONTENT_TYPE,
     INFO,
+    LOOKED,
     PREFIX,
     Sample,
     label_of,
@@ -172,7 +173,7 @@ def _environments(ws: Workspace) -> dict[str, str]:
 
 
 def _released(ws: Workspace) -> Iterator[Sample]:
-    entries = records.audited(ws)
+    entries, kept = records.audited(ws), ticking.read(ws)
     for city in ws.settings.cities:
         for stage in ticking.STAGES:
             name = ws.settings.endpoint(stage, city)
@@ -188,6 +189,18 @@ def _released(ws: Workspace) -> Iterator[Sample]:
                         labels={**of, "version": version},
                     )
                 yield from _moves(found, of)
+                if stage == "prod":
+                    yield _looked(kept, since=found[0].since, of=of)
+
+
+def _looked(
+    kept: Mapping[str, Mapping[str, Any]], *, since: datetime, of: Mapping[str, str]
+) -> Sample:
+    """When somebody last looked at an endpoint's alarms; never yet counts from its first deploy."""
+    looks = [one["at"] for name, one in kept.items() if name.startswith(f"{of['endpoint']}-")]
+    at = max(map(datetime.fromisoformat, looks), default=since)
+    meaning = "When the local evaluator last looked at an endpoint's alarms."
+    return Sample(name=LOOKED, value=at.timestamp(), meaning=meaning, labels=of)
 
 
 def _moves(found: Sequence[history.Reign], of: Mapping[str, str]) -> Iterator[Sample]:

@@ -27,14 +27,20 @@ from mlops_bikeshare.features.profiles import ProfileState
 from mlops_bikeshare.features.stations import known_list, newest_list
 from mlops_bikeshare.flows.process.logged import Told, logged
 from mlops_bikeshare.flows.process.progress import Track, silent
+from mlops_bikeshare.registry.artefact import feature_digest as names_digest
+from mlops_bikeshare.registry.versions import FEATURES_TAG
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import pandas as pd
 
 log = logging.getLogger(__name__)
 OFFLINE = features_table("features_offline", FEATURE_NAMES)
 ONLINE = features_table("features_online", FEATURE_NAMES)
 OBJECT = "day"
+# Of a version, and of the endpoint's model that was made from it: names, and formulas with label.
+LEARNED_TAGS = (FEATURES_TAG, "feature_definition")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,6 +147,14 @@ def check_definition(ws: Workspace, city: City) -> None:
         )
     if known != [now]:
         ws.lake.store.create(f"{folder}/{now}", b"")
+
+
+def other_features(tags: "Mapping[str, str]", city: City) -> str | None:
+    """The digest of what a version, by its tags, learned from, where this code makes other ones."""
+    names, formulas = (tags.get(tag) for tag in LEARNED_TAGS)
+    if names not in {None, names_digest(FEATURE_NAMES)}:
+        return names
+    return None if formulas in {None, feature_digest(city.label)} else formulas
 
 
 def _check_order(ws: Workspace, city: City, days: list[date], window: Window | None) -> None:

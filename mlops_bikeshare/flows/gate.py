@@ -37,7 +37,6 @@ def _told(report: GateReport) -> Told:
     return Told(read={**read, "window": str(report.window)}, wrote=wrote)
 
 
-@logged("gate", _told)
 def gate(
     ws: Workspace,
     city: City,
@@ -46,10 +45,25 @@ def gate(
     hours: int | None = None,
     initial: bool = False,
 ) -> GateReport:
-    """Judge an endpoint; the verdict is kept whatever it is.
+    """Judge an endpoint; the verdict is kept whatever it is, with its evidence as an MLflow run.
 
     Refused: `initial`, which leaves out the champion, where there is one.
     """
+    report = judge(ws, city, endpoint=endpoint, hours=hours, initial=initial)
+    log_run(ws, city, report)
+    return report
+
+
+@logged("gate", _told)
+def judge(
+    ws: Workspace,
+    city: City,
+    *,
+    endpoint: str | None = None,
+    hours: int | None = None,
+    initial: bool = False,
+) -> GateReport:
+    """The verdict alone, kept and on record: pictures of the day take longer than to judge it."""
     if initial:
         _check_no_champion(ws, city)
     name = endpoint or ws.settings.endpoint("staging", city.name)
@@ -64,8 +78,12 @@ def gate(
     entry = records.told(ws, records.audit(ws, "gate", why=why, facts=records.facts(report)))
     facts = ("verdict", "window", "artefact_digest")
     tagged.tag(city, report.model_version, entry, word="gate", facts=facts)
-    decision_runs.log_gate(ws, city, report, text=summary(report))
     return report
+
+
+def log_run(ws: Workspace, city: City, report: GateReport) -> None:
+    """The verdict with its evidence as an MLflow run."""
+    decision_runs.log_gate(ws, city, report, text=summary(report))
 
 
 def _check_no_champion(ws: Workspace, city: City) -> None:

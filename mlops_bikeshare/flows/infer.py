@@ -5,8 +5,9 @@ stations and horizons. A station that is not answered gets the persistence of th
 as fallback, and the batch has failed all the same. A batch's key is (endpoint, city, dt): one that
 is there already is not asked for again. Endpoints are independent: one that fails leaves the
 other's batch alone. A heartbeat is posted only for rows that were written and that a model
-answered; one that a kill kept from being posted is posted by the next run. There are no batches for
-the past: what nobody could see at dt is no prediction.
+answered; one that a kill kept from being posted is posted by the next run. Production's batch is
+published for others. There are no batches for the past: what nobody could see at dt is no
+prediction.
 """
 
 import logging
@@ -26,10 +27,12 @@ from mlops_bikeshare.domain.tables import INFERENCE
 from mlops_bikeshare.domain.windows import floor_time, stamp
 from mlops_bikeshare.features.definition import FEATURE_NAMES
 from mlops_bikeshare.features.online import row_at
+from mlops_bikeshare.flows import publish
 from mlops_bikeshare.flows.features import (
     ONLINE,
     check_definition,
     known_at,
+    other_features,
     profiles_for,
     station_list,
 )
@@ -85,6 +88,7 @@ def infer(ws: Workspace, city: City, *, at: datetime | None = None) -> list[Batc
     if todo:
         _refuse_the_past(dt, now)
         done += _batches(ws, city, todo, dt)
+    publish.try_to_publish(ws, city, dt)
     for state in live:
         beats.mend(ws, city, state.name, up_to=dt)
     return done
@@ -152,7 +156,7 @@ def _batch(
     answering = state
     try:
         asked = features[list(FEATURE_NAMES)]
-        answering, answered = _answered(ws, state, asked, dt)
+        answering, answered = _answered(ws, city, state, asked, dt)
         good = predicted.usable(answered)
         failure = _why(answered, good)
     except EndpointError as error:
@@ -181,7 +185,7 @@ def _batch(
 
 
 def _answered(
-    ws: Workspace, state: EndpointState, asked: pd.DataFrame, dt: datetime
+    ws: Workspace, city: City, state: EndpointState, asked: pd.DataFrame, dt: datetime
 ) -> tuple[EndpointState, Answers]:
     """Answers, and what the endpoint was all the while; without variants where that is unknown.
 
@@ -189,6 +193,7 @@ def _answered(
     endpoint was the same before and after.
     """
     for _ in range(_TRIES):
+        _refuse_other_features(city, state)
         answers = invoke(ws.clients, state.name, asked, dt=dt, patience=ONE_BY_ONE)
         try:
             after = endpoints.describe(ws.clients, state.name)
@@ -199,6 +204,18 @@ def _answered(
             return state, answers
         state = after
     return replace(state, variants=()), answers
+
+
+def _refuse_other_features(city: City, state: EndpointState) -> None:
+    """EndpointError where a variant learned from other features, or another [labels] threshold."""
+    for variant in state.variants:
+        other = other_features(variant.tags, city)
+        if other is not None:
+            msg = f"{state.name}: version {variant.version} was trained on other features"
+            raise EndpointError(
+                f"{msg} ({other[:12]}) than are made here now; it was not asked. Deploy a version"
+                " that was trained on these, or go back to the [labels] and code of before"
+            )
 
 
 def _why(answers: Answers, good: "np.ndarray[Any, np.dtype[np.bool_]]") -> str | None:

@@ -8,25 +8,27 @@ slot that ends there knows them; every ten minutes a batch, its judgement (drift
 look at production, which takes a canary further or rolls back (`watch`);
 every hour the station list and, in a thread of its own, the weather;
 after midnight (UTC) the features and profiles of the day before, and the objects of the days that
-are over become one (a batch has gone out by then).
+are over become one (a batch has gone out by then); who was off at midnight does so when back.
 A job that fails is told and counted, and stops neither the others nor the loop. What was missed
 (a kill, a day without network) is not invented: it is a gap, and the loop goes on from now; polls
 that were stored but not curated are caught up with at the start.
 """
 
 import logging
+import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Protocol
 
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import BikeshareError, EndpointError, InputError, Refused
+from mlops_bikeshare.domain.tables import PROFILES
 from mlops_bikeshare.domain.windows import CADENCE_S, DAY_S, from_seconds, to_seconds
 from mlops_bikeshare.flows import compact, features, infer, ingest, monitor, records, watch
 from mlops_bikeshare.flows.live_weather import HourlyWeather
+from mlops_bikeshare.flows.process.lived import Lived
 from mlops_bikeshare.release import history
 from mlops_bikeshare.settings import Stage
 from mlops_bikeshare.sources.feed import Feed, Reading
@@ -52,24 +54,6 @@ class Pace(Protocol):
         ...
 
 
-@dataclass(slots=True, kw_only=True)
-class Lived:
-    """What became of one city; `lost` counts failed polls by reason."""
-
-    city: str
-    polls: int = 0
-    unchanged: int = 0
-    rows: int = 0
-    refused: int = 0
-    repeated: int = 0
-    skipped: int = 0
-    caught_up: int = 0
-    batches: int = 0
-    failed_jobs: int = 0
-    only_collected: bool = False
-    lost: dict[str, int] = field(default_factory=dict)
-
-
 def live(
     ws: Workspace,
     cities: Sequence[City],
@@ -87,13 +71,16 @@ def live(
     ws.advance(pace.now())
     for city in cities:
         told[city.name].caught_up = ingest.catch_up(ws, city)
+        told[city.name].closed = _closed(ws, city)
         _information(ws, city, feeds[city.name], pace.now(), told[city.name])
     with ThreadPoolExecutor(len(cities)) as pool, HourlyWeather(ws, weather or {}) as outside:
         tick = next_tick(pace.now(), poll_s)
         while pace.wait_until(tick - timedelta(seconds=LEAD_S)):
             ws.advance(pace.now())
-            readings = pool.map(lambda city: feeds[city.name].read_status(tick), cities)  # noqa: B023 - read now
+            readings = pool.map(lambda city: _read(feeds[city.name], city, tick), cities)  # noqa: B023 - read now
             for city, reading in zip(cities, readings, strict=True):
+                if reading.failure and not pace.wait_until(pace.now()):
+                    continue  # cut short by the stop, not by the feed
                 _keep(ws, city, reading, tick, told[city.name])
             outside.tick(pace.now())
             if not _jobs(ws, cities, feeds, pace, tick, told):
@@ -106,41 +93,36 @@ def live(
     return list(told.values())
 
 
-def summary(lived: Sequence[Lived]) -> str:
-    """What came in and what was lost."""
-    return "\n".join(map(_line, lived))
-
-
-def _line(done: Lived) -> str:
-    lost = sum(done.lost.values()) + done.skipped
-    came = f"{done.city}: {done.polls:,} polls, {done.rows:,} rows, {done.batches:,} batches"
-    aside = f"{done.refused:,} rows refused, {done.repeated:,} repeated"
-    reasons = [f"{count} x {reason}" for reason, count in sorted(done.lost.items())]
-    reasons += [f"{done.skipped} x skipped: the loop was late"] if done.skipped else []
-    why = f" ({'; '.join(reasons)})" if reasons else ""
-    failed = f"; {done.failed_jobs:,} jobs failed" if done.failed_jobs else ""
-    return f"{came}; {aside}; {lost} polls lost{why}{failed}"
-
-
 def next_tick(now: datetime, poll_s: int) -> datetime:
     """The end of the first interval whose poll can still be made."""
     return from_seconds((to_seconds(now) + LEAD_S) // poll_s * poll_s + poll_s)
+
+
+def _read(feed: Feed, city: City, tick: datetime) -> Reading:
+    """What a feed says; one that raises, which none should, costs its own poll alone."""
+    try:
+        return feed.read_status(tick)
+    except Exception as error:
+        log.exception("poll of %s at %s failed in a way that nobody foresaw", city.name, tick)
+        return Reading(fetched_at=tick, failure=f"unforeseen: {type(error).__name__}")
 
 
 def _keep(ws: Workspace, city: City, reading: Reading, tick: datetime, lived: Lived) -> None:
     lived.polls += 1
     try:
         kept = ingest.keep(ws, city, reading, tick)
-    except BikeshareError as error:
+    except (BikeshareError, OSError, sqlite3.Error) as error:  # a full disk, for one
         log.error("poll of %s at %s could not be stored: %s", city.name, tick, error)
+        kept = ingest.Polled(at=tick, failure=f"not stored: {type(error).__name__}")
+    except Exception as error:
+        log.exception("poll of %s at %s failed in a way that nobody foresaw", city.name, tick)
         kept = ingest.Polled(at=tick, failure=f"not stored: {type(error).__name__}")
     lived.rows += kept.rows
     lived.refused += kept.refused
     lived.repeated += kept.repeated
     lived.unchanged += kept.unchanged
     if kept.failure:
-        reason = kept.failure.partition(": http")[0][:80]
-        lived.lost[reason] = lived.lost.get(reason, 0) + 1
+        lived.lose(kept.failure)
 
 
 def _jobs(
@@ -163,16 +145,23 @@ def _jobs(
     ws.advance(max(pace.now(), tick))
     for city in cities:
         lived = told[city.name]
-        if at % DAY_S == _AFTER_MIDNIGHT_S:
+        owed = lived.closed != tick.date() and at % DAY_S >= _AFTER_MIDNIGHT_S
+        if owed:
             _try(lived, "features", lambda city=city: features.build(ws, city))  # type: ignore[misc]
         _batch(ws, city, tick, lived)
-        if at % DAY_S == _AFTER_MIDNIGHT_S:
+        if owed:
             _try(lived, "compact", lambda city=city: _compact(ws, city))  # type: ignore[misc]
+            lived.closed = tick.date()
     return True
 
 
 def _compact(ws: Workspace, city: City) -> None:
     compact.compact(ws, city, window=compact.recent(ws))
+
+
+def _closed(ws: Workspace, city: City) -> date | None:
+    """The day before which nothing is owed; a city with features owes those of an outage."""
+    return None if ws.lake.days(PROFILES, city=city.name) else ws.now.astimezone(UTC).date()
 
 
 def _batch(ws: Workspace, city: City, tick: datetime, lived: Lived) -> None:

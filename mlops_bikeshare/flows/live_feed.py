@@ -17,16 +17,20 @@ from mlops_bikeshare.domain.tables import STATION_INFORMATION_RAW
 from mlops_bikeshare.domain.windows import parse_time
 from mlops_bikeshare.flows import ingest, live_weather
 from mlops_bikeshare.flows.ingest import Polled
-from mlops_bikeshare.flows.live import Lived, live, next_tick
+from mlops_bikeshare.flows.live import live, next_tick
 from mlops_bikeshare.flows.live_weather import HourlyWeather
+from mlops_bikeshare.flows.process.lived import Lived
 from mlops_bikeshare.flows.process.pace import Running
 from mlops_bikeshare.settings import Settings
 from mlops_bikeshare.sources.gbfs.client import FeedClient, Patience
 from mlops_bikeshare.sources.gbfs.feed import GbfsFeed
 
+# Nothing else waits for the weather of a single poll.
+_ONE_POLL_S = 120.0
 
-def client_of(settings: Settings) -> FeedClient:
-    """A client as patient as the settings say; close it when done."""
+
+def client_of(settings: Settings, *, stop: threading.Event | None = None) -> FeedClient:
+    """A client as patient as the settings say, until `stop`; close it when done."""
     ingest = settings.ingest
     patience = Patience(
         timeout_s=ingest.timeout_s,
@@ -34,7 +38,7 @@ def client_of(settings: Settings) -> FeedClient:
         first_pause_s=ingest.first_pause_s,
         body_limit_mb=ingest.body_limit_mb,
     )
-    return FeedClient(contact=ingest.contact, patience=patience)
+    return FeedClient(contact=ingest.contact, patience=patience, stop=stop)
 
 
 def feed_of(
@@ -61,7 +65,10 @@ def run(
     cities = [ws.settings.city(name) for name in dict.fromkeys(names)]
     if (url is not None and len(cities) > 1) or (replay_clock and url is None):
         raise InputError("--url goes with one --city, and --replay-clock with --url")
-    with client_of(ws.settings) as client, live_weather.client_of(ws.settings) as outside:
+    with (
+        client_of(ws.settings, stop=stop) as client,
+        live_weather.client_of(ws.settings, stop=stop) as outside,
+    ):
         clock, speed = clock_of(client, url) if replay_clock and url else (RealClock(), 1.0)
         feeds = {
             city.name: feed_of(ws.settings, city, client=client, clock=clock, url=url)
@@ -82,7 +89,7 @@ def poll(ws: Workspace, city: City) -> Polled:
         done = ingest.poll(ws, city, feed, at)
         if at.minute == 0:
             weather = live_weather.sources_of(ws, [city], client=outside)
-            with HourlyWeather(ws, weather) as hourly:
+            with HourlyWeather(ws, weather, patience_s=_ONE_POLL_S) as hourly:
                 hourly.tick(ws.now)
         return done
 

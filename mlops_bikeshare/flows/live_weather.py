@@ -5,13 +5,15 @@ Output   rows of `weather_hourly_raw` that tell something new, known from when t
 
 A source may be dead, slow or talk nonsense: it is asked in a thread of its own, its failure is a
 line in the log, and no poll waits for it. One that has not answered by the next hour is not asked
-again until it has.
+again until it has. Who stops waits `patience_s` for what was asked, and no longer: the thread of
+an answer that is still to come ends with the process.
 """
 
 import logging
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, wait
 from datetime import datetime, timedelta
+from threading import Event, Thread
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 log = logging.getLogger(__name__)
+PATIENCE_S = 5.0
 _HOUR_S = 3600
 _BACK = timedelta(hours=48)
 _VALUES = [c.name for c in WEATHER_HOURLY_RAW.columns if c.kind == "float64"]
@@ -36,11 +39,17 @@ _VALUES = [c.name for c in WEATHER_HOURLY_RAW.columns if c.kind == "float64"]
 class HourlyWeather:
     """Asks the sources and keeps what they say; to be used in a `with`."""
 
-    def __init__(self, ws: Workspace, sources: Mapping[str, WeatherSource]) -> None:
+    def __init__(
+        self,
+        ws: Workspace,
+        sources: Mapping[str, WeatherSource],
+        *,
+        patience_s: float = PATIENCE_S,
+    ) -> None:
         self._ws = ws
         self._sources = sources
+        self._patience_s = patience_s
         self._asked: dict[str, Future[pd.DataFrame]] = {}
-        self._pool = ThreadPoolExecutor(max(1, len(sources)), thread_name_prefix="weather")
         self._hour = -1
 
     def __enter__(self) -> Self:
@@ -53,9 +62,11 @@ class HourlyWeather:
         error: BaseException | None,
         tb: TracebackType | None,
     ) -> None:
-        """Wait for what was asked, which is bounded, and keep it."""
-        self._pool.shutdown(wait=True)
+        """Wait a moment for what was asked, and keep what came."""
+        wait(self._asked.values(), timeout=self._patience_s)
         self._collect()
+        for city in self._asked:
+            log.warning("weather of %s: no answer before the stop; the next run asks again", city)
 
     def tick(self, at: datetime) -> None:
         """Keep what has come; ask anew in every hour's first tick."""
@@ -68,7 +79,20 @@ class HourlyWeather:
             if city in self._asked:
                 log.warning("weather of %s: still no answer to what was asked before", city)
             else:
-                self._asked[city] = self._pool.submit(self._read, source, at)
+                self._asked[city] = self._ask(source, at)
+
+    def _ask(self, source: WeatherSource, at: datetime) -> "Future[pd.DataFrame]":
+        """Read in a thread that holds up nobody's end, which one of a pool would."""
+        asked: Future[pd.DataFrame] = Future()
+
+        def run() -> None:
+            try:
+                asked.set_result(self._read(source, at))
+            except BaseException as error:
+                asked.set_exception(error)
+
+        Thread(target=run, name="weather", daemon=True).start()
+        return asked
 
     def _read(self, source: WeatherSource, at: datetime) -> "pd.DataFrame":
         """What was said, known from when it had been read, not from when it was asked for."""
@@ -106,7 +130,7 @@ def keep(ws: Workspace, city: str, rows: "pd.DataFrame") -> int:
     return len(new)
 
 
-def client_of(settings: Settings) -> FeedClient:
+def client_of(settings: Settings, *, stop: Event | None = None) -> FeedClient:
     """A client as patient as for feeds, that takes the station database too."""
     ingest = settings.ingest
     patience = Patience(
@@ -115,7 +139,7 @@ def client_of(settings: Settings) -> FeedClient:
         first_pause_s=ingest.first_pause_s,
         body_limit_mb=settings.weather.body_limit_mb,
     )
-    return FeedClient(contact=ingest.contact, patience=patience)
+    return FeedClient(contact=ingest.contact, patience=patience, stop=stop)
 
 
 def sources_of(

@@ -26,7 +26,8 @@ class Monitored:
     """What was judged at one time.
 
     `quality` is of the window that ends `at`; `caught_up` and `revised` count others: windows that
-    an outage had left out, and windows whose labels came late.
+    an outage had left out, and windows whose labels came late. `unseen` says why nobody could look
+    at the alarms.
     """
 
     at: datetime
@@ -34,6 +35,7 @@ class Monitored:
     drift: tuple[DriftReport, ...]
     caught_up: int = 0
     revised: int = 0
+    unseen: str | None = None
 
 
 def _told(seen: Monitored) -> Told:
@@ -51,26 +53,38 @@ def monitor(
     hours: int = 24,
     since: datetime | None = None,
     page: bool = False,
+    drift: bool = True,
 ) -> Monitored:
     """Judge every endpoint of the city over the `hours` before `at`, and what is owed from before.
 
     `since`: look for late labels in all windows that ended since then. `page`: draw the drift page
-    of the newest full hour, which otherwise is drawn once a day.
+    of the newest full hour, which otherwise is drawn once a day. Without `drift` that is left to a
+    job of its own.
     """
     end = floor_time(at)
+    drifts: list[DriftReport] = []
     try:
         found = quality_windows.judge_owed(ws, city, end=end, hours=hours, since=since)
         estimates.post(ws, city, end=end)
-        drifts = drift_windows.judge_owed(ws, city, end=end, hours=hours, page=page)
+        if drift:
+            drifts = drift_windows.judge_owed(ws, city, end=end, hours=hours, page=page)
     finally:  # when judging fails, alarms are needed most
-        alarms.tick(ws, city, at=end)
+        looked = alarms.tick(ws, city, at=end)
     return Monitored(
         at=end,
         quality=tuple(quality_windows.of_end(found, end)),
         drift=tuple(drifts),
         caught_up=sum(r.revision == 1 and r.window.end != end for r in found),
         revised=sum(r.revision > 1 for r in found),
+        unseen=looked.unseen,
     )
+
+
+def drift_only(ws: Workspace, city: City, *, at: datetime, hours: int = 24) -> Monitored:
+    """The drift of every endpoint alone, and what is owed of it from before."""
+    end = floor_time(at)
+    drifts = drift_windows.judge_owed(ws, city, end=end, hours=hours, page=False)
+    return Monitored(at=end, quality=(), drift=tuple(drifts))
 
 
 def summary(seen: Monitored) -> str:
@@ -86,7 +100,14 @@ def summary(seen: Monitored) -> str:
     lines += [_drift_text(r) for r in seen.drift]
     if seen.caught_up or seen.revised:
         lines.append(f"{seen.caught_up} missed windows made up, {seen.revised} judged again")
-    return "\n".join(lines if len(lines) > 1 else [*lines, "nothing new to judge"])
+    lines += [] if len(lines) > 1 else ["nothing new to judge"]
+    lines += [f"ALARMS CANNOT BE LOOKED AT: {seen.unseen}"] if seen.unseen else []
+    return "\n".join(lines)
+
+
+def exit_code(seen: Monitored) -> int:
+    """0 done, 3 when nobody could look at the alarms."""
+    return 3 if seen.unseen else 0
 
 
 def _quality_text(q: TargetQuality) -> str:

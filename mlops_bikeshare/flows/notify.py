@@ -8,10 +8,8 @@ Never in the way: a channel is given `notify.timeout_s`, one that fails is logge
 One process tells at a time; another that comes meanwhile leaves it to that one.
 """
 
-import fcntl
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -28,7 +26,7 @@ from mlops_bikeshare.monitoring.metrics import point
 from mlops_bikeshare.monitoring.notify import Bounded, Message, Notice
 
 log = logging.getLogger(__name__)
-FILE = "notified.json"
+FILE, LOCK = "notified.json", "notified.lock"
 # A channel that is new, or was down for long, is not told old stories.
 NEWS = timedelta(hours=24)
 MOST_NEWS = 200
@@ -46,7 +44,7 @@ class Told:
 def tell(ws: Workspace, city: City, seen: Sequence[Seen] = ()) -> list[Told]:
     """Tell what is due; never raises."""
     try:
-        with _alone(ws) as free:
+        with ws.state.alone(LOCK) as free:
             return _tell(ws, city, seen) if free else []
     except (BikeshareError, OSError, ValueError) as error:
         log.error("notifications of %s: %s", city.name, error)
@@ -74,7 +72,7 @@ def summary(told: Sequence[Told]) -> str:
 def _tell(ws: Workspace, city: City, seen: Sequence[Seen]) -> list[Told]:
     hours = ws.settings.notify
     quiet = notify.in_quiet_hours(ws.now, city.zone, start=hours.quiet_from, end=hours.quiet_to)
-    news = {} if quiet else dict(_news(ws, city))
+    news = {} if quiet else _readable_news(ws, city)
     before = remembered.read(ws, FILE)
     kept, done = dict(before), []
     for channel in ws.channels:
@@ -103,6 +101,15 @@ def _send(channel: Bounded, said: Message) -> str | None:
     return failure
 
 
+def _readable_news(ws: Workspace, city: City) -> dict[str, Notice]:
+    """News; none from an audit or a catalogue that cannot be read, which keeps no alarm back."""
+    try:
+        return dict(_news(ws, city))
+    except (BikeshareError, OSError, ValueError) as error:
+        log.error("news of %s: %s", city.name, error)
+        return {}
+
+
 def _news(ws: Workspace, city: City) -> Iterator[tuple[str, Notice]]:
     """The audit's entries of the last day that are an event, by their digest."""
     events = {kind: event for event in alarms.load(ws.settings).events for kind in event.kinds}
@@ -128,15 +135,3 @@ def _count(ws: Workspace, city: City, failures: int) -> None:
     if failures:
         of = {"City": city.name}
         ws.metrics.put([point("NotificationFailures", failures, at=ws.now, dimensions=of)])
-
-
-@contextmanager
-def _alone(ws: Workspace) -> Iterator[bool]:
-    """Whether no other process tells right now."""
-    with (ws.path / "notified.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True

@@ -1,11 +1,13 @@
-"""The files of operations that are made of the catalogue of alarms.
+"""The files of operations that are made of the catalogue of alarms and of other contracts.
 
 Input    settings, whose limits the thresholds are; the root of a checkout.
-Output   path below the root → text: the table in docs/ops_sla.md, Prometheus rules, dashboards.
+Output   path below the root → text: the table in docs/ops_sla.md, Prometheus rules, dashboards;
+         templates of CloudFormation and the page of rights (cloud_templates.py).
 """
 
 from pathlib import Path
 
+from mlops_bikeshare.flows import cloud_templates
 from mlops_bikeshare.flows.releasing import alarms
 from mlops_bikeshare.monitoring import alarm_table, dashboards, prometheus_rules
 from mlops_bikeshare.settings import Settings
@@ -23,6 +25,7 @@ def files(settings: Settings, root: Path) -> dict[str, str]:
         PAGE: alarm_table.filled(page, found),
         RULES: prometheus_rules.rules(found.alarms),
         **{f"{DASHBOARDS}/{name}": text for name, text in dashboards.files().items()},
+        **cloud_templates.files(settings, root),
     }
 
 

@@ -3,26 +3,30 @@
 `audit.jsonl` is append-only and hash-chained; its lines are rows of `monitoring_audit` too, and how
 long it is stands beside the journals: a chain alone does not show that its end is missing. A gate
 report is kept whole under `gate/`; the newest one of an endpoint is what a promotion looks at. A
-journal is one file of JSON lines per plan, flushed to disk line by line, so that a killed run can
-be continued.
+journal is one log of JSON lines per plan, durable line by line, so that a killed run can be
+continued. All of it lies in the workspace's state: files here, objects of the lake on AWS.
 """
 
 import dataclasses
-import fcntl
 import getpass
 import json
 import os
 from collections.abc import Mapping
-from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.reports import GateReport, to_json
 from mlops_bikeshare.domain.tables import MONITORING_AUDIT
 from mlops_bikeshare.domain.windows import stamp
+from mlops_bikeshare.lake.state import Lines, LineTakenError
 from mlops_bikeshare.release import audit as chain
 from mlops_bikeshare.release.gate import report_from_json
 from mlops_bikeshare.release.plan import Plan, plan_from_json
+
+AUDIT = "audit.jsonl"
+_JOURNAL, _GATE = "journal", "gate"
+_HEAD, _PLAN = f"{_JOURNAL}/audit-head.json", ".plan.json"
+_TRIES = 5
 
 
 def who() -> str:
@@ -42,19 +46,25 @@ def facts(value: object) -> dict[str, Any]:
 def audit(ws: Workspace, kind: str, *, why: str, facts: Mapping[str, Any]) -> str:
     """Append one entry and return its digest; the chain so far is checked first.
 
-    A last line torn by a kill goes; the entry keeps what was left of it.
+    A last line torn by a kill goes; the entry keeps what was left of it. Where another process
+    wrote the next line first, the entry follows that one.
     """
-    path = ws.path / "audit.jsonl"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+", encoding="utf-8") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        lines, torn = _audit_lines(path)
+    for _ in range(_TRIES - 1):
+        try:
+            return _audit(ws, kind, why=why, facts=facts)
+        except LineTakenError:
+            continue
+    return _audit(ws, kind, why=why, facts=facts)
+
+
+def _audit(ws: Workspace, kind: str, *, why: str, facts: Mapping[str, Any]) -> str:
+    with ws.state.appending(AUDIT) as log:
+        lines, torn = log.found.whole, log.found.torn
         previous = chain.verify(lines, head=_head(ws))
         if torn:
-            file.truncate(path.stat().st_size - len(torn))
             facts = {**facts, "dropped_torn_line": torn.decode(errors="replace")}
         entry = chain.entry(previous, kind=kind, at=ws.now, who=who(), why=why, facts=facts)
-        _append(file, chain.line(entry))
+        log.append(chain.line(entry))
         _keep_head(ws, chain.Head(len(lines) + 1, entry["digest"]))
         _mirror(ws, [*(json.loads(line) for line in lines), entry])
     return str(entry["digest"])
@@ -63,7 +73,7 @@ def audit(ws: Workspace, kind: str, *, why: str, facts: Mapping[str, Any]) -> st
 def audited(ws: Workspace) -> list[dict[str, Any]]:
     """Every entry, oldest first, after checking the chain; a torn last line is none yet."""
     head = _head(ws)  # before the lines: another process may write one meanwhile
-    lines, _ = _audit_lines(ws.path / "audit.jsonl")
+    lines = _audit_lines(ws).whole
     chain.verify(lines, head=head)
     return [json.loads(line) for line in lines]
 
@@ -76,10 +86,10 @@ def told(ws: Workspace, digest: str) -> dict[str, Any]:
 def proven(ws: Workspace) -> tuple[list[dict[str, Any]], str | None]:
     """Every entry, checked against the table's copies too, and what is left of a torn line."""
     copies = _copies(ws)
-    lines, torn = _audit_lines(ws.path / "audit.jsonl")
+    found = _audit_lines(ws)
     for copy in copies:
-        chain.verify(lines, head=copy)
-    return audited(ws), torn.decode(errors="replace") or None
+        chain.verify(found.whole, head=copy)
+    return audited(ws), found.torn.decode(errors="replace") or None
 
 
 def has_audit(ws: Workspace, kind: str, plan_id: str) -> bool:
@@ -111,98 +121,67 @@ def _copies(ws: Workspace) -> list[chain.Head]:
 
 
 def _head(ws: Workspace) -> chain.Head | None:
-    path = _head_path(ws)
-    return chain.Head(**json.loads(path.read_text("utf-8"))) if path.is_file() else None
+    kept = ws.state.read(_HEAD)
+    return chain.Head(**json.loads(kept)) if kept is not None else None
 
 
 def _keep_head(ws: Workspace, head: chain.Head) -> None:
-    path = _head_path(ws)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(".tmp")
-    draft.write_text(json.dumps(dataclasses.asdict(head)), encoding="utf-8")
-    draft.replace(path)
-
-
-def _head_path(ws: Workspace) -> Path:
-    return ws.path / "journal" / "audit-head.json"
+    ws.state.replace(_HEAD, json.dumps(dataclasses.asdict(head)).encode())
 
 
 def unused(ws: Workspace, plan: Plan) -> Plan:
     """The plan under an id that no other has: a clock may stand still between two of them."""
+    known = ws.state.added(_JOURNAL, _PLAN)
     count, found = 1, plan.id
-    while _journal_path(ws, found).with_suffix(".plan.json").exists():
+    while found + _PLAN in known:
         count += 1
         found = f"{plan.id}-{count}"
     return dataclasses.replace(plan, id=found)
 
 
-def _audit_lines(path: Path) -> tuple[list[str], bytes]:
+def _audit_lines(ws: Workspace) -> Lines:
     """The whole lines, and what follows the last newline: a line that was never finished."""
-    if not path.is_file():
-        return [], b""
-    *whole, torn = path.read_bytes().split(b"\n")
-    return [line.decode(errors="replace") for line in whole], torn
+    return ws.state.lines(AUDIT)
 
 
-def keep_gate(ws: Workspace, report: GateReport, *, table: str, junit: str) -> Path:
+def keep_gate(ws: Workspace, report: GateReport, *, table: str, junit: str) -> None:
     """Store a verdict with its evidence: JSON, and beside it the table and JUnit XML."""
-    path = ws.path / "gate" / f"{report.endpoint}_{stamp(report.judged_at)}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.with_suffix(".txt").write_text(table + "\n", encoding="utf-8")
-    path.with_suffix(".xml").write_text(junit, encoding="utf-8")
-    draft = path.with_suffix(".tmp")
-    draft.write_text(json.dumps(to_json(report), indent=1), encoding="utf-8")
-    draft.replace(path)
-    return path
+    name = f"{_GATE}/{report.endpoint}_{stamp(report.judged_at)}"
+    ws.state.replace(f"{name}.txt", f"{table}\n".encode())
+    ws.state.replace(f"{name}.xml", junit.encode())
+    ws.state.replace(f"{name}.json", json.dumps(to_json(report), indent=1).encode())
 
 
 def newest_gate(ws: Workspace, endpoint: str) -> GateReport | None:
     """The newest verdict on an endpoint, None if it was never judged."""
-    found = sorted((ws.path / "gate").glob(f"{endpoint}_*.json"))
-    return report_from_json(json.loads(found[-1].read_text(encoding="utf-8"))) if found else None
+    names = [name for name in ws.state.names(_GATE) if name.endswith(".json")]
+    mine = [name for name in names if name.startswith(f"{endpoint}_")]
+    kept = ws.state.read(f"{_GATE}/{mine[-1]}") if mine else None
+    return report_from_json(json.loads(kept)) if kept is not None else None
 
 
 def keep_plan(ws: Workspace, plan: Plan) -> None:
     """Store a plan before its first step, so that it can be continued as it was made."""
-    path = _journal_path(ws, plan.id).with_suffix(".plan.json")
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_suffix(".tmp")
-        draft.write_text(json.dumps(to_json(plan), indent=1), encoding="utf-8")
-        draft.replace(path)
+    body = json.dumps(to_json(plan), indent=1).encode()
+    ws.state.add(_JOURNAL, f"{plan.id}{_PLAN}", body)
 
 
 def plans(ws: Workspace) -> list[Plan]:
     """Every stored plan, oldest first."""
-    found = (ws.path / "journal").glob("*.plan.json")
-    ordered = sorted(found, key=lambda path: path.stat().st_mtime_ns)
-    return [plan_from_json(json.loads(path.read_text(encoding="utf-8"))) for path in ordered]
+    found = ws.state.added(_JOURNAL, _PLAN).values()
+    return [plan_from_json(json.loads(body)) for body in found]
 
 
 def journal(ws: Workspace, plan: Plan) -> list[dict[str, Any]]:
     """The entries of a plan, oldest first; a last line torn by a kill does not count."""
-    path = _journal_path(ws, plan.id)
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.is_file() else []
-    return [json.loads(line) for line in lines if line.endswith("\n")]
+    return [json.loads(line) for line in ws.state.lines(_journal_name(plan.id)).whole]
 
 
 def note(ws: Workspace, entry: Mapping[str, Any]) -> None:
     """Append an entry to its plan's journal."""
-    path = _journal_path(ws, entry["plan"])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+", encoding="utf-8") as file:
-        file.seek(0)
-        text = file.read()
-        # A line torn by a kill was never acted upon: it goes, the next one starts clean.
-        file.truncate(len(text[: text.rfind("\n") + 1].encode()))
-        _append(file, json.dumps(to_json(entry)))
+    with ws.state.appending(_journal_name(entry["plan"])) as log:
+        log.append(json.dumps(to_json(entry)))
 
 
-def _journal_path(ws: Workspace, plan_id: str) -> Path:
-    return ws.path / "journal" / f"{plan_id}.jsonl"
-
-
-def _append(file: IO[str], line: str) -> None:
-    file.write(line + "\n")
-    file.flush()
-    os.fsync(file.fileno())
+def _journal_name(plan_id: str) -> str:
+    return f"{_JOURNAL}/{plan_id}.jsonl"

@@ -23,7 +23,7 @@ from mlops_bikeshare.sources.simulator.simulate import simulate
 @contextmanager
 def alone(settings: Settings, name: str) -> Iterator[None]:
     """One rehearsal of a name at a time: the next would empty the workspace of the first."""
-    path = settings.root / "var" / f".{name}.lock"
+    path = settings.workspaces / f".{name}.lock"
     path.parent.mkdir(exist_ok=True)
     with path.open("w") as lock:
         try:

@@ -12,6 +12,9 @@ Output   Retrained: the choice with its reasons and, where it trained, version a
 Raises   ModelError without a champion, InputError when it kept no test days or there are too few
          newer days to learn from and to judge by. What was trained until then stays registered,
          without an alias.
+
+A challenger that staging judges still (its day is not over, or it has passed and waits) is not
+replaced, unless by `force`: the new version stays registered, and the record says why.
 """
 
 import json
@@ -35,6 +38,7 @@ from mlops_bikeshare.flows.runs.two_sets import Answers, Asked
 from mlops_bikeshare.flows.train import name_version, train
 from mlops_bikeshare.registry import versions
 from mlops_bikeshare.registry.versions import ModelVersion
+from mlops_bikeshare.release import history
 from mlops_bikeshare.release.double_evaluation import Decision, Frozen, decide, sliding
 from mlops_bikeshare.release.retrain import Choice, choose
 from mlops_bikeshare.training.split import MIN_TRAIN_DAYS, Split, days_before
@@ -85,8 +89,9 @@ def retrain(
     if choice.row == "WAIT" and not force:
         return _recorded(ws, looked)
     judged.check_label(ws, city, standing.version, city.label, whose="a new version would be")
-    with outcome.posted(ws, city, "retrain"):
-        return _done(ws, city, looked, standing, freeze=freeze, track=track)
+    with outcome.posted(ws, city, "retrain", asked=force):
+        done = _done(ws, city, looked, standing, freeze=freeze, track=track)
+        return _acted(ws, city, done, force=force)
 
 
 def _done(
@@ -98,7 +103,7 @@ def _done(
     freeze: bool,
     track: Track,
 ) -> Retrained:
-    """Train, judge on both sets, act."""
+    """Train, and judge on both sets."""
     features.build(ws, city, track=track)
     anchor = champion.anchor(ws, city, standing, freeze=freeze)
     split = _split(ws, city, standing, anchor)
@@ -114,7 +119,7 @@ def _done(
         reasons=decision.reasons,
     )
     versions.set_tags(city.registered_model, trained.version, _tags(done))
-    return _acted(ws, city, done, trained.version)
+    return done
 
 
 def summary(done: Retrained) -> str:
@@ -177,20 +182,43 @@ def _asked(
     return rows, [two_sets.answers(ws, city, version, rows) for version in pair]
 
 
-def _acted(ws: Workspace, city: City, done: Retrained, version: str) -> Retrained:
+def _acted(ws: Workspace, city: City, done: Retrained, *, force: bool) -> Retrained:
     """On DEPLOY the version becomes the challenger, on staging; else nothing moves.
 
     The verdict is put on record whether or not staging takes the version.
     """
-    if done.verdict != "DEPLOY":
+    if done.verdict != "DEPLOY" or done.version is None:
         return _recorded(ws, done)
+    held = None if force else _still_judged(ws, city)
+    if held is not None:
+        return _recorded(ws, replace(done, reasons=(*done.reasons, held)))
     try:
-        name_version(versions.find(city.registered_model, version), versions.CHALLENGER)
-        endpoint = deploy.deploy(ws, city, version=version).endpoint
+        name_version(versions.find(city.registered_model, done.version), versions.CHALLENGER)
+        endpoint = deploy.deploy(ws, city, version=done.version).endpoint
     except BikeshareError:
         _recorded(ws, done)
         raise
     return _recorded(ws, replace(done, endpoint=endpoint))
+
+
+def _still_judged(ws: Workspace, city: City) -> str | None:
+    """Why staging's challenger stays: its day is not over, or it passed just now; None: it may go.
+
+    Whoever replaced it each time before its verdict would never see one.
+    """
+    staging, rules = ws.settings.endpoint("staging", city.name), ws.settings.gate
+    challenger = versions.find_if_any(city.registered_model, versions.CHALLENGER)
+    reigns = history.reigns(records.audited(ws), staging)
+    if challenger is None or not reigns or reigns[-1].version != challenger.version:
+        return None
+    since, report = reigns[-1].since, records.newest_gate(ws, staging)
+    there = f"challenger {challenger.version} stays on {staging}"
+    if ws.now - since < timedelta(hours=rules.window_h):
+        return f"{there}, where it is judged since {since:%F %H:%M}; deploy this version after it"
+    fresh = report is not None and ws.now - report.judged_at <= timedelta(minutes=rules.fresh_min)
+    if report is not None and fresh and report.verdict == "pass":
+        return f"{there}: it passed the gate at {report.judged_at:%F %H:%M}; promote it first"
+    return None
 
 
 def _tags(done: Retrained) -> dict[str, str]:

@@ -97,7 +97,7 @@ def _cron_line(settings: Settings, city: City, job: Job, program: Path) -> str:
     # In a crontab a % ends the line unless it is escaped.
     run = " && ".join(_commands(settings, city, job, program)).replace("%", r"\%")
     if job.every_min is not None:
-        return f"{_minutes(job)} * * * * {run}"
+        return f"{minutes(job)} * * * * {run}"
     hour, minute = job.at.split(":")
     # Whole hours differ between time zones, and quarters: the minute alone is not enough.
     looks = "*/5" if int(minute) % 5 == 0 else "*"
@@ -107,7 +107,7 @@ def _cron_line(settings: Settings, city: City, job: Job, program: Path) -> str:
     return f'{looks} * * * * [ "$(TZ={job.zone} date +{shape})" = {wanted} ] && {run}'
 
 
-def _minutes(job: Job) -> str:
+def minutes(job: Job) -> str:
     """The minute field of a crontab, and of a calendar event."""
     every = job.every_min or _HOUR_MIN
     return ",".join(str(minute) for minute in range(job.first_min, _HOUR_MIN, every))
@@ -128,7 +128,7 @@ Environment="BIKESHARE_HOME={settings.root}"
 
 
 def _timer(city: City, job: Job) -> str:
-    when = f"*-*-* *:{_minutes(job)}:00"
+    when = f"*-*-* *:{minutes(job)}:00"
     if job.every_min is None:
         when = f"{job.day} *-*-* {job.at}:00 {job.zone}".strip()
     return f"""{_HEAD} systemd`.

@@ -31,6 +31,7 @@ STOP_S = 30
 
 def run(ws: Workspace, *, replay_clock: bool = False, with_parent: bool = False) -> None:
     """Serve until stopped, or until the parent is gone; metrics go to the workspace's store."""
+    _refuse_aws(ws)
     simulated = ws.clock.kind == "simulated"
     if replay_clock and not simulated:
         msg = f"workspace {ws.settings.workspace!r} runs on a real clock; --replay-clock"
@@ -51,8 +52,15 @@ def run(ws: Workspace, *, replay_clock: bool = False, with_parent: bool = False)
 
 def start(ws: Workspace) -> str:
     """Start it in the background, unless it runs already; its address."""
+    _refuse_aws(ws)
     facts = launch.running(ws.path)
     return (facts or _launch(ws, with_parent=False)[0]).url
+
+
+def _refuse_aws(ws: Workspace) -> None:
+    if ws.settings.profile == "aws":
+        msg = "profile aws: SageMaker serves, the endpoint host is for --profile local"
+        raise SettingsError(f"{msg}; go on with `bikeshare deploy`")
 
 
 def stop(ws: Workspace) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from mlops_bikeshare.backends import STATE_FILE, Workspace, open_workspace, require_built
+from mlops_bikeshare.backends import Workspace, exists, open_workspace
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import EndpointError, ModelError
 from mlops_bikeshare.domain.reports import GateReport, Verdict
@@ -106,9 +106,9 @@ class Status:
 def looked_at(settings: Settings) -> tuple[Settings, str | None]:
     """The workspace that was named, else the one of the settings, else the demo's; and why."""
     named = settings.origins.get("workspace", "").startswith(("flag", "environment"))
-    if named or _has_data(settings) or not _exists(settings.with_workspace(DEMO)):
+    if named or _has_data(settings) or not exists(settings.with_workspace(DEMO)):
         return settings, None
-    what = "nothing in" if _exists(settings) else "no"
+    what = "nothing in" if exists(settings) else "no"
     why = f"there is {what} workspace {settings.workspace!r} yet, and no --workspace was given"
     return settings.with_workspace(DEMO), why
 
@@ -122,9 +122,8 @@ def store_of(settings: Settings) -> str | None:
 
 def status(settings: Settings, *, city: str | None = None) -> Status:
     """Look at a workspace."""
-    require_built(settings)
     chosen, why = looked_at(settings)
-    ws = open_workspace(chosen) if _exists(chosen) else None
+    ws = open_workspace(chosen) if exists(chosen) else None
     where = chosen.city(city) if ws is None else _city(ws, city)
     seen = Status(
         workspace=chosen.workspace,
@@ -145,13 +144,9 @@ def status(settings: Settings, *, city: str | None = None) -> Status:
     return dataclasses.replace(seen, next=_next(seen))
 
 
-def _exists(settings: Settings) -> bool:
-    return (settings.var / STATE_FILE).is_file()
-
-
 def _has_data(settings: Settings) -> bool:
     """A command that found nothing to work on leaves a workspace that is not worth a look."""
-    return _exists(settings) and (settings.var / "lake").is_dir()
+    return exists(settings) and (settings.profile == "aws" or (settings.var / "lake").is_dir())
 
 
 def _city(ws: Workspace, name: str | None) -> City:
@@ -186,6 +181,9 @@ def _age_s(ws: Workspace, at: datetime) -> int:
 
 
 def _host(settings: Settings) -> str | None:
+    """Who serves: SageMaker, the host that runs, or nobody."""
+    if settings.profile == "aws":
+        return f"SageMaker in {settings.region}"
     facts = launch.running(settings.var)
     return facts.url if facts else None
 

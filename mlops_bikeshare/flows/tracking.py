@@ -17,6 +17,7 @@ from typing import Any
 
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
+from mlops_bikeshare.domain.errors import SettingsError
 from mlops_bikeshare.settings import Settings
 
 NAME_TAG, NOTE_TAG = "mlflow.runName", "mlflow.note.content"
@@ -44,11 +45,21 @@ def connect(ws: Workspace) -> Any:
         theirs.propagate = True
         theirs.setLevel(logging.WARNING)
     uri = ws.settings.mlflow_uri
+    _check_shared(ws)
     if uri.startswith("sqlite:///"):
         Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
     mlflow.set_tracking_uri(uri)
     mlflow.set_registry_uri(uri)
     return mlflow
+
+
+def _check_shared(ws: Workspace) -> None:
+    """SettingsError for a registry on one machine's disk where production lies on AWS."""
+    settings = ws.settings
+    on_disk = settings.mlflow_uri.startswith(("sqlite:", "file:", "/"))
+    if settings.profile == "aws" and on_disk and settings.rehearse_aws == "no":
+        msg = "profile aws needs an MLflow store that every job can reach, not a file of this"
+        raise SettingsError(f"{msg} machine; set MLFLOW_TRACKING_URI to your MLflow server")
 
 
 def window(settings: Settings) -> str:
@@ -139,12 +150,11 @@ def _git(*arguments: str, folder: Path) -> str:
 
 
 def _experiment(mlflow: Any, ws: Workspace, city: City) -> str:
-    """The city's experiment; a local store keeps its artefacts beside its database."""
+    """The city's experiment; it keeps its artefacts where `_artifacts` says."""
     found = mlflow.get_experiment_by_name(city.registered_model)
     if found is not None:
         return str(found.experiment_id)
-    local = ws.settings.mlflow_uri.startswith("sqlite:///")
-    where = (ws.settings.mlflow_home / "mlartifacts").as_uri() if local else None
+    where = _artifacts(ws)
     return str(
         mlflow.create_experiment(
             city.registered_model,
@@ -152,3 +162,13 @@ def _experiment(mlflow: Any, ws: Workspace, city: City) -> str:
             tags={NOTE_TAG: EXPERIMENT_NOTE},
         )
     )
+
+
+def _artifacts(ws: Workspace) -> str | None:
+    """Beside a local database; in the lake's bucket for one on AWS; None: a server knows."""
+    settings = ws.settings
+    if settings.mlflow_uri.startswith(("http:", "https:")):
+        return None
+    if settings.profile == "aws":
+        return f"{ws.lake_address}/mlflow"
+    return (settings.mlflow_home / "mlartifacts").as_uri()

@@ -260,7 +260,7 @@ def _record(
         folder = _artifacts(Path(scratch) / "artifacts", candidate, trained_on, facts, city.label)
         (folder / CARD).write_text(card, encoding="utf-8")
         probe = pd.DataFrame(table.features[:PROBE_ROWS], columns=list(table.names))
-        tags = {**facts, **training_run.test_tags(candidate)}
+        tags = {versions.CITY_TAG: city.name, **facts, **training_run.test_tags(candidate)}
         version = register(folder, name=city.registered_model, tags=tags, probe=probe)
     training_run.log_card(card, note=training_run.note(city, split))
     training_run.describe(city, version, split, candidate)
@@ -299,7 +299,7 @@ def _artifacts(
 ) -> Path:
     targets = {
         target.name: TargetFiles(
-            booster=candidate.boosters[target.name].text,
+            boosters={h: b.text for h, b in candidate.boosters[target.name].parts.items()},
             column=target.probability,
             calibrators=candidate.calibrations[target.name].to_json(),
             threshold=candidate.calibrations[target.name].threshold,

@@ -4,8 +4,9 @@ Input    the address of gbfs.json.
 Output   `Tried`; the page `map.html` and the poll itself in the workspace `try`, so that a second
          try finds the first.
 Raises   SourceError with the reason when the feed cannot be used.
-Method   persistence: P(out in 30 min | count now), as shares of three cities. It knows neither
-         this city nor the hour; a model does, from `FIRST_MODEL_DAYS` days of polls on.
+Method   persistence: P(out in 30 min | count now), as shares of three cities, where out is at most
+         two left at that time. Other `[labels]` count from the first model on, and are told. It
+         knows neither this city nor the hour; a model does, after `FIRST_MODEL_DAYS` days of polls.
 """
 
 import re
@@ -20,6 +21,7 @@ from mlops_bikeshare.backends import Workspace, open_workspace
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.clock import Clock, RealClock
 from mlops_bikeshare.domain.errors import SourceError
+from mlops_bikeshare.domain.label import USUAL, Label
 from mlops_bikeshare.domain.tables import STATION_STATUS
 from mlops_bikeshare.domain.targets import BIKEOUT, DOCKOUT, PROMISE_MIN, TARGETS
 from mlops_bikeshare.evaluation.persistence import Persistence
@@ -62,6 +64,7 @@ class Tried:
     refused: int
     at_risk: dict[str, int]
     days: int
+    label: Label
     page: Path
     next: str
 
@@ -87,7 +90,9 @@ def try_feed(settings: Settings, url: str, *, clock: Clock | None = None) -> Tri
     risks = _risks(ws, city, clock.now())
     path = ws.path / f"{city.name}-{PAGE}"
     days = len(ws.lake.days(STATION_STATUS, city=city.name))
-    path.write_text(page(risks, title=title, at=clock.now(), days=days), encoding="utf-8")
+    path.write_text(
+        page(risks, title=title, at=clock.now(), days=days, label=USUAL), encoding="utf-8"
+    )
     return Tried(
         city=city.name,
         title=title,
@@ -98,6 +103,7 @@ def try_feed(settings: Settings, url: str, *, clock: Clock | None = None) -> Tri
         refused=kept.refused,
         at_risk={t.name: int((risks[t.probability] >= _RISKY).sum()) for t in TARGETS},
         days=days,
+        label=city.label,
         page=path,
         next=_next(settings, city, url),
     )
@@ -113,11 +119,19 @@ def summary(tried: Tried) -> str:
             f"{tried.title}: GBFS {tried.version}, {tried.stations:,} stations{refused}",
             f"in 30 minutes {bikes:,} are likely out of bikes and {docks:,} out of docks"
             + (f"; {unknown:,} say nothing that could be used" if unknown else ""),
+            *_other_label(tried.label),
             f"map: {tried.page.as_uri()}",
             f"collecting; first model after {FIRST_MODEL_DAYS} whole days of polls",
             f"next: {tried.next}",
         ]
     )
+
+
+def _other_label(label: Label) -> list[str]:
+    """What the settings call out, where the measured shares are of something else."""
+    if label == USUAL:
+        return []
+    return [f"that is: {USUAL}; what [labels] says ({label}) counts from the first model on"]
 
 
 def _risks(ws: Workspace, city: City, now: datetime) -> pd.DataFrame:

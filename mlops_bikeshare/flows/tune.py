@@ -24,6 +24,7 @@ import numpy as np
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import InputError, Refused
+from mlops_bikeshare.domain.targets import PROMISE_MIN
 from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.features.definition import feature_digest
 from mlops_bikeshare.flows import tracking
@@ -162,6 +163,7 @@ def _name(ws: Workspace, city: City, parts: Sequence[Split], plan: Plan, window:
             str(city.label),
             fixed,
             plan.max_rows,
+            PROMISE_MIN,
         )
     )
     return f"{city.name}-{hashlib.sha256(asked.encode()).hexdigest()[:12]}"

@@ -10,6 +10,7 @@ Raises   Refused when a canary failed (it was taken back). What kept the alarms 
 """
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -67,6 +68,30 @@ def watch(ws: Workspace, city: City) -> Watched:
     return Watched(
         at=ws.now, alarms=seen, triggers=triggers, canary=holding, moved=moved, stuck=stuck
     )
+
+
+def keep(
+    ws: Workspace,
+    city: City,
+    *,
+    minutes: int,
+    pause: Callable[[float], object],
+    told: Callable[[Watched], object],
+) -> Watched:
+    """Look every `schedule.monitor_min`, for so long or until production was taken back."""
+    every_min = ws.settings.schedule.monitor_min
+    for left in range(minutes, 0, -every_min):
+        seen = watch(ws, city)
+        told(seen)
+        if taken_back(seen) or left <= every_min:
+            break
+        pause(every_min * 60.0)
+    return seen
+
+
+def taken_back(seen: Watched) -> bool:
+    """Whether production was rolled back, or should have been."""
+    return seen.stuck is not None or (seen.moved is not None and seen.moved.kind == "rollback")
 
 
 def summary(seen: Watched) -> str:

@@ -12,6 +12,7 @@ day is being merged a table shows rows twice (decision 0031); the views do not.
 
 from typing import TYPE_CHECKING, Any
 
+from mlops_bikeshare.domain import aws_errors
 from mlops_bikeshare.domain.errors import LakeError
 
 if TYPE_CHECKING:
@@ -72,10 +73,18 @@ class AthenaQuery:
             cursor.execute(sql)
             rows, told = cursor.fetchall(), cursor.description or []
         except (Error, BotoCoreError, ClientError) as error:
-            raise LakeError(f"query failed: {error}; the statement was: {sql}") from error
+            raise LakeError(f"query failed: {_said(error)}; the statement was: {sql}") from error
         finally:
             cursor.close()
         return _frame(rows, [(column[0], column[1]) for column in told])
+
+
+def _said(error: Exception) -> str:
+    """PyAthena wraps what AWS answered."""
+    cause = error.__cause__ or error
+    if "bytes scanned limit" in str(error).lower():
+        return f"{error}; narrow it by city and date, or raise the limit of the workgroup"
+    return f"{error}; {todo}" if (todo := aws_errors.remedy(cause)) else str(error)
 
 
 def _frame(rows: list[tuple[Any, ...]], columns: list[tuple[str, str]]) -> "pd.DataFrame":

@@ -3,21 +3,23 @@
 Objects lie at `<location>/city=<city>/date=<UTC date>/<name>.parquet`. A frame is validated once
 where it enters. The objects of a day may have been merged (`compaction`): their rows are read once
 all the same, and their names are remembered. Objects never change, so a bounded number of decoded
-ones is kept in memory: reading the last hours every ten minutes costs only what is new.
+ones is kept in memory, and the parts of a day as one frame: reading the last hours every ten
+minutes costs only what is new.
 """
 
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import partial
 from itertools import groupby
+from threading import Lock
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from mlops_bikeshare.domain.tables import Table, arrow_schema
 from mlops_bikeshare.domain.windows import Window
+from mlops_bikeshare.lake.memory import Kept, Memory, Place
 from mlops_bikeshare.lake.parquet import PART, decode, encode, held_by, validate
 from mlops_bikeshare.lake.partition import SUFFIX, check_part, is_merged, merges, name_of, visible
 from mlops_bikeshare.lake.store import ObjectGoneError, Store
@@ -27,8 +29,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 T = TypeVar("T")
-# Values, not rows: a feature row is six times as wide as a status row. Two to eight bytes each.
-CACHED_VALUES = 50_000_000
+CACHED_VALUES = 50_000_000  # two to eight bytes each
+_MERGED_KNOWN = 1_000
 # A partition is merged once a day; to be overtaken twice while reading takes a bad disk.
 _LOOKS = 5
 
@@ -47,8 +49,8 @@ class Lake:
 
     def __init__(self, store: Store, *, cached_values: int = CACHED_VALUES) -> None:
         self.store = store
-        self._cache: OrderedDict[tuple[str, ...], pd.DataFrame] = OrderedDict()
-        self._room = cached_values
+        self._memory = Memory(cached_values)
+        self._lock = Lock()
         self._merged: dict[str, list[str]] = {}
 
     def write(
@@ -140,11 +142,33 @@ class Lake:
         return newest.astimezone(UTC)
 
     def _partition(self, table: Table, city: str, day: date, asked: _Asked) -> "list[pd.DataFrame]":
-        return [
-            self._rows(table, key, asked)
+        keys = [
+            key
             for key in self._keys(table, city, day)
             if is_merged(name_of(key)) or name_of(key).startswith(asked.name_prefix)
         ]
+        if len(keys) > 1:
+            return [self._grown(table, folder_of(table, city, day), keys, asked)]
+        return [self._rows(table, key, asked) for key in keys]
+
+    def _grown(self, table: Table, folder: str, keys: list[str], asked: _Asked) -> "pd.DataFrame":
+        """The objects' rows in one frame: what came since the last look is added to it."""
+        import pandas as pd
+
+        of = (folder, asked.name_prefix, str(asked.where), *asked.columns)
+        before = self._memory.get(of)
+        if before is None or keys[: len(before.keys)] != before.keys:
+            before = None  # merged, or a part came late and sorts before others
+        new = keys[len(before.keys) :] if before else keys
+        if before and not new:
+            return before.rows
+        parts = [self._rows(table, key, asked) for key in new]
+        there = [before.rows] if before else []
+        rows = pd.concat([*there, *parts], ignore_index=True)
+        self._memory.put(of, Kept(keys, rows))
+        for key in new:  # held once is enough
+            self._memory.forget(_place(table, key, asked.columns, asked.where))
+        return rows
 
     def _rows(self, table: Table, key: str, asked: _Asked) -> "pd.DataFrame":
         if not (asked.name_prefix and is_merged(name_of(key))):
@@ -182,29 +206,32 @@ class Lake:
         return {name: self._held_by(f"{folder}/{name}{SUFFIX}") for name in merges(names)}
 
     def _held_by(self, key: str) -> list[str]:
-        if key not in self._merged:
-            self._merged[key] = held_by(self.store.read(key))
-        return self._merged[key]
+        found = self._merged.get(key)
+        if found is None:
+            found = held_by(self.store.read(key))
+            with self._lock:
+                self._merged[key] = found
+                if len(self._merged) > _MERGED_KNOWN:
+                    del self._merged[next(iter(self._merged))]
+        return found
 
     def _object(
         self, table: Table, key: str, columns: list[str], where: tuple[str, object] | None
     ) -> "pd.DataFrame":
-        needed = list(dict.fromkeys([*columns, table.partition_by]))
-        wanted = (key, *needed, str(where))
-        cached = self._cache.get(wanted)
-        if cached is None:
-            cached = decode(self.store.read(key), needed, where, table=table)
-            self._remember(wanted, cached)
-        else:
-            self._cache.move_to_end(wanted)
-        return cached
+        place = _place(table, key, columns, where)
+        kept = self._memory.get(place)
+        if kept is None:
+            rows = decode(self.store.read(key), list(place[1:-1]), where, table=table)
+            if is_merged(name_of(key)):
+                self._memory.forget_parts(key.rpartition("/")[0])
+            kept = Kept([key], rows)
+            self._memory.put(place, kept)
+        return kept.rows
 
-    def _remember(self, key: tuple[str, ...], rows: "pd.DataFrame") -> None:
-        self._cache[key] = rows
-        self._room -= rows.size
-        while self._room < 0 and len(self._cache) > 1:
-            _, oldest = self._cache.popitem(last=False)
-            self._room += oldest.size
+
+def _place(table: Table, key: str, columns: list[str], where: tuple[str, object] | None) -> Place:
+    """Under which an object's columns are kept in memory."""
+    return (key, *dict.fromkeys([*columns, table.partition_by]), str(where))
 
 
 def _by_day(rows: "pa.Table", column: str) -> "list[tuple[date, pa.Table]]":

@@ -7,6 +7,8 @@ names the file and what to do when the disk refuses.
 
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from mlops_bikeshare.domain.errors import LakeError
@@ -22,21 +24,18 @@ class LocalStore:
     def create(self, key: str, body: bytes) -> bool:
         """Write an object whole; False, and nothing written, if the key exists."""
         path = self._path(key)
-        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-        try:
+        with _drafted(path, body) as draft:
             try:
-                _write_through(temporary, body)
-            except FileNotFoundError:  # the first object of its folder
-                path.parent.mkdir(parents=True, exist_ok=True)
-                _write_through(temporary, body)
-            os.link(temporary, path)
-        except FileExistsError:
-            return False
-        except OSError as error:
-            raise LakeError(f"cannot write {path}: {error.strerror}; nothing was stored") from error
-        finally:
-            temporary.unlink(missing_ok=True)
+                os.link(draft, path)
+            except FileExistsError:
+                return False
         return True
+
+    def replace(self, key: str, body: bytes) -> None:
+        """Write an object whole in place of what is there: readers see the old one or the new."""
+        path = self._path(key)
+        with _drafted(path, body) as draft:
+            draft.replace(path)
 
     def read(self, key: str) -> bytes:
         """The object's bytes; ObjectGoneError if there is none."""
@@ -82,6 +81,23 @@ def _holds_any(folder: Path) -> bool:
     """Whether a folder holds objects, as deep as they may be: empty folders are none."""
     walk = os.walk(folder)
     return any(not name.startswith(".") for _, _, names in walk for name in names)
+
+
+@contextmanager
+def _drafted(path: Path, body: bytes) -> Iterator[Path]:
+    """The bytes on disk beside `path`, which the block gives their name."""
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        try:
+            _write_through(draft, body)
+        except FileNotFoundError:  # the first object of its folder
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _write_through(draft, body)
+        yield draft
+    except OSError as error:
+        raise LakeError(f"cannot write {path}: {error.strerror}; nothing was stored") from error
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def _write_through(path: Path, body: bytes) -> None:

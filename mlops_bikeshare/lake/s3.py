@@ -15,8 +15,11 @@ metadata, and after a retry the stored token says whose object it is.
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 
+from mlops_bikeshare.domain import aws_errors
 from mlops_bikeshare.domain.errors import LakeError
 from mlops_bikeshare.lake.store import ObjectGoneError, check_key
 
@@ -24,7 +27,6 @@ _WRITER = "bikeshare-writer"
 _CONFLICTS = 5
 _HINTS = {
     "NoSuchBucket": "make the bucket, or set lake.bucket",
-    "AccessDenied": "check the rights of this account on the bucket",
     "SlowDown": "S3 is busy; try again",
     "503": "S3 is busy; try again",
 }
@@ -69,6 +71,11 @@ class S3Store:
             # 409: another put of this key was under way; whether it succeeds is not known yet.
         raise LakeError(f"{self._where(key)}: other writers kept S3 busy; try again")
 
+    def replace(self, key: str, body: bytes) -> None:
+        """Write an object whole in place of what is there: readers see the old one or the new."""
+        with self._explained(key):
+            self._client.put_object(Bucket=self.bucket, Key=self._name(key), Body=body)
+
     def read(self, key: str) -> bytes:
         """The object's bytes; ObjectGoneError if there is none."""
         from botocore.exceptions import ClientError
@@ -101,6 +108,15 @@ class S3Store:
         name = self._name(key)
         with self._explained(key):
             self._client.delete_object(Bucket=self.bucket, Key=name)
+
+    def changed(self, prefix: str) -> tuple[datetime, dict[str, datetime]]:
+        """What the time is, and when each key below a folder was written, both by S3's clock."""
+        start, pages = len(self.folder) + 1, list(self._pages(prefix))
+        told = pages[-1]["ResponseMetadata"]["HTTPHeaders"]["date"]
+        keys = [item for page in pages for item in _of(page)]
+        return parsedate_to_datetime(told), {
+            item["Key"][start:]: item["LastModified"] for item in keys
+        }
 
     def _put(self, key: str, body: bytes, token: str) -> tuple[int, bool] | None:
         """None if stored, else the status (409, 412) and whether an attempt went before."""
@@ -149,10 +165,11 @@ class S3Store:
             yield
         except ClientError as error:
             code = error.response["Error"]["Code"]
-            hint = _HINTS.get(code, "see the message of S3")
+            hint = aws_errors.remedy(error) or _HINTS.get(code, "see the message of S3")
             raise LakeError(f"{self._where(key)}: {error}; {hint}") from error
         except BotoCoreError as error:
-            raise LakeError(f"{self._where(key)}: S3 cannot be reached: {error}") from error
+            words = aws_errors.said(error)
+            raise LakeError(f"{self._where(key)}: S3 cannot be asked: {words}") from error
 
 
 def _of(page: dict[str, Any]) -> list[dict[str, Any]]:

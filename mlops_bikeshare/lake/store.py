@@ -1,6 +1,7 @@
 """An object store as the lake needs it: objects are created once and never changed.
 
-Keys are relative, with forward slashes. Adapters: `local` (files), `s3`; every adapter passes
+Only what is published for others under a fixed name is replaced, whole. Keys are relative, with
+forward slashes. Adapters: `local` (files), `s3`; every adapter passes
 tests/contract/test_store.py. Raises ObjectGoneError for an object that is not there, LakeError
 for everything else that goes wrong.
 """
@@ -16,10 +17,14 @@ class ObjectGoneError(LakeError):
 
 
 class Store(Protocol):
-    """Create-once objects under keys."""
+    """Objects under keys."""
 
     def create(self, key: str, body: bytes) -> bool:
         """Write an object whole; False, and nothing written, if the key exists."""
+        ...
+
+    def replace(self, key: str, body: bytes) -> None:
+        """Write an object whole in place of what is there: readers see the old one or the new."""
         ...
 
     def read(self, key: str) -> bytes:

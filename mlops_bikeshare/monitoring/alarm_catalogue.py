@@ -11,6 +11,7 @@ Source   AWS, CloudWatch API reference, PutMetricAlarm: periods x period_s is at
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields
+from functools import lru_cache
 from typing import Any, get_args
 
 from mlops_bikeshare.domain.errors import InputError, SettingsError
@@ -55,7 +56,7 @@ class Catalogue:
 def catalogue(text: str, *, setting: Callable[[str], float]) -> Catalogue:
     """The alarms and events of a TOML document."""
     try:
-        document = tomllib.loads(text)
+        document = _document(text)
         entries, events = document["alarm"], document.get("event", [])
     except (tomllib.TOMLDecodeError, KeyError) as error:
         msg = f"alarms.toml: expected tables [[alarm]], found none that can be read: {error}"
@@ -65,6 +66,12 @@ def catalogue(text: str, *, setting: Callable[[str], float]) -> Catalogue:
     if len(set(names)) < len(names):
         raise SettingsError(f"alarms.toml: names must differ, got {sorted(names)}")
     return Catalogue(alarms=tuple(found), events=tuple(_event(entry) for entry in events))
+
+
+@lru_cache(maxsize=4)
+def _document(text: str) -> Mapping[str, Any]:
+    """Read at every tick, and the same for months."""
+    return tomllib.loads(text)
 
 
 def _alarms(entry: Mapping[str, Any], setting: Callable[[str], float]) -> list[Alarm]:

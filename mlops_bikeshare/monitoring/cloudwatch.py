@@ -23,6 +23,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from mlops_bikeshare.domain import aws_errors
 from mlops_bikeshare.domain.errors import LakeError
 from mlops_bikeshare.domain.reports import MetricPoint
 from mlops_bikeshare.domain.windows import Window, floor_time, from_seconds, to_seconds
@@ -156,6 +157,10 @@ class CloudWatchMetricStore:
         named = [(m["MetricName"], {d["Name"]: d["Value"] for d in m["Dimensions"]}) for m in found]
         return sorted(named, key=lambda item: (item[0], sorted(item[1].items())))
 
+    def forget(self, before: datetime) -> int:  # noqa: ARG002 - the store's shape
+        """Nothing: CloudWatch keeps minutes for 15 days, hours for 15 months, by itself."""
+        return 0
+
     def _send(self, points: Iterable[MetricPoint]) -> None:
         ordered = sorted(points, key=lambda point: point.namespace)
         for namespace, group in groupby(ordered, key=lambda point: point.namespace):
@@ -257,7 +262,6 @@ def spoken(what: str) -> Iterator[None]:
     try:
         yield
     except ClientError as error:
-        said = error.response.get("Error", {}).get("Message", str(error))
-        raise LakeError(f"CloudWatch refused {what}: {said}") from error
+        raise LakeError(f"CloudWatch refused {what}: {aws_errors.said(error)}") from error
     except BotoCoreError as error:
-        raise LakeError(f"CloudWatch did not answer {what}: {error}") from error
+        raise LakeError(f"CloudWatch did not answer {what}: {aws_errors.said(error)}") from error

@@ -7,9 +7,12 @@ Output   arguments of PutMetricAlarm, one dict for each alarm, and for each vari
 Raises   LakeError when CloudWatch refuses or does not answer.
 Source   AWS, CloudWatch API reference: PutMetricAlarm; User Guide, "Using metric math": IF without
          a third argument leaves a period without value where the condition does not hold.
+
+An alarm that was put from here carries the tag `made-by`. What the catalogue no longer has is
+deleted only where it carries it: one that somebody made by hand is theirs, whatever its name.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +29,7 @@ COMPARISONS = {
     "<=": "LessThanOrEqualToThreshold",
 }
 PER_DELETE = 100
+OURS = {"Key": "made-by", "Value": "bikeshare"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,25 +48,34 @@ def definitions(alarms: Iterable[Alarm], place: Place) -> list[Definition]:
 
 
 def put(client: Any, wanted: Sequence[Definition], *, prefixes: Sequence[str]) -> dict[str, str]:
-    """Put every alarm, delete those of the endpoints that the catalogue no longer has."""
+    """Put every alarm; of the endpoints', delete our own that the catalogue no longer has."""
     done = {}
     with spoken("PutMetricAlarm"):
-        there = {name for prefix in prefixes for name in _names(client, prefix)}
+        there = {name: arn for prefix in prefixes for name, arn in _alarms(client, prefix)}
         for definition in wanted:
             name = definition["AlarmName"]
             client.put_metric_alarm(**definition)
+            if name in there:  # what is put again keeps the tags that it had
+                client.tag_resource(ResourceARN=there[name], Tags=definition["Tags"])
             done[name] = "put again" if name in there else "created"
-        gone = sorted(there - set(done))
+        gone = sorted(name for name in set(there) - set(done) if _is_ours(client, there[name]))
         for start in range(0, len(gone), PER_DELETE):
             client.delete_alarms(AlarmNames=gone[start : start + PER_DELETE])
     return done | dict.fromkeys(gone, "deleted")
 
 
-def _names(client: Any, prefix: str) -> list[str]:
+def _alarms(client: Any, prefix: str) -> Iterator[tuple[str, str]]:
+    """Name and ARN."""
     pages = client.get_paginator("describe_alarms").paginate(
         AlarmNamePrefix=prefix, AlarmTypes=["MetricAlarm"]
     )
-    return [alarm["AlarmName"] for page in pages for alarm in page["MetricAlarms"]]
+    for page in pages:
+        for alarm in page["MetricAlarms"]:
+            yield alarm["AlarmName"], alarm["AlarmArn"]
+
+
+def _is_ours(client: Any, arn: str) -> bool:
+    return OURS in client.list_tags_for_resource(ResourceARN=arn)["Tags"]
 
 
 def _definitions(alarm: Alarm, place: Place) -> list[Definition]:
@@ -84,7 +97,7 @@ def _definition(alarm: Alarm, series: Sequence[Dimensions], place: Place) -> Def
         "ComparisonOperator": COMPARISONS[alarm.relation],
         "Threshold": alarm.threshold,
         "TreatMissingData": alarm.missing,
-        "Tags": [{"Key": "severity", "Value": alarm.severity}],
+        "Tags": [{"Key": "severity", "Value": alarm.severity}, OURS],
         **_signal(alarm, series),
     }
 

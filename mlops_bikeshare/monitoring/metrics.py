@@ -70,6 +70,10 @@ class MetricStore(Protocol):
         """Every name with its dimensions, sorted."""
         ...
 
+    def forget(self, before: datetime) -> int:
+        """Remove what is older, where the store does not by itself; how many values that were."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metric:

@@ -10,18 +10,21 @@ for as long as the next one lasts, so periods are counted in minutes: `breaching
 breached when the breach was seen for more than `breaching` - 1/2 periods of the last `periods`. The
 half keeps a scrape that comes late from counting as a period; it is the most that Prometheus is
 later than the evaluator. Where missing data breaches, the good minutes are counted instead, for
-every endpoint that there is.
+every endpoint that has been seen for as long as the alarm looks back: a Prometheus that was started
+just now, or an endpoint that was deployed just now, has no silence to tell of yet.
 """
 
 from collections.abc import Iterable
 from typing import Any
 
 from mlops_bikeshare.monitoring.alarms import Alarm
-from mlops_bikeshare.monitoring.exposition import INFO, name_of
+from mlops_bikeshare.monitoring.exposition import INFO, LOOKED, PREFIX, name_of
 from mlops_bikeshare.monitoring.metrics import metric
 
 STEP_S = 60
 JOB = "bikeshare"
+# Two looks of ten minutes.
+UNSEEN_S = 1200
 _INVERSE = {">": "<=", ">=": "<", "<": ">=", "<=": ">"}
 _HEAD = "# Generated from ops/alarms.toml (`make docs`); do not edit.\n"
 
@@ -36,7 +39,7 @@ def rules(alarms: Iterable[Alarm]) -> str:
     document = {
         "groups": [
             *({"name": name, "interval": "60s", "rules": found} for name, found in groups.items()),
-            {"name": "scraping", "rules": [_SCRAPING]},
+            {"name": "scraping", "rules": list(_SCRAPING)},
         ]
     }
     return _HEAD + yaml.safe_dump(document, sort_keys=False, width=1000)
@@ -60,19 +63,35 @@ def expression(alarm: Alarm) -> str:
     by = "endpoint" if "EndpointName" in metric(alarm.metric).dimensions else "city"
     enough = (alarm.periods - alarm.breaching + 0.5) * minutes
     good = f"sum_over_time(({value} {_INVERSE[alarm.relation]} bool {limit}){reach})"
-    return f'{INFO}{{environment="{alarm.stage}"}} unless on ({by}) {good} >= {enough:g}'
+    seen = f'count_over_time({INFO}{{environment="{alarm.stage}"}}{reach})'
+    # A subquery has one step more or less, by how its ends fall.
+    known = alarm.periods * minutes - 1
+    return f"{seen} >= {known:g} unless on ({by}) {good} >= {enough:g}"
 
 
-_SCRAPING = {
-    "alert": "exporter-down",
-    "expr": f'up{{job="{JOB}"}} == 0',
-    "for": "2m",
-    "labels": {"severity": "critical"},
-    "annotations": {
-        "summary": "`bikeshare exporter` does not answer: no alarm below can fire",
-        "runbook": "docs/runbook.md#exporter-down",
+# What watches the watching: no series, no evaluation, no alarm, and that must be one.
+_SCRAPING = (
+    {
+        "alert": "exporter-down",
+        "expr": f'up{{job="{JOB}"}} == 0 or absent(up{{job="{JOB}"}})',
+        "for": "2m",
+        "labels": {"severity": "critical"},
+        "annotations": {
+            "summary": "`bikeshare exporter` does not answer: no alarm below can fire",
+            "runbook": "docs/runbook.md#exporter-down",
+        },
     },
-}
+    {
+        "alert": "alarms-unseen",
+        "expr": f"scalar({PREFIX}_clock_timestamp_seconds) - {LOOKED} > {UNSEEN_S}",
+        "for": "2m",
+        "labels": {"severity": "critical"},
+        "annotations": {
+            "summary": "`bikeshare monitor` has not looked at the alarms for 20 minutes",
+            "runbook": "docs/runbook.md#alarms-unseen",
+        },
+    },
+)
 
 
 def _rule(alarm: Alarm) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mlops_bikeshare.domain.errors import TableError
 from mlops_bikeshare.domain.label import USUAL, Label
@@ -69,12 +70,15 @@ def judge(
 ) -> QualityReport:
     """Score every target (the keys of `yardsticks`) at every horizon; `frame` is one version's."""
     _check(frame, yardsticks)
-    frame = frame[(frame["dt"] >= window.start) & (frame["dt"] < window.end)]
+    wanted = ((frame["dt"] >= window.start) & (frame["dt"] < window.end)).to_numpy()
     if "source" in frame.columns:
-        frame = frame[frame["source"] == "model"]
+        wanted = wanted & (frame["source"] == "model").to_numpy()
+    frame = _only(frame, wanted)
+    horizon = frame["horizon_min"].to_numpy()
     found = [
-        _judge_target(frame[frame["horizon_min"] == horizon_min], target, horizon_min, yardstick)
+        _judge_target(part, target, horizon_min, yardstick)
         for horizon_min in horizons_min
+        for part in (_only(frame, horizon == horizon_min),)
         for target, yardstick in yardsticks.items()
     ]
     return QualityReport(
@@ -129,6 +133,11 @@ def _check(frame: "pd.DataFrame", targets: Iterable[str]) -> None:
     missing = [name for name in wanted if name not in frame.columns]
     if missing:
         raise TableError(f"predictions joined to labels lack {missing}; got {list(frame.columns)}")
+
+
+def _only(frame: "pd.DataFrame", wanted: NDArray[np.bool_]) -> "pd.DataFrame":
+    """Some rows; the frame itself where all are wanted, for a copy costs as much as to score it."""
+    return frame if wanted.all() else frame[wanted]
 
 
 def _judge_target(

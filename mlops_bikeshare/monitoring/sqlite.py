@@ -43,10 +43,13 @@ _MIGRATIONS = (
     CREATE INDEX datum_by_time ON datum (metric_id, at_ms, value);
     CREATE TABLE posting (once TEXT PRIMARY KEY) WITHOUT ROWID;
     """,
+    "ALTER TABLE posting ADD COLUMN at_ms INTEGER",
 )
+_Row = tuple[tuple[str, str, str, str], tuple[int, float]]
 _OPEN_METRIC = """
     INSERT INTO metric (namespace, name, dimensions, unit) VALUES (?, ?, ?, ?)
     ON CONFLICT DO UPDATE SET unit = excluded.unit RETURNING id"""
+_FORGET = "DELETE FROM datum WHERE"
 _BETWEEN = """
     SELECT at_ms, value FROM datum JOIN metric ON metric.id = metric_id
     WHERE namespace = ? AND name = ? AND dimensions = ? AND at_ms >= ? AND at_ms < ?"""
@@ -87,7 +90,7 @@ class SqliteMetricStore:
         """Keep all points or none. False, and nothing kept, if the key `once` was used before."""
         rows = [(_metric(point), _datum(point)) for point in points]
         with self._transaction() as db:
-            if once is not None and not _first_time(db, once):
+            if once is not None and not _first_time(db, once, rows):
                 return False
             new = {key for key, _ in rows} - self._ids.keys()
             ids = {key: db.execute(_OPEN_METRIC, key).fetchall()[0][0] for key in new} | self._ids
@@ -137,6 +140,22 @@ class SqliteMetricStore:
             rows = self._db.execute(ask, (namespace,)).fetchall()
         return [(name, json.loads(dimensions)) for name, dimensions in rows]
 
+    def forget(self, before: datetime) -> int:
+        """Remove what is older; how many values that were. Their room is used again.
+
+        A name stays, though all its values are gone: another process may be about to post one.
+        """
+        with self._lock:
+            ids = self._db.execute("SELECT id FROM metric").fetchall()
+        gone = 0
+        for (metric_id,) in ids:  # one by one: nobody waits for all of it
+            with self._transaction() as db:
+                old = (metric_id, _ms(before))
+                gone += db.execute(f"{_FORGET} metric_id = ? AND at_ms < ?", old).rowcount
+        with self._transaction() as db:
+            db.execute("DELETE FROM posting WHERE at_ms < ?", (_ms(before),))
+        return gone
+
     def _between(
         self,
         namespace: str,
@@ -176,8 +195,11 @@ class SqliteMetricStore:
             self._db.execute("COMMIT")
 
 
-def _first_time(db: sqlite3.Connection, once: str) -> bool:
-    return db.execute("INSERT OR IGNORE INTO posting VALUES (?)", (once,)).rowcount == 1
+def _first_time(db: sqlite3.Connection, once: str, rows: Sequence[_Row]) -> bool:
+    """Whether the key is new; it is forgotten with the newest of its values."""
+    newest = max((at_ms for _, (at_ms, _) in rows), default=None)
+    ask = "INSERT OR IGNORE INTO posting VALUES (?, ?)"
+    return db.execute(ask, (once, newest)).rowcount == 1
 
 
 def _metric(point: MetricPoint) -> tuple[str, str, str, str]:

@@ -1,9 +1,10 @@
 """What a registered version consists of, and its digest.
 
-A version is an MLflow model folder. Its `artifacts/` hold, for each target, `<target>.txt`
-(LightGBM text), and `scorer.json` (features, horizons, calibrators, thresholds), `reference.json`
-(drift) and `persistence.json` (the baseline, per target). Nothing is pickled: a version can be
-read with a text editor, and loading one runs no code but `model.py` and `scorer.py`.
+A version is an MLflow model folder. Its `artifacts/` hold the boosters of each target (LightGBM
+text: `<target>.txt`, or `<target>_<horizon>.txt` by the first of the horizons that each serves),
+and `scorer.json` (features, horizons, calibrators, thresholds), `reference.json` (drift) and
+`persistence.json` (the baseline, per target). Nothing is pickled: a version can be read with a text
+editor, and loading one runs no code but `model.py` and the package `scorer`.
 
 Raises   ModelError for a file that is missing, is not JSON, is pickled or compiled.
 """
@@ -11,6 +12,7 @@ Raises   ModelError for a file that is missing, is not JSON, is pickled or compi
 import hashlib
 import json
 import shutil
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +20,9 @@ from typing import Any
 
 from mlops_bikeshare.domain.errors import ModelError
 from mlops_bikeshare.domain.label import USUAL, Label
+from mlops_bikeshare.registry.scorer import boosters_of
 
-FORMAT = 1
+FORMAT = 2
 SCORER, REFERENCE, PERSISTENCE = "scorer.json", "reference.json", "persistence.json"
 LABEL = "label"
 REGISTRY_NOTE = "registered_model_meta"  # mlflow adds it to downloads from the registry only
@@ -31,11 +34,12 @@ _OPAQUE = {".pkl", ".pickle", ".joblib", ".cloudpickle", ".dill", ".pyc", ".pyo"
 class TargetFiles:
     """One target's share of a version: trees, calibrators and baseline as text and JSON values.
 
+    `boosters` maps the horizons that trees serve to their text; each horizon has one booster.
     `calibrators` has a row of horizons_min, a, b, c for each group of horizons. `threshold` is what
     F1 is judged at, `alarm_threshold` where an alarm pays at the stated costs (None: not known).
     """
 
-    booster: str
+    boosters: Mapping[tuple[int, ...], str]
     column: str
     calibrators: Sequence[Mapping[str, Any]]
     threshold: float
@@ -56,7 +60,8 @@ def write_artifacts(
     """Write the files of a version into `directory` (made if missing) and return it."""
     directory.mkdir(parents=True, exist_ok=True)
     for name, target in targets.items():
-        (directory / f"{name}.txt").write_text(target.booster, encoding="utf-8")
+        for file, served in _files(name, target).items():
+            (directory / file).write_text(target.boosters[served], encoding="utf-8")
     scorer = {
         "format": FORMAT,
         "features": list(features),
@@ -83,12 +88,16 @@ def read_reference(artifacts: Path) -> dict[str, Any]:
 
 
 def gains(artifacts: Path, target: str) -> dict[str, float]:
-    """Feature → what the splits on it removed of the training loss, of one target's trees."""
+    """Feature → what the splits on it removed of the training loss, of all trees of a target."""
     import lightgbm as lgb
 
-    booster = lgb.Booster(model_file=str(artifacts / f"{target}.txt"))
-    gain = booster.feature_importance("gain").tolist()
-    return dict(zip(booster.feature_name(), gain, strict=True))
+    spec = read_scorer(artifacts)
+    total: Counter[str] = Counter()
+    for file in boosters_of(spec["targets"][target], spec["horizons_min"]):
+        booster = lgb.Booster(model_file=str(artifacts / file))
+        gain = booster.feature_importance("gain").tolist()
+        total.update(dict(zip(booster.feature_name(), gain, strict=True)))
+    return dict(total)
 
 
 def read_persistence(artifacts: Path) -> dict[str, Any]:
@@ -144,12 +153,22 @@ def artefact_digest(folder: Path) -> str:
 
 def _target(name: str, target: TargetFiles) -> dict[str, Any]:
     return {
-        "booster": f"{name}.txt",
+        "boosters": [
+            {"file": file, "horizons_min": list(served)}
+            for file, served in _files(name, target).items()
+        ],
         "column": target.column,
         "threshold": target.threshold,
         "alarm_threshold": target.alarm_threshold,
         "calibrators": [dict(group) for group in target.calibrators],
     }
+
+
+def _files(name: str, target: TargetFiles) -> dict[str, tuple[int, ...]]:
+    """The files of a target's boosters, and the horizons that each serves."""
+    if len(target.boosters) == 1:
+        return {f"{name}.txt": served for served in target.boosters}
+    return {f"{name}_{served[0]}.txt": served for served in target.boosters}
 
 
 def _write(path: Path, document: Mapping[str, Any]) -> None:

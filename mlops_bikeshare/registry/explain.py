@@ -15,7 +15,7 @@ import numpy as np
 
 from mlops_bikeshare.domain.errors import ModelError
 from mlops_bikeshare.registry.artefact import read_scorer
-from mlops_bikeshare.registry.scorer import Scorer
+from mlops_bikeshare.registry.scorer import Scorer, boosters_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +60,9 @@ def explain(
     served = Scorer.load(str(artifacts)).predict(frame)
     found = {}
     for target, told in spec["targets"].items():
-        trees = lgb.Booster(model_str=(artifacts / told["booster"]).read_text(encoding="utf-8"))
+        files = boosters_of(told, spec["horizons_min"])
+        file = next(name for name, served in files.items() if horizon_min in served)
+        trees = lgb.Booster(model_str=(artifacts / file).read_text(encoding="utf-8"))
         parts = np.asarray(trees.predict(matrix, pred_contrib=True, num_threads=1))[0]
         order = np.argsort(-np.abs(parts[:-1]), kind="stable")
         found[target] = Explanation(

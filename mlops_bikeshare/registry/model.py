@@ -1,13 +1,14 @@
 """The pyfunc that MLflow stores and runs (models from code); the one module that acts at import.
 
 Input    a DataFrame of float32 features, as the model's signature says.
-Output   a DataFrame of calibrated probabilities, see scorer.py.
+Output   a DataFrame of calibrated probabilities, see the package `scorer`.
 
 Runs where this project is not installed: it imports nothing of it, and loads the scorer that was
 stored with *this* version by its path, because two versions may live in one process.
 """
 
 import importlib.util
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ class StockoutModel(PythonModel):  # type: ignore[misc]  # mlflow is not typed
     def load_context(self, context: Any) -> None:
         """Load the scorer from the version's own files."""
         artifacts = Path(context.artifacts["scorer.json"]).parent
-        self._scorer = _scorer_class(artifacts.parent / "code" / "scorer.py").load(str(artifacts))
+        self._scorer = _scorer_class(artifacts.parent / "code" / "scorer").load(str(artifacts))
 
     def predict(
         self,
@@ -36,8 +37,12 @@ class StockoutModel(PythonModel):  # type: ignore[misc]  # mlflow is not typed
 
 
 def _scorer_class(path: Path) -> Any:
-    spec: Any = importlib.util.spec_from_file_location(f"scorer_{abs(hash(path))}", path)
+    name = f"scorer_{abs(hash(path))}"
+    spec: Any = importlib.util.spec_from_file_location(
+        name, path / "__init__.py", submodule_search_locations=[str(path)]
+    )
     module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # its own modules ask for it by name
     spec.loader.exec_module(module)
     return module.Scorer
 

@@ -101,7 +101,7 @@ def _log(artifacts: Path) -> Any:
         name="model",
         python_model=str(_HERE / "model.py"),
         artifacts={path.name: str(path) for path in sorted(artifacts.iterdir())},
-        code_paths=[str(_HERE / "scorer.py")],
+        code_paths=[str(_HERE / "scorer")],
         signature=_signature(artifacts),
         pip_requirements=[f"{p}=={importlib.metadata.version(p)}" for p in _REQUIRED],
         metadata={"scorer": "scorer:Scorer"},

@@ -22,6 +22,7 @@ CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous_champion"
 ALIASES = (CHAMPION, CHALLENGER, PREVIOUS)
 REGISTERED, RETIRED = "registered", "retired"
 STAGE_TAG, DIGEST_TAG, FEATURES_TAG = "stage", "artefact_digest", "feature_digest"
+CITY_TAG = "city"
 ANYTHING = "any version"
 
 
@@ -40,6 +41,13 @@ class ModelVersion:
     def uri(self) -> str:
         """What MLflow calls it."""
         return f"models:/{self.name}/{self.version}"
+
+    def check_city(self, city: str) -> None:
+        """ModelError where it says that it learned from another city."""
+        of = self.tags.get(CITY_TAG, city)
+        if of != city:
+            msg = f"{self.uri} learned from {of}, and its answers mean nothing for {city}"
+            raise ModelError(f"{msg}; train a version of {city}")
 
 
 def find(name: str, reference: str) -> ModelVersion:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -77,6 +78,17 @@ class EndpointState:
                 return variant
         names = ", ".join(variant.name for variant in self.variants)
         raise EndpointError(f"endpoint {self.name} has no variant {name}, only {names}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Planned:
+    """A variant as its config and its model were made."""
+
+    name: str
+    model: str
+    model_arn: str
+    model_data_url: str
+    weight: float
 
 
 def find(clients: Clients, endpoint: str) -> EndpointState | None:
@@ -227,9 +239,27 @@ def fetch_archive(clients: Clients, variant: EndpointVariant, into: Path) -> Pat
 def _variants(
     clients: Clients, config: str, weights: Mapping[str, float]
 ) -> tuple[EndpointVariant, ...]:
-    described = clients.sagemaker.describe_endpoint_config(EndpointConfigName=config)
-    found = [_variant(clients, entry, weights) for entry in described["ProductionVariants"]]
+    found = [_variant(clients, planned, weights) for planned in _planned(clients, config)]
     return tuple(sorted(found, key=lambda variant: -variant.weight))
+
+
+@lru_cache(maxsize=256)
+def _planned(clients: Clients, config: str) -> tuple[_Planned, ...]:
+    """A config and its models never change once they are made, so they are asked for once."""
+    described = clients.sagemaker.describe_endpoint_config(EndpointConfigName=config)
+    found = []
+    for entry in described["ProductionVariants"]:
+        model = clients.sagemaker.describe_model(ModelName=entry["ModelName"])
+        found.append(
+            _Planned(
+                name=entry["VariantName"],
+                model=entry["ModelName"],
+                model_arn=model["ModelArn"],
+                model_data_url=model["PrimaryContainer"]["ModelDataUrl"],
+                weight=float(entry.get("InitialVariantWeight", 1.0)),
+            )
+        )
+    return tuple(found)
 
 
 def _config(clients: Clients, config: str) -> Mapping[str, Any] | None:
@@ -247,16 +277,12 @@ def _config(clients: Clients, config: str) -> Mapping[str, Any] | None:
         return found
 
 
-def _variant(
-    clients: Clients, entry: Mapping[str, str], weights: Mapping[str, float]
-) -> EndpointVariant:
-    name = entry["VariantName"]
-    model = clients.sagemaker.describe_model(ModelName=entry["ModelName"])
-    pages = clients.sagemaker.get_paginator("list_tags").paginate(ResourceArn=model["ModelArn"])
+def _variant(clients: Clients, planned: _Planned, weights: Mapping[str, float]) -> EndpointVariant:
+    pages = clients.sagemaker.get_paginator("list_tags").paginate(ResourceArn=planned.model_arn)
     return EndpointVariant(
-        name=name,
-        model=entry["ModelName"],
-        weight=weights.get(name, float(entry.get("InitialVariantWeight", 1.0))),
-        model_data_url=model["PrimaryContainer"]["ModelDataUrl"],
+        name=planned.name,
+        model=planned.model,
+        weight=weights.get(planned.name, planned.weight),
+        model_data_url=planned.model_data_url,
         tags={tag["Key"]: tag["Value"] for page in pages for tag in page["Tags"]},
     )

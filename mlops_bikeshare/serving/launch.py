@@ -1,11 +1,13 @@
 """Start the host in the background, find the one that runs, stop it.
 
 Input    the workspace's folder; the command that runs the host (`bikeshare serve …`).
-Output   HostFacts from the `host.json` that a ready host keeps.
+Output   HostFacts from the `host.json` that a ready host keeps; what it prints is in `host.log`,
+         and what the one before printed in `host.log.1`.
 Raises   EndpointError when the command ends or is not ready in time (with the last line it
          printed), and when a host does not stop.
 """
 
+import contextlib
 import fcntl
 import json
 import os
@@ -15,11 +17,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryFile
+from typing import BinaryIO
 
 from mlops_bikeshare.domain.errors import EndpointError
 
 POLL_S = 0.02
+LOG = "host.log"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +64,7 @@ def start(
     `lifeline`: its standard input is a pipe that closes with this process, however that ends.
     """
     deadline = monotonic() + timeout_s
-    with TemporaryFile() as errors:
+    with _new_log(root) as errors:
         process = subprocess.Popen(
             command,
             cwd=home,
@@ -85,6 +88,13 @@ def start(
         said = errors.read().decode("utf-8", "replace").strip().splitlines()
         why = (said or ["?"])[-1].removeprefix("bikeshare: ")
         raise EndpointError(f"the endpoint host did not start: {why}")
+
+
+def _new_log(root: Path) -> BinaryIO:
+    root.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileNotFoundError):
+        (root / LOG).replace(root / f"{LOG}.1")
+    return (root / LOG).open("a+b")
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:

@@ -18,6 +18,7 @@ from functools import cache, cached_property
 from threading import RLock
 from typing import Any
 
+from mlops_bikeshare.domain import aws_errors
 from mlops_bikeshare.domain.errors import EndpointError
 
 START_HINT = "start it with `make serve` or `bikeshare serve`"
@@ -44,7 +45,7 @@ class Clients:
     @cached_property
     def sagemaker(self) -> Any:
         """The control plane."""
-        return self._client("sagemaker", attempts=3)
+        return self._client("sagemaker", attempts=5)
 
     @cached_property
     def runtime(self) -> Any:
@@ -90,14 +91,13 @@ class Clients:
         try:
             yield
         except ClientError as error:
-            message = error.response.get("Error", {}).get("Message", str(error))
-            raise EndpointError(f"{what}: {message}") from error
+            raise EndpointError(f"{what}: {aws_errors.said(error)}") from error
         except (HTTPClientError, NoConnection) as error:
             hint = START_HINT if self.url else "check the network"
             where = self.url or f"AWS in {self.region}"
             raise EndpointError(f"{what}: nothing answers at {where}; {hint}") from error
         except BotoCoreError as error:
-            raise EndpointError(f"{what}: {error}") from error
+            raise EndpointError(f"{what}: {aws_errors.said(error)}") from error
 
     def _client(self, service: str, *, attempts: int) -> Any:
         from boto3.session import Session

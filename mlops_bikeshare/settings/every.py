@@ -33,9 +33,18 @@ class Settings:
     root: Path
     profile: Annotated[
         Profile,
-        "local: this machine only; aws: S3, SageMaker, CloudWatch (so far the lake alone)",
+        "local: this machine only; aws: S3, SageMaker, CloudWatch",
     ] = "local"
-    workspace: Annotated[str, "state lives in var/NAME", NAME] = "main"
+    workspace: Annotated[
+        str, "state lives in var/NAME, with profile aws under NAME/ in the lake's bucket", NAME
+    ] = "main"
+    state_dir: Annotated[
+        str | None, "folder of the workspaces; unset: var in the root. AWS Lambda: /tmp/bikeshare"
+    ] = None
+    rehearse_aws: Annotated[
+        Literal["no", "yes"],
+        "yes: profile aws speaks to stand-ins on this machine (AWS_ENDPOINT_URL_...), for tests",
+    ] = "no"
     default_city: Annotated[
         str,
         "city of commands without --city; owns bikeshare-staging and bikeshare-prod",
@@ -66,8 +75,13 @@ class Settings:
 
     @property
     def var(self) -> Path:
-        """The workspace's folder."""
-        return self.root / "var" / self.workspace
+        """The workspace's folder on this machine."""
+        return self.workspaces / self.workspace
+
+    @property
+    def workspaces(self) -> Path:
+        """The folder of all workspaces."""
+        return Path(self.state_dir) if self.state_dir else self.root / "var"
 
     @property
     def is_rehearsal(self) -> bool:

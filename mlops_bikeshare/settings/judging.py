@@ -19,6 +19,11 @@ class MonitoringSettings:
     psi_warn: Annotated[float, "PSI from which a feature drifts", Between(0)] = 0.20
     psi_critical: Annotated[float, "PSI from which drift is critical", Between(0)] = 0.30
     moved_m: Annotated[float, "metres from which a station counts as moved", Between(1)] = 50.0
+    keep_metrics_days: Annotated[
+        int,
+        "days that metrics are kept locally; never fewer than gate, alarms and retraining need",
+        Between(30, 3650),
+    ] = 90
     champion_margin: Annotated[
         float,
         "how far PR-AUC and F1 may lie below what they were when the champion was judged",

@@ -12,12 +12,17 @@ import typing
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from mlops_bikeshare.domain.bounds import NAME, convert
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import SettingsError
 from mlops_bikeshare.domain.label import USUAL
 from mlops_bikeshare.settings.every import FILE, Settings
+
+_PLACE = "AWS_ENDPOINT_URL"
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_SPOKEN_TO = ("S3", "SAGEMAKER", "SAGEMAKER_RUNTIME", "CLOUDWATCH")
 
 
 def find_root(start: Path, environ: Mapping[str, str]) -> Path:
@@ -44,7 +49,30 @@ def load(start: Path, environ: Mapping[str, str], flags: Mapping[str, Any]) -> S
     if environ.get("MLFLOW_TRACKING_URI"):
         values["tracking_uri"] = environ["MLFLOW_TRACKING_URI"]
         origins["tracking_uri"] = "environment MLFLOW_TRACKING_URI"
-    return _build(root, values, origins)
+    settings = _build(root, values, origins)
+    check_places(settings, environ)
+    return settings
+
+
+def check_places(settings: Settings, environ: Mapping[str, str]) -> None:
+    """SettingsError for profile aws that would speak to this machine, unless it rehearses.
+
+    boto3 takes addresses from AWS_ENDPOINT_URL and AWS_ENDPOINT_URL_<SERVICE>. A rehearsal needs
+    one for every service that it writes to, lest its simulated time reach a real account.
+    """
+    if settings.profile != "aws":
+        return
+    given = {name: url for name, url in environ.items() if name.startswith(_PLACE)}
+    here = [name for name, url in given.items() if urlsplit(url).hostname in _LOOPBACK]
+    if settings.rehearse_aws == "no":
+        if here:
+            msg = f"profile aws, but {min(here)} names this machine"
+            raise SettingsError(f"{msg}; unset it, or use --profile local")
+        return
+    missing = [f"{_PLACE}_{name}" for name in _SPOKEN_TO if f"{_PLACE}_{name}" not in here]
+    if missing and _PLACE not in here:
+        msg = f"rehearse_aws is for stand-ins on this machine, and {missing[0]} names none"
+        raise SettingsError(f"{msg}; set AWS_ENDPOINT_URL_... to them, or unset rehearse_aws")
 
 
 def keys() -> dict[str, Any]:

@@ -22,7 +22,13 @@ from mlops_bikeshare.evaluation.calibration import BetaCalibrator
 from mlops_bikeshare.evaluation.scores import best_f1_threshold
 
 COST_RATIO = 4.0
-GROUPS_MIN: tuple[tuple[int, ...], ...] = ((10, 20, 30, 40), (50, 60, 70, 80), (90, 100, 110, 120))
+# Horizons of one group are answered by the same trees.
+GROUPS_MIN: tuple[tuple[int, ...], ...] = (
+    (30,),
+    (10, 20, 40),
+    (50, 60, 70, 80),
+    (90, 100, 110, 120),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +99,9 @@ def _calibrator(
     try:
         return BetaCalibrator.fit(y[chosen], p[chosen])
     except ModelError as error:
+        which = " to ".join(dict.fromkeys(map(str, (group[0], group[-1]))))
         msg = (
-            f"{target}, horizons {group[0]} to {group[-1]} min: {error}; give a longer calibration"
-            f" range, or one with observed stockouts"
+            f"{target}, horizons {which} min: {error}; give a longer calibration range, or one"
+            f" with observed stockouts"
         )
         raise InputError(msg) from error

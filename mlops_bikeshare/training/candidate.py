@@ -4,9 +4,10 @@ Input    a TrainingTable and a Split; everything is seeded, so equal input gives
 Output   a Candidate, whose parts the registry writes and the flow logs.
 Raises   InputError naming the slice and the target that cannot be learned from.
 
-Everything before the test learns from once-sampled rows, persistence at all horizons of them. The
-promised horizon is tested on every row, the others on a sample. `needed` says from keys alone which
-rows that will be: a table of those rows only gives the same candidate as the whole one.
+Everything before the test learns from once-sampled rows: all of them teach the promised horizon's
+trees, half of them teach the others' at a horizon drawn for each, and all teach persistence at all
+horizons. The promised horizon is tested on every row, the others on a sample. `needed` says from
+keys alone which rows that will be: a table of those alone gives the same candidate as the whole.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -22,9 +23,17 @@ from mlops_bikeshare.domain.targets import HORIZONS_MIN, PROMISE_MIN
 from mlops_bikeshare.domain.windows import DAY_S, to_seconds
 from mlops_bikeshare.evaluation.curves import TargetCurves
 from mlops_bikeshare.evaluation.persistence import Persistence
+from mlops_bikeshare.training.by_horizon import (
+    OTHERS_MIN,
+    ByHorizon,
+    Trees,
+    at_promise,
+    joined,
+    twice,
+)
 from mlops_bikeshare.training.calibrate import Calibration, calibrate
 from mlops_bikeshare.training.contributions import mean_contributions
-from mlops_bikeshare.training.fit import FittedBooster, Progress, Rows, fit_targets
+from mlops_bikeshare.training.fit import Progress, Rows, fit_targets
 from mlops_bikeshare.training.peer import FittedPeer, fit_peer
 from mlops_bikeshare.training.reference import RECENT_DAYS, prediction_reference, reference
 from mlops_bikeshare.training.sample import Sample, sample_once
@@ -33,14 +42,14 @@ from mlops_bikeshare.training.table import Plan, TrainingTable
 from mlops_bikeshare.training.tested import Booster, Held, out_now, tested
 
 HORIZON_FEATURE = "horizon_min"
-_OTHERS = {h: 1.0 for h in HORIZONS_MIN if h != PROMISE_MIN}
+_OTHERS = dict.fromkeys(OTHERS_MIN, 1.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Peer:
     """Another library's trees on the same rows, calibrated and tested as ours."""
 
-    boosters: Mapping[str, FittedPeer]
+    boosters: Mapping[str, ByHorizon[FittedPeer]]
     calibrations: Mapping[str, Calibration]
     persistence: Mapping[str, Persistence]
     quality: tuple[TargetQuality, ...] = ()
@@ -55,7 +64,7 @@ class Candidate:
     value| of every feature, per target, on the early-stopping rows.
     """
 
-    boosters: Mapping[str, FittedBooster]
+    boosters: Mapping[str, Trees]
     calibrations: Mapping[str, Calibration]
     persistence: Mapping[str, Persistence]
     reference: Mapping[str, Any]
@@ -134,14 +143,24 @@ def _learned(
     kept = {name: labelled(table, sample) for name, sample in slices.items()}
     rows = {name: rows_of(table, sample) for name, sample in kept.items()}
     names = [*table.names, HORIZON_FEATURE]
-    boosters = fit_targets(
-        rows["fit"], rows["early_stop"], names=names, params=plan.params, progress=progress
+    fit, stop = (
+        twice(rows[name], promised(table, kept[name].rows)) for name in ("fit", "early_stop")
+    )
+    boosters = joined(
+        fit_targets(
+            fit,
+            stop,
+            names=names,
+            params=plan.params,
+            progress=progress,
+            of_one_horizon=list(map(at_promise, table.counts)),
+        )
     )
     calibrated = partial(_calibrations, table, kept["calibrate"], rows["calibrate"], plan=plan)
     persistence = _persistence(table, samples.learned)
     peer = None
     if plan.with_peer:
-        others = fit_peer(rows["fit"], rows["early_stop"], params=plan.params)
+        others = joined(fit_peer(fit, stop, params=plan.params))
         peer = Peer(boosters=others, calibrations=calibrated(others), persistence=persistence)
     calibrations = calibrated(boosters)
     moved = reference(
@@ -187,10 +206,14 @@ def _samples(
 
 
 def _recent(dt: NDArray[np.int64], split: Split) -> NDArray[np.bool_]:
-    """The last weeks of what the candidate learns from."""
+    """The last weeks of what the candidate learns from; held-out days are nobody's reference."""
     end = to_seconds(split.calibrate.end)
     mask: NDArray[np.bool_] = (dt >= end - RECENT_DAYS * DAY_S) & (dt < end)
-    return mask & (dt >= to_seconds(split.train.start))
+    mask &= dt >= to_seconds(split.train.start)
+    if split.held_out is not None:
+        held = (dt >= to_seconds(split.held_out.start)) & (dt < to_seconds(split.held_out.end))
+        mask &= ~held
+    return mask
 
 
 def labelled(table: TrainingTable, sample: Sample) -> Sample:
@@ -204,6 +227,12 @@ def rows_of(table: TrainingTable, sample: Sample) -> Rows:
     """The matrix of a sample, with the labels of every target."""
     labels = {t: table.labels(t, sample.rows, sample.horizon_min) for t in table.counts}
     return Rows(matrix=sample.matrix(table.features), labels=labels)
+
+
+def promised(table: TrainingTable, rows: NDArray[np.intp]) -> dict[str, NDArray[np.float32]]:
+    """The labels of every target at the promised horizon."""
+    ahead = np.full(len(rows), PROMISE_MIN, dtype=np.int16)
+    return {target: table.labels(target, rows, ahead) for target in table.counts}
 
 
 def _calibrations(
@@ -228,20 +257,23 @@ def _calibrations(
 
 
 def _contributions(
-    boosters: Mapping[str, FittedBooster], rows: Rows, names: list[str], *, plan: Plan
+    boosters: Mapping[str, Trees], rows: Rows, names: list[str], *, plan: Plan
 ) -> dict[str, dict[str, float]]:
+    """Of the promised horizon's trees."""
     if not plan.contribution_rows:
         return {}
     count, threads = plan.contribution_rows, plan.params.threads
     return {
-        target: mean_contributions(booster, rows.matrix, names, rows=count, threads=threads)
-        for target, booster in boosters.items()
+        target: mean_contributions(
+            trees.parts[PROMISE_MIN,], rows.matrix, names, rows=count, threads=threads
+        )
+        for target, trees in boosters.items()
     }
 
 
 def _promised(
     rows: Rows,
-    boosters: Mapping[str, FittedBooster],
+    boosters: Mapping[str, Trees],
     calibrations: Mapping[str, Calibration],
     *,
     threads: int,

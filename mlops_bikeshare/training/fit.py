@@ -7,13 +7,14 @@ Raises   InputError when there are no rows, a label has one class, or shapes do 
          Features that are missing in every row are ignored by the trees; a warning names them.
 Source   Ke et al., LightGBM: A highly efficient gradient boosting decision tree (2017).
 
-Bins are the costly half of a Dataset and do not depend on labels, so they are made once and only
-the labels are exchanged. A row whose label is unknown for one target weighs nothing for it.
+Bins do not depend on labels, so they are made once and only the labels are exchanged. A row whose
+label is unknown for one target weighs nothing for it; where that is many rows, trees grow without
+them.
 """
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,6 +24,8 @@ from numpy.typing import NDArray
 from mlops_bikeshare.domain.errors import InputError
 
 logger = logging.getLogger(__name__)
+
+FEW = 0.75  # up to this share of known labels, leaving rows out is worth a copy of the others
 
 Labels = Mapping[str, NDArray[np.float32]]
 Progress = Callable[[str, int, int], None]
@@ -95,14 +98,20 @@ def fit_targets(
     names: Sequence[str],
     params: FitParams,
     progress: Progress | None = None,
+    of_one_horizon: Collection[str] = (),
 ) -> dict[str, FittedBooster]:
-    """Grow trees for each target; `progress(target, iteration, rounds)` is called as they grow."""
+    """Grow trees for each target; `progress(target, iteration, rounds)` is called as they grow.
+
+    Trees of labels that are `of_one_horizon` may not ask for the last feature, the horizon.
+    """
     import lightgbm as lgb
 
     _check(train, names=names, where="training", classes=2)
     _check(early_stop, names=names, where="early-stopping", classes=1)
     _warn_of_missing(train.matrix, names)
     native = _native(params, rows=len(train.matrix))
+    # not a parameter of the Dataset, which is why it may differ between labels
+    without_horizon = {**native, "interaction_constraints": [list(range(len(names) - 1))]}
     blank = np.zeros(max(len(train.matrix), len(early_stop.matrix)), dtype=np.float32)
     fit = lgb.Dataset(
         train.matrix, label=blank[: len(train.matrix)], feature_name=list(names), params=native
@@ -110,9 +119,10 @@ def fit_targets(
     stop = fit.create_valid(early_stop.matrix, label=blank[: len(early_stop.matrix)])
     fitted = {}
     for target in train.labels:
-        _label(fit, train.labels[target])
+        taught = _taught(fit, train.labels[target])
         _label(stop, early_stop.labels[target])
-        fitted[target] = _grow(fit, stop, native, params=params, target=target, progress=progress)
+        told = without_horizon if target in of_one_horizon else native
+        fitted[target] = _grow(taught, stop, told, params=params, target=target, progress=progress)
     return fitted
 
 
@@ -174,6 +184,17 @@ def _native(params: FitParams, *, rows: int) -> dict[str, Any]:
 def least_rows_in_leaf(rows: int) -> int:
     """A small city gets smaller leaves, or its trees could not split."""
     return int(np.clip(rows // 1000, 20, 500))
+
+
+def _taught(dataset: Any, label: NDArray[np.float32]) -> Any:
+    """The dataset with a label; where it is known of few rows, those alone, in the same bins."""
+    known = np.isfinite(label)
+    if known.mean() > FEW:
+        _label(dataset, label)
+        return dataset
+    part = dataset.subset(np.flatnonzero(known).tolist()).construct()
+    _label(part, label[known])
+    return part
 
 
 def _label(dataset: Any, label: NDArray[np.float32]) -> None:

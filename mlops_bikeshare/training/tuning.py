@@ -3,7 +3,8 @@
 Input    a window of days to tune on (never a test's), folds of it as Splits without a test, and a
          TrainingTable of their rows.
 Output   `rolling`: the folds, oldest first; `needed`: which rows they use; `score`: per target the
-         onset PR-AUC at the promised horizon on the fold's held-out days.
+         onset PR-AUC at the promised horizon on the fold's held-out days. Only that horizon's trees
+         are grown: the others take the same parameters.
 Raises   InputError for a window too short for its folds, or held-out days without an onset.
 """
 
@@ -102,11 +103,10 @@ def _samples(
     """Rows to fit, to stop early and to score; no label of any reaches beyond its slice."""
     masks = split.masks(dt)
     held = masks.calibrate & (dt < to_seconds(split.calibrate.end) - split.gap_s)
-    only = {PROMISE_MIN: 1.0}
     asked = (
-        (masks.fit, plan.max_rows, None),
-        (masks.early_stop, plan.max_stop_rows, None),
-        (held, plan.max_calibrate_rows, only),
+        (masks.fit, plan.max_rows),
+        (masks.early_stop, plan.max_stop_rows),
+        (held, plan.max_calibrate_rows),
     )
     fit, stop, judged = (
         sample_once(
@@ -116,9 +116,9 @@ def _samples(
             among=among,
             max_rows=most,
             seed=plan.params.seed,
-            weights=weights,
+            weights={PROMISE_MIN: 1.0},
         )
-        for among, most, weights in asked
+        for among, most in asked
     )
     return fit, stop, judged
 

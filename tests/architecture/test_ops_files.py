@@ -38,7 +38,10 @@ def test_the_runbook_has_a_section_for_each_alarm_and_no_other() -> None:
     found = alarms.load(SETTINGS)
     wanted = {alarm.runbook for alarm in found.alarms} | {event.runbook for event in found.events}
 
-    assert {section.partition("\n")[0] for section in SECTIONS} == wanted | {"exporter-down"}
+    assert {section.partition("\n")[0] for section in SECTIONS} == wanted | {
+        "exporter-down",
+        "alarms-unseen",
+    }
 
 
 @pytest.mark.parametrize("section", SECTIONS, ids=lambda text: text.partition("\n")[0])

@@ -70,6 +70,7 @@ LONG: dict[str, Run] = {
     "replay.demo": replay.demo,
     "replay.demo_boston": replay.demo_boston,
 }
+POLARS: dict[str, Run] = {"features.offline_polars": features.offline_polars}
 SETUP: dict[str, Run] = {"cli.setup_uv": cli.setup_uv, "cli.setup_pip": cli.setup_pip}
 
 
@@ -91,19 +92,25 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument(
         "--only",
-        metavar="PATTERN",
-        help="those whose name begins so, such as 'features' or '*.help'",
+        metavar="PATTERNS",
+        help="those whose name begins so, such as 'features' or 'lake,*.help'",
     )
     parser.add_argument("--quick", action="store_true", help="less data, fewer repeats")
     parser.add_argument("--long", action="store_true", help="whole demos too, five to ten minutes")
+    parser.add_argument("--polars", action="store_true", help="Polars too, installed for this run")
     parser.add_argument("--setup", action="store_true", help="make setup in a fresh copy too")
     return parser.parse_args()
 
 
 def _chosen(asked: argparse.Namespace) -> dict[str, Run]:
-    chosen = {**BENCHES, **(LONG if asked.long else {}), **(SETUP if asked.setup else {})}
+    more = {"long": LONG, "polars": POLARS, "setup": SETUP}
+    chosen = {**BENCHES}
+    for flag, benches in more.items():
+        chosen |= benches if getattr(asked, flag) else {}
     if asked.only:
-        chosen = {n: run for n, run in chosen.items() if fnmatch.fnmatch(n, f"{asked.only}*")}
+        patterns = [f"{part}*" for part in asked.only.split(",")]
+        wanted = {n for n in chosen for pattern in patterns if fnmatch.fnmatch(n, pattern)}
+        chosen = {n: run for n, run in chosen.items() if n in wanted}
     if not chosen:
         sys.exit(f"no bench is named like {asked.only!r}; there are {', '.join(BENCHES)}")
     return chosen

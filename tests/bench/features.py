@@ -5,9 +5,15 @@ makes exactly these, so nothing is scaled. Each side materialises float32 column
 timed, they must agree.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import json
+import shutil
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,7 +22,7 @@ from mlops_bikeshare.domain.contract import to_arrow
 from mlops_bikeshare.domain.tables import STATION_STATUS
 from mlops_bikeshare.domain.windows import Window, to_seconds
 from mlops_bikeshare.features.block import Block
-from mlops_bikeshare.features.definition import FEATURES, LAGS_MIN, WINDOWS_MIN
+from mlops_bikeshare.features.definition import FEATURES, LAGS_MIN, WINDOWS_MIN, compute
 from mlops_bikeshare.features.grid import LOOKBACK, MISSING
 from mlops_bikeshare.features.offline import build_day
 from mlops_bikeshare.features.profiles import ProfileState
@@ -25,13 +31,13 @@ from mlops_bikeshare.flows.features import OFFLINE, profiles_for
 from mlops_bikeshare.lake.parquet import encode
 from tests.bench import peers
 from tests.bench.bed import Bed
-from tests.bench.measure import BenchError, Row, compare
+from tests.bench.measure import BenchError, Row, compare, once
 from tests.bench.tiles import tiled_stations, tiled_status
 
 if TYPE_CHECKING:
     import pandas as pd
 
-FASTER = 5.0
+FASTER, FASTER_THAN_POLARS = 5.0, 4.0
 WRITE_SHARE = 0.4  # the build may cost at most 2.5 times the writing of its result
 ONLINE_STATIONS = 2400
 _PAST = tuple(
@@ -51,17 +57,8 @@ WANTED = frozenset(feature.name for feature in COMPARED)
 def offline(bed: Bed) -> Iterator[Row]:
     import pandas as pd
 
-    days = bed.window.days()
-    parts = [_of_day(bed.status, day) for day in days]
     dts = pd.DatetimeIndex(list(bed.window.steps())).as_unit("ms")
-
-    def ours() -> list["pd.DataFrame"]:
-        steps = [list(Window.day(day).steps()) for day in days]
-        return [
-            kernel(part, dts=of_day, stations=bed.stations, city=bed.city)
-            for part, of_day in zip(parts, steps, strict=True)
-        ]
-
+    ours = _by_day(bed)
     works: dict[str, Callable[[], pd.DataFrame]] = {
         "": lambda: peers.pandas_grouped(bed.status, dts, WANTED),
         "_wide": lambda: peers.pandas_wide(bed.status, dts, WANTED),
@@ -77,8 +74,71 @@ def offline(bed: Bed) -> Iterator[Row]:
             peer=peer.cpu_s,
             unit="CPU s",
             goal=FASTER,
-            against=f"pandas, {told[suffix]}, {len(days)} days, {len(COMPARED)} features",
+            against=f"pandas, {told[suffix]}, {bed.days} days, {len(COMPARED)} features",
         )
+
+
+def offline_polars(bed: Bed) -> Iterator[Row]:
+    """Against Polars, which is not locked: in an environment of its own, thrown away after."""
+    import pandas as pd
+
+    ours, repeats = _by_day(bed), 1 if bed.quick else 3
+    ask: dict[str, Any] = {
+        "status": str(bed.home / "status.parquet"),
+        "dts": [dt.isoformat() for dt in bed.window.steps()],
+        "wanted": sorted(WANTED),
+        "lags": LAGS_MIN,
+        "windows": WINDOWS_MIN,
+        "repeats": repeats,
+    }
+    read = ["station_id", "slot", "last_reported", *peers.COUNTS.values()]
+    bed.status[read].to_parquet(ask["status"], index=False)
+    told = _asked_polars(bed.home, ask)
+    _check_sums(pd.concat(ours()), told["sums"])
+    yield Row(
+        name="features.offline_polars",
+        ours=statistics.median(once(ours).cpu_s for _ in range(repeats)),
+        peer=statistics.median(told["cpu_s"]),
+        unit="CPU s",
+        goal=FASTER_THAN_POLARS,
+        against=f"Polars {told['version']}, {bed.days} days, {len(COMPARED)} features",
+    )
+
+
+def _asked_polars(home: Path, ask: dict[str, Any]) -> dict[str, Any]:
+    uv, folder, question = shutil.which("uv"), home / "polars", home / "polars.json"
+    if uv is None:
+        raise BenchError("uv is not installed, which makes the environment of Polars")
+    question.write_text(json.dumps(ask), encoding="utf-8")
+    python = folder / "bin" / "python"
+    script = Path(__file__).with_name("polars_peer.py")
+    said = b""
+    for command in (
+        [uv, "venv", "--quiet", "--python", sys.executable, str(folder)],
+        [uv, "pip", "install", "--quiet", "--python", str(python), "polars"],
+        [str(python), str(script), str(question)],
+    ):
+        done = subprocess.run(command, capture_output=True, check=False)
+        if done.returncode:
+            raise BenchError(f"Polars could not be run: {done.stderr.decode()[-300:]}")
+        said = done.stdout
+    told: dict[str, Any] = json.loads(said)
+    return told
+
+
+def _by_day(bed: Bed) -> "Callable[[], list[pd.DataFrame]]":
+    """Ours: day by day, as the offline build goes."""
+    days = bed.window.days()
+    parts = [_of_day(bed.status, day) for day in days]
+    steps = [list(Window.day(day).steps()) for day in days]
+
+    def ours() -> "list[pd.DataFrame]":
+        return [
+            kernel(part, dts=of_day, stations=bed.stations, city=bed.city)
+            for part, of_day in zip(parts, steps, strict=True)
+        ]
+
+    return ours
 
 
 def offline_write(bed: Bed) -> Iterator[Row]:
@@ -143,12 +203,8 @@ def kernel(
     seconds = np.array([to_seconds(dt) for dt in dts], dtype=np.int64)
     profiles = ProfileState.empty()
     block = Block.of(grid, dts=seconds, stations=stations, city=city, profiles=profiles)
-    known = (grid.bikes[block.places] != MISSING).ravel()
-    values = np.empty((len(COMPARED), *block.shape), dtype=np.float32)
-    for out, feature in zip(values, COMPARED, strict=True):
-        out[...] = feature.compute(block)
-    rows = values.reshape(-1, len(known)).compress(known, axis=1).T
-    return pd.DataFrame(rows, columns=[f.name for f in COMPARED])
+    rows = compute(block, grid.bikes[block.places] != MISSING, COMPARED).T
+    return pd.DataFrame(rows, columns=[f.name for f in COMPARED], copy=False)
 
 
 def _of_day(status: "pd.DataFrame", day: date) -> "pd.DataFrame":
@@ -158,8 +214,12 @@ def _of_day(status: "pd.DataFrame", day: date) -> "pd.DataFrame":
 
 
 def _check_alike(ours: "pd.DataFrame", theirs: "pd.DataFrame") -> None:
+    _check_sums(ours, {name: np.nansum(theirs[name].to_numpy(np.float64)) for name in WANTED})
+
+
+def _check_sums(ours: "pd.DataFrame", theirs: Mapping[str, float]) -> None:
     """Sums over all rows that exist; BenchError when a tool made something else."""
-    for name in sorted(WANTED):
-        mine, peer = (np.nansum(frame[name].to_numpy(np.float64)) for frame in (ours, theirs))
+    for name, peer in sorted(theirs.items()):
+        mine = np.nansum(ours[name].to_numpy(np.float64))
         if not np.isclose(mine, peer, rtol=1e-3, atol=1.0):
             raise BenchError(f"{name} differs from the peer's: {mine:.6g} and {peer:.6g}")

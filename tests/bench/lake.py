@@ -144,7 +144,10 @@ def compaction(bed: Bed) -> Iterator[Row]:
             repeats=3,
         )
         mb = [_bytes(store) / 1e6 for store in (whole, parts)]
+        left = len(Lake(whole).keys(STATION_STATUS, city=city, day=day))
     against = f"the same day in {rows['slot'].nunique()} objects"
+    one = f"limit: one of a table, city and day; {against}"
+    yield Row(name="lake.compacted_objects", ours=left, peer=1, unit="objects", against=one)
     yield Row(name="lake.compacted_size", ours=mb[0], peer=mb[1], unit="MB", against=against)
     yield Row(
         name="lake.compacted_read", ours=mine.cpu_s, peer=peer.cpu_s, unit="CPU s", against=against

@@ -5,10 +5,11 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from mlops_bikeshare.domain.targets import HORIZONS_MIN, TARGETS
+from mlops_bikeshare.domain.targets import HORIZONS_MIN
 from mlops_bikeshare.features.definition import FEATURE_NAMES
 from mlops_bikeshare.flows.features import OFFLINE
-from mlops_bikeshare.registry.scorer import Scorer
+from mlops_bikeshare.registry.artefact import read_scorer
+from mlops_bikeshare.registry.scorer import Scorer, boosters_of
 from mlops_bikeshare.training.candidate import HORIZON_FEATURE
 from tests.bench.bed import Bed
 from tests.bench.measure import Row, compare
@@ -24,14 +25,19 @@ def stacked(bed: Bed) -> Iterator[Row]:
     at_noon = rows[rows["dt"].dt.hour == 16].head(STATIONS)
     frame = at_noon[list(FEATURE_NAMES)].reset_index(drop=True)
     scorer = Scorer.load(str(bed.artifacts))
-    boosters = [lgb.Booster(model_file=str(bed.artifacts / f"{t.name}.txt")) for t in TARGETS]
+    spec = read_scorer(bed.artifacts)
+    boosters = [
+        (lgb.Booster(model_file=str(bed.artifacts / name)), served)
+        for target in spec["targets"].values()
+        for name, served in boosters_of(target, HORIZONS_MIN).items()
+    ]
 
     def apart() -> list[NDArray[np.float64]]:
-        inputs = [frame.assign(**{HORIZON_FEATURE: np.float32(h)}) for h in HORIZONS_MIN]
-        return [b.predict(each, num_threads=1) for b in boosters for each in inputs]
+        inputs = {h: frame.assign(**{HORIZON_FEATURE: np.float32(h)}) for h in HORIZONS_MIN}
+        return [b.predict(inputs[h], num_threads=1) for b, served in boosters for h in served]
 
     ours, peer = compare(lambda: scorer.predict(frame), apart, repeats=2 if bed.quick else 5)
-    trees = "+".join(str(booster.num_trees()) for booster in boosters)
+    trees = "+".join(str(booster.num_trees()) for booster, _ in boosters)
     yield Row(
         name="scoring.stacked",
         ours=ours.cpu_s,

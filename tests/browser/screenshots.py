@@ -109,7 +109,7 @@ def runs(browser: Browser, url: str) -> None:
 def compared(browser: Browser, url: str) -> None:
     """The comparison that the newest training saved."""
     settings = load(ROOT, {}, {"workspace": "demo"})
-    ws = open_workspace(settings, lake_only=True)
+    ws = open_workspace(settings)
     mlflow = tracking.connect(ws)
     (newest,) = mlflow.search_runs(
         search_all_experiments=True,

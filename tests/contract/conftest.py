@@ -113,12 +113,13 @@ class Host:
 
     root: Path
     options: tuple[str, ...] = ()
+    before: Sequence[str] = ()
     facts: launch.HostFacts = field(init=False)
     clients: Clients = field(init=False)
     process: "subprocess.Popen[bytes]" = field(init=False)
 
     def start(self) -> "Host":
-        command = [sys.executable, "-c", SCRIPT, str(self.root), *self.options]
+        command = [*self.before, sys.executable, "-c", SCRIPT, str(self.root), *self.options]
         self.facts, self.process = launch.start(command, self.root, timeout_s=30)
         self.clients = Clients(url=self.facts.url, region="eu-west-1")
         return self
@@ -158,8 +159,8 @@ def endpoint_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
 def own_host(tmp_path: Path) -> Iterator[Callable[..., Host]]:
     hosts: list[Host] = []
 
-    def make(*options: str, root: Path | None = None) -> Host:
-        hosts.append(Host(root or tmp_path / "var", options).start())
+    def make(*options: str, root: Path | None = None, before: Sequence[str] = ()) -> Host:
+        hosts.append(Host(root or tmp_path / "var", options, before).start())
         return hosts[-1]
 
     yield make

@@ -113,7 +113,7 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     targets = {
         target.name: TargetFiles(
-            booster=candidate.boosters[target.name].text,
+            boosters={h: b.text for h, b in candidate.boosters[target.name].parts.items()},
             column=target.probability,
             calibrators=candidate.calibrations[target.name].to_json(),
             threshold=candidate.calibrations[target.name].threshold,
@@ -220,7 +220,7 @@ def test_two_versions_in_one_process_keep_their_own_arithmetic(
     world: World, unpacked: Path
 ) -> None:
     first = mlflow.pyfunc.load_model(world.version.uri)
-    code = unpacked / "code" / "scorer.py"
+    code = unpacked / "code" / "scorer" / "__init__.py"
     text = code.read_text(encoding="utf-8")
     code.write_text(text.replace("answer: Floats = 0.5 *", "answer: Floats = 0.25 *"), "utf-8")
     second = mlflow.pyfunc.load_model(str(unpacked))
@@ -230,13 +230,16 @@ def test_two_versions_in_one_process_keep_their_own_arithmetic(
 def test_the_layout_is_what_the_host_expects(unpacked: Path) -> None:
     names = {path.name for path in (unpacked / "artifacts").iterdir()}
     assert names == {
-        "bikeout.txt",
-        "dockout.txt",
+        "bikeout_10.txt",
+        "bikeout_30.txt",
+        "dockout_10.txt",
+        "dockout_30.txt",
         "scorer.json",
         "reference.json",
         "persistence.json",
     }
-    assert [path.name for path in (unpacked / "code").iterdir()] == ["scorer.py"]
+    code = {path.relative_to(unpacked).as_posix() for path in (unpacked / "code").rglob("*.*")}
+    assert code == {f"code/scorer/{name}.py" for name in ("__init__", "forest", "trees")}
     model = mlflow.models.Model.load(str(unpacked))
     assert model.metadata == {"scorer": "scorer:Scorer"}
     answers = [probability_column(t, horizon_min=h) for t in TARGETS for h in HORIZONS_MIN]
@@ -257,7 +260,7 @@ def test_a_model_that_does_not_work_is_not_registered(
 ) -> None:
     for path in artifacts.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
-    (tmp_path / "dockout.txt").write_text("not trees", encoding="utf-8")
+    (tmp_path / "dockout_30.txt").write_text("not trees", encoding="utf-8")
     before = versions(NAME)
     with (
         mlflow.start_run(experiment_id=world.experiment_id),

@@ -23,9 +23,10 @@ import pytest
 from mlops_bikeshare.backends import Workspace, open_workspace
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import InputError
+from mlops_bikeshare.domain.label import Label
 from mlops_bikeshare.domain.tables import INFERENCE
 from mlops_bikeshare.domain.windows import Window, stamp
-from mlops_bikeshare.features.definition import FEATURE_NAMES
+from mlops_bikeshare.features.definition import FEATURE_NAMES, feature_digest
 from mlops_bikeshare.flows import infer
 from mlops_bikeshare.flows.features import ONLINE
 from mlops_bikeshare.flows.judging import beats
@@ -327,6 +328,26 @@ def test_answers_carry_the_version_that_gave_them_when_the_endpoint_moves_meanwh
     assert (done.stations, done.fallback) == (STATIONS, 0)
     versions = rows["model_version"].astype(object).where(rows["model_version"].notna(), None)
     assert set(zip(versions, rows["p_bikeout"], strict=True)) == {told}
+
+
+def test_a_version_of_another_threshold_is_not_asked_and_the_batch_says_so(
+    ws: Workspace, city: City, host: Any, models: Any
+) -> None:
+    own = {"feature_definition": feature_digest(Label(threshold=3))}
+    put_model(host.clients, "three", models(scorer=MOODY, columns=()), version="7", **own)
+    host.clients.sagemaker.create_endpoint_config(
+        EndpointConfigName="three",
+        ProductionVariants=[variant("Baseline", "moody"), variant("Candidate", "three")],
+    )
+    endpoints.restore_config(ws.clients, ENDPOINT, "three")
+    endpoints.wait_in_service(ws.clients, ENDPOINT, config="three", timeout_s=60)
+
+    done, rows = batch(ws, city, features())
+
+    assert "version 7 was trained on other features" in str(done.failure)
+    assert (done.stations, set(rows["source"])) == (0, {"fallback"})
+    assert posted(ws, "PredictionHeartbeat") == []
+    assert not (host.root / "points.jsonl").exists()  # nobody was asked
 
 
 def test_catching_up_writes_no_predictions_for_the_past(

@@ -3,7 +3,9 @@
 import base64
 import json
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -11,9 +13,7 @@ from botocore.exceptions import ClientError
 
 from mlops_bikeshare.serving.session import Clients
 from tests.contract.models import create_endpoint, put_model, variant
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from tests.full_disk import command_on_small_disk, fill
 
 BODY = b'{"inputs": {"a": [7], "b": [0], "c": [0]}}'
 
@@ -44,9 +44,9 @@ def endpoint(clients: Clients, name: str, variants: list[dict[str, Any]], **conf
     create_endpoint(clients, name, *variants, **config)
 
 
-def ask(clients: Clients, name: str, **more: Any) -> tuple[str, float]:
+def ask(clients: Clients, name: str, body: bytes = BODY, **more: Any) -> tuple[str, float]:
     got = clients.runtime.invoke_endpoint(
-        EndpointName=name, Body=BODY, ContentType="application/json", **more
+        EndpointName=name, Body=body, ContentType="application/json", **more
     )
     value = json.loads(got["Body"].read())["predictions"][0]["p_x_10"]
     return got["InvokedProductionVariant"], value
@@ -144,7 +144,9 @@ def test_capture_writes_sagemakers_lines_for_the_share_asked_for(host: Any) -> N
     assert (described["CaptureStatus"], described["CurrentSamplingPercentage"]) == ("Started", 50)
 
 
-def test_capture_of_an_unnamed_type_is_base64_and_a_full_disk_costs_no_answer(host: Any) -> None:
+def test_capture_of_an_unnamed_type_is_base64_and_what_cannot_be_written_costs_no_answer(
+    host: Any,
+) -> None:
     config = capturing(DestinationS3Uri="s3://captured", CaptureOptions=[{"CaptureMode": "Input"}])
     endpoint(host.clients, "raw", [variant("AllTraffic", "zero")], DataCaptureConfig=config)
     ask(host.clients, "raw")
@@ -155,6 +157,35 @@ def test_capture_of_an_unnamed_type_is_base64_and_a_full_disk_costs_no_answer(ho
     file.unlink()
     file.mkdir()  # nothing can be written there any more
     assert ask(host.clients, "raw") == ("AllTraffic", 7.0)
+
+
+def test_on_a_full_disk_captured_lines_and_objects_are_whole_or_absent_and_answers_go_on(
+    own_host: Callable[..., Any], models: Any, tmp_path: Path
+) -> None:
+    objects = tmp_path / "var" / "s3"
+    objects.mkdir(parents=True)
+    host = own_host(before=command_on_small_disk(objects, 256))
+    disk = Path(f"/proc/{host.facts.pid}/root{objects}")
+    put_model(host.clients, "zero", models())
+    config = capturing(DestinationS3Uri="s3://captured", CaptureOptions=[{"CaptureMode": "Input"}])
+    endpoint(host.clients, "full", [variant("AllTraffic", "zero")], DataCaptureConfig=config)
+
+    def kept() -> int:
+        (file,) = disk.rglob("*.jsonl")
+        return len([json.loads(line) for line in file.read_text().splitlines()])
+
+    ask(host.clients, "full")
+    filler = fill(disk, leave=4096)
+    long, large = BODY + b" " * 9_000, f"{host.facts.url}/bucket/large"
+    assert {ask(host.clients, "full", body=long) for _ in range(3)} == {("AllTraffic", 7.0)}
+    assert kept() == 1
+    refused = httpx.put(large, content=bytes(50_000))
+    assert (refused.status_code, "No space left on device" in refused.text) == (500, True)
+    assert (list((disk / ".incoming").iterdir()), (disk / "bucket").exists()) == ([], False)
+    filler.unlink()
+    ask(host.clients, "full", body=long)
+    assert kept() == 2
+    assert httpx.put(large, content=bytes(50_000)).status_code == 200
 
 
 @pytest.mark.parametrize(

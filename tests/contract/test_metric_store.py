@@ -206,6 +206,12 @@ def test_more_data_than_one_request_takes_is_kept_whole(store: MetricStore) -> N
     assert sum(value for _, value in read(store, period_s=60)) == 2500
 
 
+def test_to_forget_takes_nothing_that_is_young(store: MetricStore) -> None:
+    store.put([datum(1, 3)])
+    assert store.forget(T0) == 0
+    assert read(store) == [(0, 3)]
+
+
 def test_a_posting_that_was_killed_after_the_put_is_not_put_again(
     cloud: CloudWatchMetricStore, wire: CloudWatch
 ) -> None:
@@ -285,6 +291,34 @@ def test_values_outlive_the_store(path: Path) -> None:
     with SqliteMetricStore(path) as second:
         assert read(second) == [(0, 3)]
         assert second.put([datum(1, 3)], once="a") is False
+
+
+def test_what_is_forgotten_is_gone_and_what_is_younger_stays(path: Path) -> None:
+    with SqliteMetricStore(path) as store, SqliteMetricStore(path) as other:
+        store.put([datum(1, 1), datum(1, 5, name="F1-24h")], once="old")
+        store.put([datum(0, 9), datum(30, 2)], once="new")
+        other.put([datum(2, 7)])
+
+        assert store.forget(T0 + timedelta(minutes=30)) == 4
+
+        assert read(store) == read(other) == [(1800, 2)]
+        assert other.put([datum(31, 4, name="F1-24h")])
+        assert store.put([datum(30, 2)], once="new") is False
+        assert store.put([datum(32, 6)], once="old"), "as old as that, nobody posts any more"
+        assert read(store) == [(1800, 8)]
+
+
+def test_a_store_of_before_forgetting_is_migrated_with_what_it_holds(path: Path) -> None:
+    with SqliteMetricStore(path) as store:
+        store.put([datum(1, 3)], once="a")
+    db = sqlite3.connect(path)
+    db.execute("ALTER TABLE posting DROP COLUMN at_ms")
+    db.execute("PRAGMA user_version = 1")
+    db.close()
+
+    with SqliteMetricStore(path) as again:
+        assert read(again) == [(0, 3)]
+        assert again.put([datum(1, 3)], once="a") is False
 
 
 def test_threads_share_a_store(path: Path) -> None:

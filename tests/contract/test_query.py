@@ -92,7 +92,7 @@ def cloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
             monkeypatch.setattr(s3, "client", lambda _: store)
             monkeypatch.setattr(glue, "client", lambda _: asked)
             monkeypatch.setattr(athena, "connect", lambda region, **k: connect(region, **k, **made))
-            ws = open_workspace(settings, lake_only=True)
+            ws = open_workspace(settings)
             fill(ws.lake)
             files = Lake(LocalStore(tmp_path / "files"))
             fill(files)
@@ -160,7 +160,7 @@ def test_a_new_city_changes_the_tables_and_athena_finds_its_rows(cloud: Cloud) -
     lyon = '[cities.lyon]\ntimezone = "Europe/Paris"\ncountry = "FR"\n'
     (cloud.ws.settings.root / "bikeshare.toml").write_text(TOML + lyon)
     flags = {"profile": "aws", "region": "us-east-1"}
-    ws = open_workspace(load(cloud.ws.settings.root, {}, flags), lake_only=True)
+    ws = open_workspace(load(cloud.ws.settings.root, {}, flags))
 
     assert catalog.apply(ws).steps["table inference"] == "changed"
     assert ws.query.run(count)["n"][0] == 6

@@ -58,6 +58,17 @@ def test_a_key_is_created_once_and_never_changed(store: Store) -> None:
     assert store.read("raw/a.bin") == b"one"
 
 
+def test_what_is_replaced_is_read_whole_by_everybody_who_looks_meanwhile(store: Store) -> None:
+    bodies = [bytes([65 + i]) * 50_000 for i in range(8)]
+    store.replace("published/a.json", bodies[0])
+    with ThreadPoolExecutor(4) as pool:
+        writing = [pool.submit(store.replace, "published/a.json", body) for body in bodies]
+        seen = [store.read("published/a.json") for _ in range(20)]
+    assert all(done.exception() is None for done in writing)
+    assert set(seen) <= set(bodies)
+    assert store.keys("published") == ["published/a.json"]
+
+
 def test_of_many_writers_of_a_key_exactly_one_wins(store: Store) -> None:
     with ThreadPoolExecutor(8) as pool:
         won = list(pool.map(lambda i: store.create("raw/a.bin", bytes([i])), range(32)))

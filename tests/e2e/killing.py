@@ -12,7 +12,8 @@ from typing import Any
 
 from mlops_bikeshare.backends import Workspace, open_workspace
 from mlops_bikeshare.domain.city import City
-from mlops_bikeshare.flows import deploy, promote, records, tracking
+from mlops_bikeshare.flows import deploy, promote, tracking
+from mlops_bikeshare.lake import local_state
 from mlops_bikeshare.registry import versions
 from mlops_bikeshare.release import guard
 from mlops_bikeshare.serving import configs, endpoints
@@ -21,7 +22,7 @@ from mlops_bikeshare.settings import load
 
 PRELOADED = ["mlflow", "mlflow.sagemaker", "mlflow.pyfunc", "boto3", "tests.e2e.killing"]
 POINTS: tuple[tuple[Any, str], ...] = (
-    (records, "_append"),
+    (local_state.LocalLog, "append"),
     (serving, "deploy"),
     (configs, "create"),
     (endpoints, "restore_config"),

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import sqlite3
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -22,14 +23,11 @@ from mlops_bikeshare.flows import (
     exporter,
     gate,
     infer,
-    production,
     promote,
     records,
-    replay,
     serve,
     split,
     tracking,
-    watch,
 )
 from mlops_bikeshare.flows.releasing import execute
 from mlops_bikeshare.flows.runs import outcome
@@ -37,7 +35,7 @@ from mlops_bikeshare.monitoring.metrics import MODEL, point
 from mlops_bikeshare.registry import versions
 from mlops_bikeshare.serving import endpoints, launch
 from mlops_bikeshare.settings import load
-from mlops_bikeshare.sources.recorded import open_recording
+from tests.e2e.canary import through_a_canary
 from tests.e2e.conftest import ROOT, Ended, Home
 
 # A city this small says less in a day than a real one, so the bars are lower; they stay bars.
@@ -226,45 +224,69 @@ def test_the_audit_tells_the_whole_story_and_its_chain_holds(ws: Workspace) -> N
     assert kinds[:8] == ["deploy", "deploy", "gate", *promoted, "rollback"]
 
 
-@pytest.mark.long
-def test_a_day_through_a_canary_shows_which_version_answered_what(
+OF_STAGING = """metric_id = (SELECT id FROM metric WHERE name = 'PR-AUC-24h'
+    AND dimensions = '{"City": "demo", "EndpointName": "bikeshare-staging"}')"""
+NEWEST = f"at_ms = (SELECT max(at_ms) FROM datum WHERE {OF_STAGING})"
+METRIC_FAULTS = {
+    "missing": f"DELETE FROM datum WHERE {OF_STAGING}",
+    "late": f"UPDATE datum SET at_ms = at_ms - 3600000 WHERE {OF_STAGING}",
+    "double": f"INSERT INTO datum SELECT metric_id, at_ms, value + 0.01 FROM datum"
+    f" WHERE {OF_STAGING} AND {NEWEST}",
+}
+
+
+def test_a_metric_that_is_missing_late_or_double_keeps_a_good_version_from_production(
     home: Home, ws: Workspace, city: City, tmp_path: Path
 ) -> None:
-    assert ws.sm_endpoint == "bikeshare-prod"
+    assert ws.now
     copy = shutil.copytree(home.path, tmp_path / "home")
     settings = load(copy, {"BIKESHARE_HOME": str(copy)}, {"serving.port": 0})
     ws = open_workspace(settings.with_workspace("demo", default_city="demo"))
-    window = Window(ws.now, ws.now + timedelta(hours=8))
-    moved: list[watch.Watched] = []
+    with serve.hosting(ws), sqlite3.connect(ws.path / "metrics.db") as db:
+        good = db.execute(f"SELECT * FROM datum WHERE {OF_STAGING}").fetchall()
+        for fault in METRIC_FAULTS.values():
+            assert db.execute(fault).rowcount
+            db.commit()
 
-    def watched(ws: Workspace, city: City) -> None:
-        seen = watch.watch(ws, city)
-        moved.extend([seen] if seen.moved else [])
+            report = gate.gate(ws, city)
 
-    with serve.hosting(ws):
-        with pytest.raises(Refused, match="was taken back"):
-            promote.canary(ws, city)
+            assert report.verdict == "unknown"
+            assert [c.name for c in report.failed] == ["PR-AUC-24h"]
+            with pytest.raises(Refused):
+                promote.promote(ws, city)
+            db.execute(f"DELETE FROM datum WHERE {OF_STAGING}")
+            db.executemany("INSERT INTO datum VALUES (?, ?, ?)", good)
+            db.commit()
+        assert endpoints.describe(ws.clients, "bikeshare-prod").leading.version == "1"
         assert gate.gate(ws, city).verdict == "pass"
-        assert isinstance(promote.canary(ws, city), promote.Holding)
-        feed = open_recording(ws.path / "recording")
-        replay.replay(ws, city, feed, window, after_batch=watched)
 
-    assert [seen.moved.kind for seen in moved if seen.moved] == ["promotion"]
-    rows = ws.lake.read(INFERENCE, city="demo", window=window, name_prefix="bikeshare-prod_")
-    answered = rows[["variant", "model_version"]].drop_duplicates()
-    assert sorted(answered.itertuples(index=False, name=None)) == [
-        ("Baseline", "1"), ("Candidate", "2"),
-    ]  # fmt: skip
-    told = production.tell(ws, city).reigns
-    assert [sorted(r.shares.values()) for r in told[-4:]] == [[0.1, 0.9], [0.5, 0.5], [0, 1], [1]]
-    for dt in rows["dt"].unique():
-        batch = rows[rows["dt"] == dt]
-        # A batch comes before what is decided at its time; the canary began before the first one.
-        reign = [r for r in told if r.since < dt or r.since == window.start][-1]
-        assert set(batch["model_version"]) <= {v for v, share in reign.shares.items() if share}
-    landed = rows[rows["dt"] > moved[0].at]
-    assert set(landed["model_version"]) == {"2"}
-    assert len(landed)
+
+def test_what_the_audit_says_of_a_version_is_in_its_tags(ws: Workspace, city: City) -> None:
+    tracking.connect(ws)
+    told = {entry["kind"]: entry for entry in records.audited(ws)}
+    challenger = versions.find(city.registered_model, "2").tags
+    champion = versions.find(city.registered_model, "1").tags
+
+    of = {
+        "deploy": challenger, "gate": challenger, "promotion": challenger, "rollback": champion
+    }  # fmt: skip
+    for kind, tags in of.items():
+        entry = told[kind]
+        assert tags[f"{kind}_audit"] == entry["digest"]
+        assert tags[f"{kind}_at"] == entry["at"]
+        assert (tags[f"{kind}_by"], tags[f"{kind}_why"]) == (entry["who"], entry["why"])
+        assert tags[f"{kind}_endpoint"] == entry["facts"]["endpoint"]
+    assert challenger["gate_verdict"] == "pass"
+    assert challenger["gate_artefact_digest"] == challenger["artefact_digest"]
+    assert challenger["rolled_back_audit"] == told["rollback"]["digest"]
+
+
+@pytest.mark.long
+def test_a_day_through_a_canary_shows_which_version_answered_what(
+    home: Home, ws: Workspace, tmp_path: Path
+) -> None:
+    assert ws.sm_endpoint == "bikeshare-prod"
+    through_a_canary(home, tmp_path / "home", name="demo", hours=8)
 
 
 def test_an_altered_audit_is_found(ws: Workspace) -> None:

@@ -4,12 +4,15 @@ Boston is served by a host and Taipei, whose days are moved to Boston's, is coll
 Both feeds go wrong at every third request, in every way there is.
 """
 
+import json
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import ClassVar
 
 import pandas as pd
 import pytest
@@ -24,7 +27,8 @@ from mlops_bikeshare.domain.tables import (
 )
 from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.flows import deploy, features, ingest, live_feed, serve, train
-from mlops_bikeshare.flows.live import Lived, live, summary
+from mlops_bikeshare.flows.live import live
+from mlops_bikeshare.flows.process.lived import Lived, summary
 from mlops_bikeshare.flows.process.pace import Lockstep
 from mlops_bikeshare.settings import load
 from mlops_bikeshare.sources.gbfs.client import FeedClient
@@ -80,7 +84,7 @@ def cut(source: Path, folder: Path, span: Window, *, back: timedelta = timedelta
 def served(recordings: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     home = tmp_path_factory.mktemp("live")
     shutil.copy(ROOT / "bikeshare.toml", home)
-    days = Window(FIRST_DAY, datetime(2021, 9, 3, tzinfo=UTC))
+    days = Window(FIRST_DAY, datetime(2021, 9, 11, tzinfo=UTC))
     cities = {
         "boston": cut(recordings / "boston", home / "boston", days),
         "taipei": cut(recordings / "taipei", home / "taipei", days, back=LATER),
@@ -98,7 +102,13 @@ def served(recordings: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 def lived(
-    served: Served, *, begin: datetime, hours: float
+    served: Served,
+    *,
+    begin: datetime,
+    hours: float,
+    names: tuple[str, ...] = ("boston", "taipei"),
+    share: float = 0.33,
+    pace: type[Lockstep] = Lockstep,
 ) -> tuple[list[Lived], dict[str, set[pd.Timestamp]]]:
     """Live mode for some hours; what became of each city, and what its feed delivered."""
     ws = served.ws
@@ -106,9 +116,13 @@ def lived(
     assert isinstance(ws.clock, SimulatedClock)
     fed = {
         name: ReplayedCity(
-            recording, ws.clock, hold_s=2, name=name, faults=Faults(share=0.33, seed=len(name))
+            served.cities[name],
+            ws.clock,
+            hold_s=2,
+            name=name,
+            faults=Faults(share=share, seed=len(name)),
         )
-        for name, recording in served.cities.items()
+        for name in names
     }
     for city in fed.values():
         for kind in KINDS:
@@ -127,7 +141,7 @@ def lived(
             for city in cities
         }
         until = begin + timedelta(hours=hours, minutes=1)
-        done = live(ws, cities, feeds, Lockstep(ws.clock, until=until), poll_s=300)
+        done = live(ws, cities, feeds, pace(ws.clock, until=until), poll_s=300)
     return done, {name: {pd.Timestamp(at) for at in city.delivered} for name, city in fed.items()}
 
 
@@ -150,7 +164,7 @@ def check_nothing_was_lost(
 
 def check_judged(served: Served, boston: Lived, begin: datetime, hours: int) -> None:
     """A batch every ten minutes, and what it said was judged."""
-    window = Window(begin, served.ws.now + timedelta(seconds=1))
+    window = Window(begin + timedelta(seconds=1), served.ws.now + timedelta(seconds=1))
     said = served.ws.lake.read(INFERENCE, city="boston", window=window)
     assert boston.batches == said["dt"].nunique()
     # A batch fails, and is counted, only while the feed has been down for too long.
@@ -185,3 +199,38 @@ def test_two_cities_live_a_day_of_every_fault_and_lose_nothing_delivered(served:
     assert day in ws.lake.days(features.OFFLINE, city="boston")
     for city in done:
         assert len(ws.lake.keys(STATION_STATUS_RAW, city=city.city, day=day)) == 1
+
+
+class Weighing(Lockstep):
+    """Looks every noon at how much memory this process, the host and its worker hold."""
+
+    host: ClassVar[Path]
+    noons: ClassVar[list[dict[str, float]]] = []
+
+    def wait_until(self, at: datetime) -> bool:
+        """Set the clock."""
+        if (at.hour, at.minute, at.second) == (12, 0, 0):
+            pid = json.loads(self.host.read_text())["pid"]
+            workers = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+            each = {"live": os.getpid(), "host": pid, "worker": workers[0]}
+            self.noons.append({name: resident_mb(process) for name, process in each.items()})
+        return super().wait_until(at)
+
+
+def resident_mb(pid: object) -> float:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS"))
+
+
+@pytest.mark.long
+def test_a_week_of_live_mode_takes_no_more_memory_than_its_first_day(served: Served) -> None:
+    if not Path("/proc/self/task").is_dir():
+        pytest.skip("memory is read from /proc, which this system has not")
+    begin, Weighing.host = BEGIN + timedelta(days=2), served.ws.path / "host.json"
+
+    done, _ = lived(served, begin=begin, hours=7 * 24, names=("boston",), share=0.02, pace=Weighing)
+
+    assert (done[0].polls, done[0].skipped) == (7 * 288, 0)
+    first, last = Weighing.noons[0], Weighing.noons[-1]
+    assert len(Weighing.noons) == 7
+    assert {name: last[name] - first[name] < 40 for name in first} == dict.fromkeys(first, True)

@@ -24,6 +24,7 @@ from mlops_bikeshare.flows import tracking
 from mlops_bikeshare.flows.runs import comparison, training_run
 from mlops_bikeshare.registry import versions
 from mlops_bikeshare.settings import load
+from mlops_bikeshare.training.by_horizon import OTHERS_MIN, ByHorizon
 from mlops_bikeshare.training.candidate import Candidate
 from mlops_bikeshare.training.evaluate import evaluate
 from mlops_bikeshare.training.fit import FittedBooster
@@ -61,7 +62,9 @@ def candidate(*, seed: int) -> Candidate:
         seconds=1.0,
     )
     return Candidate(
-        boosters={t.name: booster for t in TARGETS},
+        boosters={
+            t.name: ByHorizon({(PROMISE_MIN,): booster, OTHERS_MIN: booster}) for t in TARGETS
+        },
         calibrations={},
         persistence={},
         reference={},

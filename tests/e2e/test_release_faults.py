@@ -280,6 +280,27 @@ def test_a_model_that_answers_nan_reaches_neither_staging_nor_production(
     assert world.state(city) == before
 
 
+def test_a_model_of_another_city_reaches_neither_staging_nor_production(world: World) -> None:
+    city = world.served()
+    source, version = world.sources[1]
+    tags = {**TAGS, versions.DIGEST_TAG: version.digest, versions.CITY_TAG: "c0"}
+    world.client.create_model_version(
+        city.registered_model, source.source, tags=tags, await_creation_for=0
+    )
+    versions.move_alias(city.registered_model, "challenger", "3", expected="2")
+    world.passes(city, "3")
+    before = world.state(city)
+
+    with pytest.raises(ModelError, match="learned from c0"):
+        deploy.deploy(world.ws, city, version="3")
+    with pytest.raises(ModelError, match="learned from c0"):
+        promote.promote(world.ws, city)
+
+    staging = world.ws.settings.endpoint("staging", city.name)
+    assert endpoints.find(world.ws.clients, staging) is None
+    assert world.state(city) == before
+
+
 @pytest.mark.usefixtures("proven")
 def test_a_tampered_archive_gets_no_traffic(world: World, tmp_path: Path) -> None:
     city = world.judged(staging=True)

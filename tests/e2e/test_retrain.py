@@ -1,7 +1,7 @@
 """A retraining on a small simulated city with a real host: what is better goes to staging."""
 
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
@@ -13,7 +13,7 @@ from mlops_bikeshare.flows import deploy, features, ingest, records, serve
 from mlops_bikeshare.flows.retrain import retrain, summary
 from mlops_bikeshare.flows.runs import champion
 from mlops_bikeshare.flows.train import Trained, train
-from mlops_bikeshare.monitoring.metrics import point
+from mlops_bikeshare.monitoring.metrics import MODEL, point
 from mlops_bikeshare.registry import versions
 from mlops_bikeshare.serving import endpoints
 from mlops_bikeshare.settings import load
@@ -56,6 +56,9 @@ def ws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
     city = opened.settings.city()
     ingest.import_recording(opened, city, home / "recording")
     features.build(opened, city)
+    opened.advance(NOW - timedelta(hours=1))
+    prod = {"endpoint": opened.settings.endpoint("prod", city.name), "city": city.name}
+    records.audit(opened, "deploy", why="the weak one", facts={**prod, "version": "1"})
     opened.advance(NOW)
     with serve.hosting(opened):
         yield opened
@@ -91,9 +94,22 @@ def test_a_quiet_champion_is_left_alone_and_a_check_writes_nothing(
     checked = retrain(ws, city, check=True)
     assert (checked.choice.row, checked.champion) == ("WAIT", weak.version)
     assert "quality of the champion is not known" in summary(checked)
-    assert not records.audited(ws)
+    assert [entry["kind"] for entry in records.audited(ws)] == ["deploy"]
     assert retrain(ws, city).verdict is None
-    assert [entry["kind"] for entry in records.audited(ws)] == ["retrain"]
+    assert [entry["kind"] for entry in records.audited(ws)] == ["deploy", "retrain"]
+
+
+def test_figures_of_the_champion_before_say_nothing_of_this_one(
+    ws: Workspace, city: City, weak: Trained
+) -> None:
+    of = {"EndpointName": ws.settings.endpoint("prod", city.name), "City": city.name}
+    hours = [NOW - timedelta(hours=1 + hour) for hour in range(72)]
+    ws.metrics.put([point("PR-AUC-24h", 0.3, at=at, dimensions=of) for at in hours])
+    ws.metrics.put([point("DriftShare", 0.9, at=hours[0], dimensions=of)])
+
+    found = champion.facts(ws, city, versions.find(city.registered_model, weak.version))
+
+    assert (found.quality, found.quality_before, found.drift_share) == (None, None, None)
 
 
 def test_bad_quality_trains_and_what_is_no_better_is_skipped(
@@ -132,6 +148,20 @@ def test_what_is_better_on_recent_days_is_deployed_to_staging_and_learned_from_n
     assert entry["facts"]["champion"] == weak.version
 
 
+def test_a_challenger_whose_day_on_staging_is_not_over_is_not_replaced(
+    ws: Workspace, city: City
+) -> None:
+    staged = aliases(city)["challenger"]
+
+    done = retrain(grown(ws, 80), city)
+
+    assert (done.choice.cause, done.verdict, done.endpoint) == ("quality", "DEPLOY", None)
+    assert f"challenger {staged} stays on bikeshare-staging" in done.reasons[-1]
+    assert aliases(city)["challenger"] == staged != done.version
+    assert endpoints.describe(ws.clients, "bikeshare-staging").leading.version == staged
+    assert records.audited(ws)[-1]["facts"]["endpoint"] is None
+
+
 def test_a_verdict_is_on_record_though_staging_does_not_take_the_version(
     ws: Workspace, city: City, weak: Trained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -164,6 +194,15 @@ def test_a_candidate_below_the_frozen_floor_is_rejected_though_it_is_newer(
 
 
 @pytest.mark.usefixtures("weak")
-def test_too_few_days_since_the_champion_say_so(ws: Workspace, city: City) -> None:
+@pytest.mark.parametrize("force", [True, False])
+def test_too_few_days_say_so_and_where_nobody_asked_they_are_an_alarm(
+    ws: Workspace, city: City, *, force: bool
+) -> None:
+    later = grown(ws, 2, **{"retrain.recent_days": 12})
+    later.advance(NOW + timedelta(minutes=10 if force else 20))
     with pytest.raises(InputError, match=r"wait for newer days|wait for more days"):
-        retrain(grown(ws, 2, **{"retrain.recent_days": 12}), city, force=True)
+        retrain(later, city, force=force)
+    failed = later.metrics.latest(
+        MODEL, "RetrainFailures", {"City": city.name}, before=later.now, within_s=60
+    )
+    assert (failed and failed[1]) == (None if force else 1.0)

@@ -1,5 +1,6 @@
 """Small but real versions: trees grown on seeded data, written as the artefact contract says."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +13,19 @@ FEATURES = ("num_bikes_available", "utilisation", "hour")
 HORIZONS_MIN = (10, 20, 30)
 
 
-def artifacts(folder: Path, *, seed: int) -> Path:
-    """The `artifacts/` of a version with two targets and three horizons."""
-    inputs = [*FEATURES, "horizon_min"]
-    group = {"horizons_min": list(HORIZONS_MIN), "a": 1.2, "b": 0.8, "c": 0.1}
+def artifacts(
+    folder: Path,
+    *,
+    seed: int,
+    features: Sequence[str] = FEATURES,
+    horizons_min: Sequence[int] = HORIZONS_MIN,
+) -> Path:
+    """The `artifacts/` of a version with two targets, and three horizons unless told."""
+    inputs = [*features, "horizon_min"]
+    group = {"horizons_min": list(horizons_min), "a": 1.2, "b": 0.8, "c": 0.1}
     targets = {
         name: TargetFiles(
-            booster=_trees(seed * 10 + number, inputs),
+            boosters={HORIZONS_MIN: _trees(seed * 10 + number, inputs)},
             column=f"p_{name}",
             calibrators=[group],
             threshold=0.4,
@@ -29,18 +36,18 @@ def artifacts(folder: Path, *, seed: int) -> Path:
     return write_artifacts(
         folder / "artifacts",
         targets=targets,
-        features=FEATURES,
+        features=tuple(features),
         horizon_feature="horizon_min",
-        horizons_min=HORIZONS_MIN,
-        reference={"psi": {}, "range": {"hour": [0.0, 23.0]}},
+        horizons_min=tuple(horizons_min),
+        reference={"psi": {}, "range": {"hour": [0.0, 23.0]} if "hour" in features else {}},
         details={LABEL: USUAL.to_json()},
     )
 
 
-def rows() -> pd.DataFrame:
+def rows(features: Sequence[str] = FEATURES) -> pd.DataFrame:
     """A few rows of features."""
-    values = np.random.default_rng(7).random((20, len(FEATURES)), dtype=np.float32) * 30
-    return pd.DataFrame(values, columns=list(FEATURES))
+    values = np.random.default_rng(7).random((20, len(features)), dtype=np.float32) * 30
+    return pd.DataFrame(values, columns=list(features))
 
 
 def _trees(seed: int, inputs: list[str]) -> str:

@@ -1,5 +1,6 @@
 """A table's contract as the pyarrow and the Pandera schema."""
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from mlops_bikeshare.domain.errors import TableError
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     import pyarrow
 
 
+@lru_cache(maxsize=64)
 def arrow_schema(table: Table) -> "pyarrow.Schema":
     """The pyarrow schema of a table's files."""
     import pyarrow as pa

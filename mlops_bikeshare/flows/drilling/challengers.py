@@ -10,20 +10,25 @@ from mlops_bikeshare.domain.errors import BikeshareError, EndpointError, Refused
 from mlops_bikeshare.flows import deploy, gate, promote, records
 from mlops_bikeshare.flows.drilling.findings import Finding
 from mlops_bikeshare.flows.drilling.production import Production
+from mlops_bikeshare.flows.train import name_version
+from mlops_bikeshare.registry import versions
 from mlops_bikeshare.serving import endpoints
 
 
-def bad_challenger(p: Production, start: datetime, *, version: str) -> Finding:
-    """A model of one stump is staged, and asks for promotion after a day."""
+def bad_challenger(
+    p: Production, start: datetime, *, version: str, fault: str = "a bad challenger"
+) -> Finding:
+    """A model that is no good is staged, and asks for promotion after a day."""
     p.run(start)
     reigning = endpoints.describe(p.ws.clients, p.prod).leading.version
+    name_version(versions.find(p.city.registered_model, version), versions.CHALLENGER)
     deploy.deploy(p.ws, p.city, version=version)
     end = start + timedelta(hours=24)
     p.run(end)
     report = gate.gate(p.ws, p.city)
     refused = _refused(lambda: promote.promote(p.ws, p.city), Refused)
     return Finding(
-        fault="a bad challenger",
+        fault=fault,
         start=start,
         end=end,
         expected="the gate fails it for its quality, promotion refuses, production is untouched",

@@ -6,9 +6,10 @@ clock: `detected_min` from the fault to the alarm, `restored_min` from its end t
 that the model answered in full.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from mlops_bikeshare.flows.drilling.production import Production
 
@@ -42,3 +43,27 @@ def within(at: datetime | None, since: datetime, minutes: float) -> bool:
 def minutes_from(since: datetime, at: datetime | None) -> float | None:
     """Minutes from one time to another; None: it never came."""
     return None if at is None else (at - since).total_seconds() / 60
+
+
+def drilled(p: Production, found: Sequence[Finding]) -> list[dict[str, Any]]:
+    """Every alarm that fired under a fault: when, and how long after the fault's end it was quiet.
+
+    An alarm that stood before a fault began is none of its own; of several faults it is the last
+    one's that had begun.
+    """
+    rows = []
+    for one, after in zip(found, [*found[1:], None], strict=True):
+        until = after.start if after else p.ws.now
+        before = next((up for at, up in reversed(p.stood) if at < one.start), frozenset())
+        new = {n for at, up in p.stood if one.start <= at < until for n in up} - before
+        for name in sorted(new):
+            fired, quiet = p.fired(name, one.start), p.quiet_after(name, one.start)
+            rows.append(
+                {
+                    "alarm": name,
+                    "fault": one.fault,
+                    "detected_min": minutes_from(one.start, fired),
+                    "quiet_min": minutes_from(one.end, quiet),
+                }
+            )
+    return rows

@@ -17,6 +17,11 @@ def table(document: dict[str, Any]) -> str:
         lines.append(f"{'held  ' if found['held'] else 'FAILED'}  {found['fault']}{_times(found)}")
         lines.append(f"        expected: {found['expected']}")
         lines += [f"        {'yes' if was else 'NO '} {what}" for what, was in _asked(found)]
+    lines += ["", "alarms: from the fault's start until told, from its end until quiet"]
+    lines += [f"        {_alarm(row)}" for row in document["alarms"]]
+    if document["memory_mb"]:
+        held = ", ".join(f"{day[5:]} {mb}" for day, mb in document["memory_mb"].items())
+        lines.append(f"memory at midnight, MB: {held}")
     count = sum(found["held"] for found in document["findings"])
     head = f"{document['city']}: {count} of {len(document['findings'])} faults held"
     return "\n".join([*lines, f"{head}, {document['days']} days in {document['seconds_total']} s"])
@@ -29,6 +34,11 @@ def page(document: dict[str, Any]) -> str:
     head = "<tr><th>fault<th>from, UTC<th>expected<th>what happened<th>detected<th>restored"
     body = f"<h1>{html.escape(title)}</h1><table><thead>{head}<tbody>{rows}</table>"
     return framed(title, body)
+
+
+def _alarm(row: dict[str, Any]) -> str:
+    quiet = _minutes(row["quiet_min"]) or "still standing"
+    return f"{row['alarm']}: {_minutes(row['detected_min'])}, {quiet} ({row['fault']})"
 
 
 def _row(found: dict[str, Any]) -> str:

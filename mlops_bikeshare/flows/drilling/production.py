@@ -3,6 +3,7 @@
 `Production.run` replays up to a time and notes after every batch which alarms stand; `after` says
 what else is done after the batch of a time, `beside` after every batch. `silent`: polls alone, as
 when a batch was missed.
+`memory`: what the process held at each midnight, in megabytes.
 `FaultyFeed` is the recorded feed, dead or distorted while told so. `Webhook` is a channel for
 notifications: a real HTTP server on loopback that can be closed and opened again.
 """
@@ -19,8 +20,9 @@ from typing import TYPE_CHECKING
 
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
-from mlops_bikeshare.domain.windows import SLOT_S, Window
+from mlops_bikeshare.domain.windows import DAY_S, SLOT_S, Window
 from mlops_bikeshare.flows import alarms, ingest, replay, serve
+from mlops_bikeshare.flows.process.memory import resident_mb
 from mlops_bikeshare.flows.process.progress import Track
 from mlops_bikeshare.monitoring.metrics import MODEL
 from mlops_bikeshare.serving import launch
@@ -108,6 +110,7 @@ class Production:
     webhook: Webhook
     track: Track
     stood: list[tuple[datetime, frozenset[str]]] = field(default_factory=list)
+    memory: dict[datetime, float] = field(default_factory=dict)
     after: dict[datetime, Callable[[], None]] = field(default_factory=dict)
     beside: Callable[[datetime], None] | None = None
 
@@ -154,6 +157,12 @@ class Production:
         last = max((i for i, (_, up) in enumerate(seen) if up), default=-1)
         return seen[last + 1][0] if last + 1 < len(seen) else None
 
+    def quiet_after(self, name: str, since: datetime) -> datetime | None:
+        """When it was seen quiet for the first time after it fired, from `since` on."""
+        fired = self.fired(name, since)
+        later = [at for at, up in self.stood if fired and at > fired and name not in up]
+        return later[0] if later else None
+
     def answered(self, window: Window) -> dict[datetime, float]:
         """Share of the stations that the model in production answered, by decision time."""
         of = {"EndpointName": self.prod, "City": self.city.name}
@@ -166,6 +175,9 @@ class Production:
         kept = alarms.read(ws)
         up = frozenset(name for name, found in kept.items() if found["state"] == "ALARM")
         self.stood.append((ws.now, up))
+        held = resident_mb() if ws.now.timestamp() % DAY_S == 0 else None
+        if held is not None:
+            self.memory[ws.now] = held
         self.after.pop(ws.now, _nothing)()
         if self.beside is not None:
             self.beside(ws.now)

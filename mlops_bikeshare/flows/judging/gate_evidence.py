@@ -67,7 +67,8 @@ def evidence(ws: Workspace, city: City, endpoint: str, *, hours: int) -> GateEvi
         model_version=version.version,
         artefact_digest=version.digest,
         deployed_digest=golden.deployed_digest(ws, state),
-        model_city=state.variants[0].tags.get("city"),
+        # What it learned from, by the registry; else what it was deployed for.
+        model_city=version.tags.get(versions.CITY_TAG) or state.variants[0].tags.get("city"),
         window=window,
         judged_at=ws.now,
         latest={name: found for name, found in latest.items() if found is not None},

@@ -79,9 +79,12 @@ def answered(rows: pd.DataFrame, version: str | None = None) -> pd.DataFrame:
 
 def newest_version(rows: pd.DataFrame) -> str | None:
     """The version that answered most of the newest batch of which that is known."""
-    known = answered(rows).dropna(subset=["model_version"])
-    last = known[known["dt"] == known["dt"].max()]["model_version"]
-    return None if last.empty else str(last.value_counts().index[0])
+    known = (rows["model_version"].notna() & (rows["source"] == "model")).to_numpy()
+    if not known.any():
+        return None
+    at_s = rows["dt"].dt.as_unit("s").astype("int64").to_numpy()
+    last = rows["model_version"][known & (at_s == at_s[known].max())]
+    return str(last.value_counts().index[0])
 
 
 def joined(ws: Workspace, city: City, said: pd.DataFrame, happened: Grid) -> pd.DataFrame:

@@ -37,18 +37,40 @@ STEP = timedelta(seconds=CADENCE_S)
 POSTABLE = timedelta(days=13)
 
 
+Counts = tuple[int, int]
+Before = Mapping[tuple[str, datetime], tuple[int, tuple[Counts, ...]]]
+
+
 @dataclass(frozen=True, eq=False)
 class _Rows:
-    """Predictions of one endpoint with their labels, by time."""
+    """Predictions of one endpoint with their labels, by time, and who answered each.
+
+    `who`: place in `versions` of the version that a model's row is of, -1 where that is not known.
+    """
 
     endpoint: str
     table: pd.DataFrame
     at_s: NDArray[np.int64]
+    versions: tuple[str, ...]
+    who: NDArray[np.intp]
 
-    def between(self, window: Window) -> pd.DataFrame:
+    def between(self, window: Window) -> slice:
         """Rows whose dt lies in `window`."""
         low, high = np.searchsorted(self.at_s, [to_seconds(window.start), to_seconds(window.end)])
-        return self.table.iloc[low:high]
+        return slice(int(low), int(high))
+
+    def newest(self, part: slice) -> int:
+        """The version that answered most of the newest batch of which that is known, else -1."""
+        who, at_s = self.who[part], self.at_s[part]
+        known = np.flatnonzero(who >= 0)
+        if not known.size:
+            return -1
+        return int(np.bincount(who[(who >= 0) & (at_s == at_s[known[-1]])]).argmax())
+
+    def of(self, version: int, part: slice) -> NDArray[np.intp]:
+        """The places of a version's rows among those of `part`."""
+        mine: NDArray[np.intp] = part.start + np.flatnonzero(self.who[part] == version)
+        return mine
 
 
 def judge_owed(
@@ -117,11 +139,10 @@ def _judge(ws: Workspace, city: City, ends: list[datetime], *, hours: int) -> li
 def _rows(endpoint: str, table: pd.DataFrame) -> _Rows:
     ordered = table.sort_values("dt", kind="stable").reset_index(drop=True)
     at_s = ordered["dt"].dt.as_unit("s").astype("int64").to_numpy()
-    return _Rows(endpoint, ordered, at_s)
-
-
-Counts = tuple[int, int]
-Before = Mapping[tuple[str, datetime], tuple[int, tuple[Counts, ...]]]
+    # A version that only stand-ins name said nothing that could be judged.
+    said = ordered["model_version"].where((ordered["source"] == "model").to_numpy())
+    who, versions = pd.factorize(said, sort=True)
+    return _Rows(endpoint, ordered, at_s, tuple(map(str, versions)), who)
 
 
 def _window(
@@ -137,26 +158,30 @@ def _window(
     if known is None:
         return
     inside = rows.between(known)
-    if inside.empty:
-        return
-    newest = judged.newest_version(inside)
-    expected = len(list(known.steps()))
-    for version, part in inside.groupby("model_version"):
-        revision, counts = before.get((str(version), window.end), (0, ()))
-        if revision and counts == _labelled(part):
+    newest, expected = rows.newest(inside), len(list(known.steps()))
+    for code, version in enumerate(rows.versions):
+        mine = rows.of(code, inside)
+        revision, counts = before.get((version, window.end), (0, ()))
+        if not mine.size or (revision and counts == _labelled(rows, mine)):
             continue
         report = quality.judge(
-            part,
-            judged.yardsticks(ws, city, str(version)),
+            rows.table.iloc[mine],
+            judged.yardsticks(ws, city, version),
             endpoint=rows.endpoint,
             city=city.name,
-            model_version=str(version),
+            model_version=version,
             window=window,
             revision=revision + 1,
-            feed_down=_feed_down(happened, Window(inside["dt"].iloc[0], known.end)),
+            feed_down=_feed_down(happened, _seen(rows, inside, known)),
         )
-        full = version == newest and part["dt"].nunique() >= FULL * expected
+        full = code == newest and np.unique(rows.at_s[mine]).size >= FULL * expected
         yield report, full and known.duration >= window.duration * FULL
+
+
+def _seen(rows: _Rows, inside: slice, known: Window) -> Window:
+    """From the first batch on."""
+    first: datetime = rows.table["dt"].iloc[inside.start].to_pydatetime()
+    return Window(first, known.end)
 
 
 def _keep(ws: Workspace, city: City, report: QualityReport, *, plain: bool) -> None:
@@ -188,14 +213,14 @@ def _outs(samples: int, base_rate: float) -> Counts:
     return int(samples), 0 if np.isnan(base_rate) else round(base_rate * samples)
 
 
-def _labelled(rows: pd.DataFrame) -> tuple[Counts, ...]:
+def _labelled(rows: _Rows, mine: NDArray[np.intp]) -> tuple[Counts, ...]:
     """Rows that count and rows that went out, per target, as `quality.judge` will count them."""
-    rows = judged.answered(rows)
     found = []
     for target in TARGETS:
-        y = rows[f"label_{target.name}"].to_numpy(dtype=np.float64)
-        answered = ~np.isnan(y + rows[target.probability].to_numpy(dtype=np.float64))
-        counts = answered & (rows[f"count_{target.name}"].to_numpy() >= 0)
+        y, p, count = (
+            rows.table[f"{kind}_{target.name}"].to_numpy()[mine] for kind in ("label", "p", "count")
+        )
+        counts = ~np.isnan(y) & ~np.isnan(p) & (count >= 0)
         found.append((int(counts.sum()), int(y[counts].sum())))
     return tuple(found)
 

@@ -12,6 +12,7 @@ import math
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from mlops_bikeshare.domain.label import Label
 from mlops_bikeshare.flows.pages.page_style import framed
 
 if TYPE_CHECKING:
@@ -25,13 +26,14 @@ _DOCKS = ("#c2cad3", "#9ecae1", "#5aa3d6", "#2171b5", "#08306b")
 _RADII = (3.0, 3.5, 4.5, 5.5, 7.0)
 
 
-def page(stations: "pd.DataFrame", *, title: str, at: datetime, days: int) -> str:
+def page(stations: "pd.DataFrame", *, title: str, at: datetime, days: int, label: Label) -> str:
     """The whole page."""
     placed = stations.dropna(subset=["lat", "lon"])
     lost = len(stations) - len(placed)
     note = (
         "Persistence: how often a station with this count was out 30 minutes later in three other"
-        " cities. Orange: out of bikes; blue: out of docks; hollow: unknown."
+        f" cities. Out is at most {label.threshold} left. Orange: out of bikes; blue: out of docks;"
+        " hollow: unknown."
     )
     collected = f"Collecting: {days} day{'s' if days != 1 else ''} so far."
     body = (

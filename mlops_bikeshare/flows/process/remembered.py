@@ -1,14 +1,17 @@
-"""What a flow keeps for its next run: a JSON object in a file of the workspace.
+"""What a flow keeps for its next run: a JSON object in the state of the workspace.
 
 Output   `read`: what was kept last, empty where there is nothing or nothing that can be read: then
          it is logged, for what is forgotten is told again, which is better than never.
-Raises   OSError when the disk does not take it; the file before stays.
+         `changing`: the same under a lock of this machine; what is in the document at the end is
+         kept, so that processes of several cities lose nothing of each other.
+Raises   OSError or LakeError when it is not taken; the document before stays.
 """
 
+import fcntl
 import json
 import logging
-import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from mlops_bikeshare.backends import Workspace
@@ -18,23 +21,27 @@ log = logging.getLogger(__name__)
 
 def read(ws: Workspace, name: str) -> dict[str, dict[str, Any]]:
     """The newest document."""
-    path = ws.path / name
     try:
-        found: Any = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        kept = ws.state.read(name)
+        found: Any = {} if kept is None else json.loads(kept)
     except ValueError:
         found = None
     if not isinstance(found, dict):
-        log.error("%s cannot be read; it is begun anew", path)
+        log.error("%s of %s cannot be read; it is begun anew", name, ws.settings.workspace)
         return {}
     return found
 
 
+@contextmanager
+def changing(ws: Workspace, name: str) -> Iterator[dict[str, dict[str, Any]]]:
+    """The newest document, to be changed; whoever comes meanwhile waits."""
+    with (ws.path / name).with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        document = read(ws, name)
+        yield document
+        write(ws, name, document)
+
+
 def write(ws: Workspace, name: str, document: Mapping[str, Any]) -> None:
     """Replace it as a whole."""
-    path = ws.path / name
-    draft = path.with_suffix(f".{os.getpid()}.tmp")  # two processes may tick at once
-    try:
-        draft.write_text(json.dumps(document, indent=1), encoding="utf-8")
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    ws.state.replace(name, json.dumps(document, indent=1).encode())

@@ -10,7 +10,6 @@ Every step is noted before and after it is done, so a run that was killed is con
 one; a plan that was killed while it was taken back is taken back to its end.
 """
 
-import fcntl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
@@ -106,15 +105,11 @@ def begun_at(ws: Workspace, plan: Plan, step_name: str) -> datetime:
 @contextmanager
 def alone(ws: Workspace) -> Iterator[None]:
     """One deploy, promotion or rollback at a time per workspace, on a clock that goes forward."""
-    ws.path.mkdir(parents=True, exist_ok=True)
-    with (ws.path / "release.lock").open("w") as lock:
-        try:
-            # The kernel drops it with the process, so a kill leaves nothing to clean up.
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+    with ws.state.alone("release.lock") as free:
+        if not free:
             where = ws.settings.workspace
             msg = f"another promotion or rollback runs in workspace {where!r}; wait for it"
-            raise Refused(msg) from None
+            raise Refused(msg)
         told = records.audited(ws)
         last = max((datetime.fromisoformat(e["at"]) for e in told), default=None)
         conditions.check_clock(ws.now, last)

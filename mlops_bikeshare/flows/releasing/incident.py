@@ -33,17 +33,29 @@ SHOWN = (
     "PSI",
 )
 STEP_S = 600
+_LAST = "incident.json"  # once it is there, all of them are
 _ROLES: tuple[Role, ...] = ("champion", "challenger", "persistence", "limit")
 
 
-def write(ws: Workspace, city: City, plan: Plan) -> Path:
-    """The folder; it is made once."""
+def write(ws: Workspace, city: City, plan: Plan) -> None:
+    """Make the folder, once; with profile aws it lies in the lake's bucket."""
     folder = ws.path / "incidents" / plan.id
-    if folder.is_dir():
-        return folder
+    kept = f"incidents/{plan.id}"
+    if folder.is_dir() or _LAST in ws.state.names(kept):
+        return
     draft = folder.with_name(f".{folder.name}")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
+    _fill(ws, city, plan, draft)
+    if ws.settings.profile == "local":
+        draft.rename(folder)
+        return
+    for path in sorted(draft.iterdir(), key=lambda path: path.name == _LAST):
+        ws.state.replace(f"{kept}/{path.name}", path.read_bytes())
+    shutil.rmtree(draft)
+
+
+def _fill(ws: Workspace, city: City, plan: Plan, draft: Path) -> None:
     since = Window(ws.now - timedelta(hours=24), ws.now + timedelta(seconds=1))
     window = since.widened(step_s=STEP_S)
     _decisions(ws, city, plan, window, draft)
@@ -52,8 +64,6 @@ def write(ws: Workspace, city: City, plan: Plan) -> Path:
         INFERENCE, city=city.name, window=window, name_prefix=f"{plan.target['endpoint']}_"
     )
     said.to_parquet(draft / "predictions.parquet", compression="zstd", index=False)
-    draft.rename(folder)
-    return folder
 
 
 def _decisions(ws: Workspace, city: City, plan: Plan, window: Window, folder: Path) -> None:

@@ -17,6 +17,7 @@ from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import EndpointError, LakeError, ModelError, Refused
 from mlops_bikeshare.domain.variants import BASELINE, CANDIDATE
 from mlops_bikeshare.flows import records
+from mlops_bikeshare.flows.features import LEARNED_TAGS
 from mlops_bikeshare.flows.judging import golden
 from mlops_bikeshare.flows.releasing import alarms, execute, incident, tagged, vitals
 from mlops_bikeshare.flows.releasing.execute import Actions
@@ -293,6 +294,7 @@ class _Steps:
 
 def place(ws: Workspace, city: City, version: ModelVersion, *, endpoint: str) -> EndpointState:
     """Put a version on an endpoint and wait until its config itself is in service."""
+    version.check_city(city.name)
     settings = ws.settings.serving
     tags = {
         "city": city.name,
@@ -301,6 +303,8 @@ def place(ws: Workspace, city: City, version: ModelVersion, *, endpoint: str) ->
         "run": version.run_id,
         "git": version.tags.get("git", "unknown"),
         "who": records.who(),
+        # What a batch must send it; a batch is refused where the features are others by then.
+        **{tag: version.tags[tag] for tag in LEARNED_TAGS if tag in version.tags},
     }
     hosting = serving.Hosting(
         bucket=settings.bucket,

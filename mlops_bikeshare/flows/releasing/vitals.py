@@ -12,7 +12,7 @@ from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.reports import TargetQuality
 from mlops_bikeshare.domain.windows import CADENCE_S, DAY_S, Window, floor_time
 from mlops_bikeshare.flows.features import station_list
-from mlops_bikeshare.flows.judging import judged
+from mlops_bikeshare.flows.judging import handled, judged
 from mlops_bikeshare.monitoring import quality
 from mlops_bikeshare.monitoring.metrics import ENDPOINT, MODEL, Statistic
 from mlops_bikeshare.release.evidence import Reading, VariantHealth
@@ -124,7 +124,8 @@ def _sampled(
     if said.empty:
         return None
     stations = sorted(station_list(ws, city)["station_id"])
-    rows = judged.joined(ws, city, said, judged.outcomes(ws, city, stations, known))
+    happened = judged.outcomes(ws, city, stations, known)
+    rows = handled.censored(ws, city, judged.joined(ws, city, said, happened))
     report = quality.judge(
         rows,
         judged.yardsticks(ws, city, version),

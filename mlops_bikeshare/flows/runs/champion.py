@@ -13,7 +13,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,9 +27,11 @@ from mlops_bikeshare.flows.process.progress import silent
 from mlops_bikeshare.flows.runs import two_sets
 from mlops_bikeshare.monitoring.metrics import MODEL
 from mlops_bikeshare.registry.versions import ModelVersion
+from mlops_bikeshare.release import history
 from mlops_bikeshare.release.retrain import Facts, Limits
 
 TREND_DAYS = 3
+TICK = timedelta(seconds=1)
 HOUR_S = 3600
 
 
@@ -46,16 +47,28 @@ class Anchor:
 
 
 def facts(ws: Workspace, city: City, standing: ModelVersion) -> Facts:
-    """The champion in production as of now."""
+    """The champion in production as of now, of what was measured since it serves there.
+
+    A day or more after a release production's newest figures are still those of the version before.
+    """
     of = {"EndpointName": ws.settings.endpoint("prod", city.name), "City": city.name}
     day = timedelta(days=1)
+    since = _serves_since(ws, of["EndpointName"], standing)
+    start = None if since is None else max(since + TICK, ws.now - (TREND_DAYS + 1) * day)
     return Facts(
         today=ws.now.date(),
-        quality=_latest(ws, "PR-AUC-24h", of),
-        quality_before=_mean(ws, of, Window(ws.now - (TREND_DAYS + 1) * day, ws.now - day)),
-        drift_share=_latest(ws, "DriftShare", of),
+        quality=_latest(ws, "PR-AUC-24h", of, since=since),
+        quality_before=_mean(ws, of, start, ws.now - day),
+        drift_share=_latest(ws, "DriftShare", of, since=since),
         learned_until=learned_until(standing).date(),
     )
+
+
+def _serves_since(ws: Workspace, endpoint: str, standing: ModelVersion) -> datetime | None:
+    """Since when production is this version's; None where it is not, or not its alone."""
+    reigns = history.reigns(records.audited(ws), endpoint)
+    mine = bool(reigns) and reigns[-1].shares.get(standing.version) == 1
+    return reigns[-1].since if mine else None
 
 
 def limits(ws: Workspace, standing: ModelVersion) -> Limits:
@@ -88,9 +101,9 @@ def anchor(ws: Workspace, city: City, standing: ModelVersion, *, freeze: bool) -
 
     One that was made now is not kept yet: `keep` does that, once it is known to be of use.
     """
-    path = _path(ws, city)
-    if path.is_file() and not freeze:
-        return _read(path)
+    known = _kept(ws, city)
+    if known is not None and not freeze:
+        return known
     test = standing.tags.get("test", "none")
     if test == "none":
         msg = f"champion {standing.version} kept no days for a test, so no days can be frozen"
@@ -107,16 +120,15 @@ def anchor(ws: Workspace, city: City, standing: ModelVersion, *, freeze: bool) -
 
 def keep(ws: Workspace, city: City, made: Anchor) -> None:
     """Write an anchor that is not there yet; a line in the audit says what holds from now on."""
-    path = _path(ws, city)
-    if path.is_file() and _read(path) == made:
+    if _kept(ws, city) == made:
         return
-    _write(path, made)
+    ws.state.replace(_name(city), json.dumps(_document(made), indent=1).encode())
     why = f"frozen days of {city.name}: {made.frozen}, by version {made.version}"
     records.audit(ws, "frozen days", why=why, facts={"city": city.name, **_document(made)})
 
 
-def _path(ws: Workspace, city: City) -> Path:
-    return ws.path / "retrain" / f"{city.name}.json"
+def _name(city: City) -> str:
+    return f"retrain/{city.name}.json"
 
 
 def _floor(ws: Workspace, city: City, standing: ModelVersion, frozen: Window) -> dict[str, float]:
@@ -142,36 +154,40 @@ def _document(made: Anchor) -> dict[str, Any]:
     }
 
 
-def _write(path: Path, made: Anchor) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(".tmp")
-    draft.write_text(json.dumps(_document(made), indent=1), encoding="utf-8")
-    draft.replace(path)
-
-
-def _read(path: Path) -> Anchor:
-    document = json.loads(path.read_text(encoding="utf-8"))
+def _kept(ws: Workspace, city: City) -> Anchor | None:
+    name = _name(city)
+    body = ws.state.read(name)
+    if body is None:
+        return None
+    document = json.loads(body)
     return Anchor(
         version=document["version"],
         seed=document["seed"],
-        baseline=Window.parse(document["baseline"], key=f"{path.name}: baseline"),
-        frozen=Window.parse(document["frozen"], key=f"{path.name}: frozen"),
+        baseline=Window.parse(document["baseline"], key=f"{name}: baseline"),
+        frozen=Window.parse(document["frozen"], key=f"{name}: frozen"),
         floor=document["floor"],
     )
 
 
-def _latest(ws: Workspace, name: str, of: Mapping[str, str]) -> float | None:
+def _latest(
+    ws: Workspace, name: str, of: Mapping[str, str], *, since: datetime | None
+) -> float | None:
+    """The newest value of the last day, if it came after `since`."""
     found = ws.metrics.latest(MODEL, name, of, before=ws.now, within_s=DAY_S)
-    return None if found is None else found[1]
+    return found[1] if found and since is not None and found[0] > since else None
 
 
-def _mean(ws: Workspace, of: Mapping[str, str], window: Window) -> float | None:
-    """Mean PR-AUC-24h of the hours of `window`; None where none was posted."""
+def _mean(
+    ws: Workspace, of: Mapping[str, str], start: datetime | None, end: datetime
+) -> float | None:
+    """Mean PR-AUC-24h of the hours between; None where none was posted."""
+    if start is None or start >= end:
+        return None
     hours = ws.metrics.series(
         MODEL,
         "PR-AUC-24h",
         of,
-        window=window.widened(step_s=HOUR_S),
+        window=Window(start, end),
         statistic="Average",
         period_s=HOUR_S,
     )

@@ -1,7 +1,8 @@
 """Whether a training or a retraining came to its end, as a metric that alarms watch.
 
-Output   `TrainingFailures` or `RetrainFailures`: 1 when the block raises, else 0. What was refused,
-         or asked for wrongly (InputError), is no failure. A store that cannot be written is logged.
+Output   `TrainingFailures` or `RetrainFailures`: 1 when the block raises, else 0. What somebody was
+         refused, or asked for wrongly (InputError), is no failure: that person sees it. It is one
+         where nobody asked, as at the weekly retraining. A store that cannot be written is logged.
 """
 
 import logging
@@ -17,13 +18,13 @@ log = logging.getLogger(__name__)
 
 
 @contextmanager
-def posted(ws: Workspace, city: City, kind: Run) -> Iterator[None]:
-    """Post how the block ended."""
+def posted(ws: Workspace, city: City, kind: Run, *, asked: bool = True) -> Iterator[None]:
+    """Post how the block ended; `asked`: somebody did, and sees what is refused."""
     try:
         yield
-    except (InputError, Refused):
-        raise
-    except Exception:
+    except Exception as error:
+        if asked and isinstance(error, InputError | Refused):
+            raise
         _post(ws, city, kind, failed=True)
         raise
     _post(ws, city, kind, failed=False)

@@ -3,7 +3,8 @@
 Input    a Candidate, with the run's id.
 Output   metrics `<score>_<target>` with the horizon as step (tests only), the promised horizon
          again as `<score>_<target>_at_30` (MLflow's tables show a metric's last step, which is
-         120 min), `log_loss_early_stop_<target>` with the tree as step; pictures;
+         120 min), `log_loss_early_stop_<target>` with the tree as step (of the promised
+         horizon's trees, those of the others as `…_<target>_others`); pictures;
          `quality.json`, `evidence.json` (dispatch, slices, alarms), `shap.json`, the card.
 Raises   what MLflow raises when its store does not answer.
 """
@@ -21,6 +22,7 @@ from mlops_bikeshare.flows.pages.pictures import png
 from mlops_bikeshare.flows.runs import evidence, panels
 from mlops_bikeshare.flows.tracking import Stepped
 from mlops_bikeshare.registry.versions import ModelVersion
+from mlops_bikeshare.training.by_horizon import OTHERS_MIN, ByHorizon, importance
 from mlops_bikeshare.training.candidate import Candidate
 from mlops_bikeshare.training.split import Split
 
@@ -50,16 +52,12 @@ def log(candidate: Candidate, *, run_id: str, told: Mapping[str, Any] | None = N
     """Scores, loss curves, pictures of both and of what the trees look at, and the evidence."""
     import mlflow
 
-    losses = {target: booster.curve for target, booster in candidate.boosters.items()}
-    trees = [
-        (f"log_loss_early_stop_{target}", loss, i)
-        for target, curve in losses.items()
-        for i, loss in enumerate(curve, start=1)
-    ]
+    losses = _losses(candidate.boosters)
+    trees = _by_tree(losses)
     found = told or {}
     tracking.log_steps(run_id, [*steps(candidate.quality), *trees, *evidence.steps(found)])
     log_peer(candidate, run_id=run_id)
-    gains = {target: booster.importance for target, booster in candidate.boosters.items()}
+    gains = {target: importance(trees) for target, trees in candidate.boosters.items()}
     pictures = {
         "early_stopping": panels.loss_panels(losses),
         "importance": panels.importance_panels(gains),
@@ -76,17 +74,29 @@ def log(candidate: Candidate, *, run_id: str, told: Mapping[str, Any] | None = N
         mlflow.log_text(json.dumps(found, indent=1), "evidence.json")
 
 
+def _losses(boosters: Mapping[str, ByHorizon[Any]]) -> dict[str, tuple[float, ...]]:
+    """Log loss per tree, by target: the promised horizon's, and as `<target>_others` the rest."""
+    promised = {t: trees.parts[PROMISE_MIN,].curve for t, trees in boosters.items()}
+    return promised | {
+        f"{t}_others": trees.parts[OTHERS_MIN].curve for t, trees in boosters.items()
+    }
+
+
+def _by_tree(losses: Mapping[str, Iterable[float]], *, prefix: str = "") -> list[Stepped]:
+    return [
+        (f"{prefix}log_loss_early_stop_{name}", loss, i)
+        for name, curve in losses.items()
+        for i, loss in enumerate(curve, start=1)
+    ]
+
+
 def log_peer(candidate: Candidate, *, run_id: str) -> None:
     """The peer's scores and loss curves beside ours, as `peer_…`."""
     import mlflow
 
     if candidate.peer is None:
         return
-    trees = [
-        (f"peer_log_loss_early_stop_{target}", loss, i)
-        for target, booster in candidate.peer.boosters.items()
-        for i, loss in enumerate(booster.curve, start=1)
-    ]
+    trees = _by_tree(_losses(candidate.peer.boosters), prefix="peer_")
     tracking.log_steps(run_id, [*steps(candidate.peer.quality, prefix="peer_"), *trees])
     boosters = candidate.peer.boosters.items()
     mlflow.log_metrics({f"peer_train_seconds_{t}": b.seconds for t, b in boosters})

@@ -134,7 +134,8 @@ def _guarded(answer: Answer, failed: Callable[[ApiError], Response]) -> Answer:
             return Response(status_code=HTTPStatus.BAD_REQUEST)
         except Exception as error:  # an entry point: the host lives on, and echoes nothing
             _LOG.exception("request failed")
-            message = f"the host failed: {type(error).__name__}"
+            said = error.strerror if isinstance(error, OSError) else None  # no path is in it
+            message = f"the host failed: {said or type(error).__name__}"
             return failed(ApiError("InternalFailure", message, status=500))
 
     return guarded

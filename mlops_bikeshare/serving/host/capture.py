@@ -11,6 +11,7 @@ Source   SageMaker developer guide, "Data capture".
 import asyncio
 import json
 import logging
+import os
 import uuid
 from base64 import b64encode
 from collections.abc import Mapping
@@ -118,5 +119,12 @@ def checked(config: Mapping[str, Any] | None, store: ObjectStore) -> Capture | N
 
 def _append(path: Path, line: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as out:
-        out.write(line)
+    with path.open("ab", buffering=0) as out:
+        before, body = out.seek(0, os.SEEK_END), line.encode()
+        try:
+            # Unbuffered: the kernel takes what fits, and refuses the rest by name.
+            while body:
+                body = body[out.write(body) :]
+        except OSError:
+            out.truncate(before)  # half a line would spoil the next one
+            raise

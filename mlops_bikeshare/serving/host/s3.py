@@ -14,6 +14,7 @@ import shutil
 import uuid
 import zlib
 from base64 import b64encode
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -29,9 +30,11 @@ from mlops_bikeshare.serving.host.state import HostState
 
 MAX_KEYS = 1000
 MAX_OBJECT = 2 * 1024**3  # no larger archive would be unpacked
+MAX_PARTS = 10_000
 MAX_TAGGING = 64 * 1024
 MAX_CHUNK_LINE = 1024
 _PIECE = 1024**2
+_PART = re.compile("[0-9]{1,5}")
 _HEX = re.compile(rb"[0-9a-fA-F]{1,16}")
 _NS = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
 
@@ -42,6 +45,7 @@ class S3:
     def __init__(self, store: ObjectStore, state: HostState) -> None:
         self._store = store
         self._state = state
+        self._uploads: dict[str, dict[str, int]] = {}  # upload → part, there or coming → bytes
 
     async def answer(self, request: Request) -> Response:
         """Route one request."""
@@ -80,7 +84,7 @@ class S3:
 
     async def _put(self, request: Request, bucket: str, key: str) -> Response:
         self._store.path(bucket, key)
-        content = await self._receive(request, MAX_OBJECT)
+        content = await self._receive(request, _at_most(MAX_OBJECT))
         return Response(headers={"ETag": self._store.put(content, bucket, key)})
 
     def _get(self, request: Request, bucket: str, key: str) -> Response:
@@ -93,6 +97,7 @@ class S3:
     def _delete(self, bucket: str, key: str, upload: str | None) -> Response:
         if upload is not None:
             shutil.rmtree(self._upload(upload))
+            self._uploads.pop(upload, None)
         else:
             self._store.delete(bucket, key)
             self._state.untag(_url(bucket, key))
@@ -133,22 +138,38 @@ class S3:
 
     async def _put_part(self, request: Request, upload: str, number: str) -> Response:
         folder = self._upload(upload)
-        if not number.isdecimal():
-            raise ApiError("InvalidArgument", "partNumber is not a number")
-        part = folder / f"{int(number):05d}"
-        others = sum(each.stat().st_size for each in folder.iterdir() if each != part)
-        (await self._receive(request, MAX_OBJECT - others)).replace(part)
+        if not (_PART.fullmatch(number) and 1 <= int(number) <= MAX_PARTS):
+            raise ApiError("InvalidArgument", f"partNumber is not a number from 1 to {MAX_PARTS}")
+        part, sizes = folder / f"{int(number):05d}", self._uploads.setdefault(upload, {})
+        coming = uuid.uuid4().hex  # the same part may be on its way twice
+
+        def check(size: int) -> None:
+            sizes[coming] = size
+            # What this part replaces is given back; what others are sending counts.
+            _check_size(sum(sizes.values()) - sizes.get(part.name, 0), MAX_OBJECT)
+
+        try:
+            content = await self._receive(request, check)
+            sizes[part.name] = content.stat().st_size
+            _into(content, part)
+        finally:
+            sizes.pop(coming, None)
         return Response(headers={"ETag": etag(part)})
 
     def _finish_multipart(self, bucket: str, key: str, upload: str) -> Response:
         folder = self._upload(upload)
         whole = self._store.incoming / uuid.uuid4().hex
-        with whole.open("wb") as out:
-            for part in sorted(folder.iterdir()):
-                with part.open("rb") as content:
-                    shutil.copyfileobj(content, out)
-        tag = self._store.put(whole, bucket, key)
+        try:
+            with whole.open("wb") as out:
+                for part in sorted(folder.iterdir()):
+                    with part.open("rb") as content:
+                        shutil.copyfileobj(content, out)
+            tag = self._store.put(whole, bucket, key)
+        except BaseException:  # a full disk must not be kept full
+            whole.unlink(missing_ok=True)
+            raise
         shutil.rmtree(folder)
+        self._uploads.pop(upload, None)
         return _xml(
             f"<CompleteMultipartUploadResult {_NS}><Bucket>{bucket}</Bucket>"
             f"<Key>{escape(key)}</Key><ETag>{escape(tag)}</ETag></CompleteMultipartUploadResult>"
@@ -157,17 +178,18 @@ class S3:
     def _upload(self, upload: str) -> Path:
         folder = self._store.incoming / upload
         if not upload.isalnum() or not folder.is_dir():
-            raise ApiError("NoSuchUpload", "The specified upload does not exist.", status=404)
+            raise _no_upload()
         return folder
 
-    async def _receive(self, request: Request, most: int) -> Path:
+    async def _receive(self, request: Request, check: Callable[[int], None]) -> Path:
         content, size = self._store.incoming / uuid.uuid4().hex, 0
-        _check_size(int(request.headers.get("content-length", "0")), most)
+        said = int(request.headers.get("content-length", "0"))
+        check(said)
         try:
             with content.open("wb") as out:
                 async for piece in request.stream():
                     size += len(piece)
-                    _check_size(size, most)
+                    check(max(said, size))
                     out.write(piece)
             if "aws-chunked" in request.headers.get("content-encoding", ""):
                 content = await asyncio.to_thread(_unchunk, content)
@@ -187,10 +209,27 @@ async def _small(request: Request) -> bytes:
     return body
 
 
+def _into(content: Path, part: Path) -> None:
+    """Make what came a part of its upload, if that is still there."""
+    try:
+        content.replace(part)
+    except FileNotFoundError:
+        content.unlink(missing_ok=True)
+        raise _no_upload() from None
+
+
+def _no_upload() -> ApiError:
+    return ApiError("NoSuchUpload", "The specified upload does not exist.", status=404)
+
+
+def _at_most(most: int) -> Callable[[int], None]:
+    return lambda size: _check_size(size, most)
+
+
 def _check_size(size: int, most: int) -> None:
     if size > most:
         message = "Your proposed upload exceeds the maximum allowed size"
-        raise ApiError("EntityTooLarge", f"{message}: {most} bytes are left.")
+        raise ApiError("EntityTooLarge", f"{message} of {most} bytes.")
 
 
 def _unchunk(chunked: Path) -> Path:

@@ -39,6 +39,8 @@ from mlops_bikeshare.serving.host.objects import ObjectStore
 from mlops_bikeshare.serving.host.runtime import Runtime
 from mlops_bikeshare.serving.host.s3 import S3
 from mlops_bikeshare.serving.host.state import HostState
+from mlops_bikeshare.serving.host.workers import LOOK_S, keep_short
+from mlops_bikeshare.serving.launch import LOG
 
 LOOPBACK = ("127.0.0.1", "localhost")
 ANYWHERE = ("0.0.0.0", "")  # noqa: S104 - refused without a token
@@ -146,9 +148,13 @@ async def _serve(
             server_header=False,
         )
     )
-    announcing = asyncio.create_task(_announce(server, root, url))
+    beside = [
+        asyncio.create_task(_announce(server, root, url)),
+        asyncio.create_task(_keep_log_short(root)),
+    ]
     await server.serve(sockets=[listener])
-    announcing.cancel()
+    for task in beside:
+        task.cancel()
     if not server.started:
         raise EndpointError(f"the endpoint host of {root.name} did not start: see the log above")
 
@@ -165,6 +171,12 @@ async def _announce(server: uvicorn.Server, root: Path, url: str) -> None:
     draft = root / f".{READY_FILE}"
     draft.write_text(json.dumps(facts))
     draft.replace(root / READY_FILE)
+
+
+async def _keep_log_short(root: Path) -> None:
+    while True:
+        keep_short(root / LOG)
+        await asyncio.sleep(LOOK_S)
 
 
 @contextlib.contextmanager

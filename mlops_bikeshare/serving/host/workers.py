@@ -8,6 +8,7 @@ Raises   ModelError with the worker's reason when a model cannot be loaded.
 
 import asyncio
 import contextlib
+import logging
 import os
 import shutil
 import socket
@@ -21,10 +22,14 @@ from typing import Any
 from mlops_bikeshare.domain.errors import ModelError
 from mlops_bikeshare.serving.host.frames import Message, Messages, pack
 
+_LOG = logging.getLogger(__name__)
 MODULE = "mlops_bikeshare.serving.host.worker"
 START_S = 300.0  # a foreign model imports mlflow and its flavour, which may take a minute
 ANSWER_S = 60.0
 STOP_S = 2.0
+LOG = "workers.log"
+LONGEST_LOG = 4 * 1024**2
+LOOK_S = 60.0
 # Two threads per model were 10x slower under load: one process, one thread, one core.
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
@@ -194,7 +199,7 @@ class Variant:
     async def _keep(self, worker: Worker) -> None:
         pause_s = 0.1
         while True:
-            await worker.gone.wait()
+            await self._gone(worker)
             await worker.stop()
             try:
                 worker = await self._fresh()
@@ -203,11 +208,36 @@ class Variant:
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, 30.0)
 
+    async def _gone(self, worker: Worker) -> None:
+        """Wait for the end of a process; what it prints meanwhile stays in bounds."""
+        while not worker.gone.is_set():
+            keep_short(self._folder / LOG)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(worker.gone.wait(), LOOK_S)
+
+
+def keep_short(log: Path) -> None:
+    """Move the end of what was printed aside once it is long, over what was moved before.
+
+    Whoever prints appends to the file itself, so it is emptied in place; and first, which is the
+    room that a full disk has for the rest.
+    """
+    try:
+        if not log.exists() or log.stat().st_size <= LONGEST_LOG:
+            return
+        with log.open("rb") as long:
+            long.seek(-LONGEST_LOG, os.SEEK_END)
+            end = long.read(LONGEST_LOG)
+        os.truncate(log, 0)
+        log.with_name(f"{log.name}.1").write_bytes(end)
+    except OSError as error:
+        _LOG.warning("%s could not be shortened: %s", log.name, error.strerror)
+
 
 def _spawn(
     theirs: socket.socket, archive: Path, folder: Path, *words: str
 ) -> "subprocess.Popen[bytes]":
-    log = folder.parent / "workers.log"
+    log = folder.parent / LOG
     with log.open("ab") as output:
         return subprocess.Popen(
             [sys.executable, "-m", MODULE, str(theirs.fileno()), str(archive), str(folder), *words],

@@ -64,6 +64,7 @@ class GbfsFeed:
         self._found: tuple[Discovered, datetime] | None = None
         self._electric: tuple[frozenset[str] | None, datetime] | None = None
         self._kept: dict[str, _Kept] = {}
+        self._unlimited: frozenset[str] = frozenset()
 
     def read_status(self, at: datetime) -> Reading:  # noqa: ARG002 - the clock says when
         """The status rows now."""
@@ -141,9 +142,16 @@ class GbfsFeed:
     def _rows(self, feed: str, document: Document, now: datetime, told: datetime | None) -> Rows:
         if feed == INFORMATION:
             language = self.discovered().language
-            return information_rows(document.stations, fetched_at=now, language=language)
-        electric = self._electric_types(now)
-        return status_rows(document.stations, fetched_at=now, observed_at=told, electric=electric)
+            rows = information_rows(document.stations, fetched_at=now, language=language)
+            self._unlimited = rows.unlimited
+            return rows
+        return status_rows(
+            document.stations,
+            fetched_at=now,
+            observed_at=told,
+            electric=self._electric_types(now),
+            unlimited=self._unlimited,
+        )
 
     def _electric_types(self, now: datetime) -> frozenset[str] | None:
         """Which vehicle types are electric; None, and asked again later, if nobody says."""

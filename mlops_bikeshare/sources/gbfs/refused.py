@@ -42,7 +42,9 @@ def column_of(table: Table, name: str) -> Column:
 
 def unnamed(ids: Sequence[str | None]) -> Fault:
     """Stations without an id that can be stored."""
-    broken = np.array([name is None for name in ids], dtype=bool)
+    broken = np.zeros(len(ids), dtype=bool)
+    if None in ids:
+        broken = np.array([name is None for name in ids], dtype=bool)
     return Fault(broken, "station_id", "an id of 1 to 255 characters")
 
 

@@ -10,7 +10,8 @@ Method   a column at a time (`stations`, `values`); the bounds are those of the 
 Source   GBFS v1.0 to v3.1-RC3, station_status.json and station_information.json.
 
 A time of the future is not trusted: a station's is unknown then. One of long ago is kept, and ages
-the row. A document without a time is as old as its newest report.
+the row. A document without a time is as old as its newest report. A virtual station without a
+capacity takes any number of bikes: what it calls free docks, most often 0, is not their number.
 """
 
 from collections.abc import Collection, Sequence
@@ -57,11 +58,12 @@ SKEW = timedelta(minutes=5)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rows:
-    """What a list of stations came to."""
+    """What a list of stations came to; `unlimited`: those that a list says are never full."""
 
     arrow: "pa.Table"
     refused: "pd.DataFrame | None"
     repeated: int
+    unlimited: frozenset[str] = frozenset()
 
     @property
     def good(self) -> "pd.DataFrame":
@@ -75,8 +77,12 @@ def status_rows(
     fetched_at: datetime,
     observed_at: datetime | None,
     electric: Collection[str] | None = None,
+    unlimited: Collection[str] = (),
 ) -> Rows:
-    """Rows of station_status; `electric` holds the vehicle types that are electric, if known."""
+    """Rows of station_status; `electric` holds the vehicle types that are electric, if known.
+
+    `unlimited`: stations whose free docks have no number.
+    """
     objects, places, others = objects_of(stations)
     ids = values.ids(told(objects, "station_id"))
     faults = [unnamed(ids)]
@@ -90,6 +96,10 @@ def status_rows(
     reported = _trusted(values.times(told(objects, "last_reported")), fetched_at)
     kept, repeated = newest(ids, reported, good)
     counts["num_ebikes_available"] = ebikes(objects, electric)
+    if unlimited:
+        endless = np.array([station in unlimited for station in ids], dtype=bool)
+        docks = counts["num_docks_available"]
+        counts["num_docks_available"] = np.where(endless, np.nan, docks)
     observed_at = observed_at or _newest_report(reported, kept, fetched_at)
     at = {"observed_at": observed_at, "fetched_at": fetched_at}
     rows = _status_table(ids, counts, flags, reported, kept, at)
@@ -129,7 +139,10 @@ def information_rows(
     )
     refused = refused_rows("station_information", objects, places, faults, others, fetched_at)
     rows = to_arrow(STATION_INFORMATION_RAW, frame)
-    return Rows(arrow=rows, refused=refused, repeated=repeated)
+    virtual = values.flags(told(objects, "is_virtual_station")) == 1
+    endless = virtual & ~(numbers["capacity"] > 0)
+    unlimited = frozenset(str(ids[i]) for i in kept if endless[i])
+    return Rows(arrow=rows, refused=refused, repeated=repeated, unlimited=unlimited)
 
 
 def _trusted(reported: Times, fetched_at: datetime) -> Times:

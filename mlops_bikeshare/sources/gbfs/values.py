@@ -51,7 +51,7 @@ def flags(values: list[Any]) -> NDArray[np.int8]:
     if kinds == {type(None)}:
         return np.full(len(values), GIVEN_NOT, dtype=np.int8)
     if kinds == {bool}:
-        return np.array(values, dtype=np.int8)
+        return np.frombuffer(bytes(values), dtype=np.int8)
     try:
         return np.array([_FLAGS.get(value, WRONG) for value in values], dtype=np.int8)
     except TypeError:  # a list or an object, which has no hash

@@ -58,13 +58,6 @@ def test_a_port_in_the_environment_is_checked_like_the_flag(bikeshare: Bikeshare
     assert "serving.port: expected a whole number from 0 to 65535, got '99999' (environment" in said
 
 
-@pytest.mark.parametrize("command", ["status", "gate"])
-def test_the_profile_that_is_not_built_says_so_and_stops(
-    bikeshare: Bikeshare, command: str
-) -> None:
-    assert "not built yet" in one_line(bikeshare("--profile", "aws", command))
-
-
 def test_the_local_profile_is_told_that_it_needs_no_catalogue(bikeshare: Bikeshare) -> None:
     said = one_line(bikeshare("catalog", "apply"))
 

@@ -74,6 +74,16 @@ def test_statistics_do_not_depend_on_where_the_block_starts() -> None:
         assert first.tobytes() == second.tobytes()
 
 
+def test_decision_times_at_any_distance_of_each_other_read_the_same_values() -> None:
+    counts = counts_of(8)
+    every = Track(counts, at=LATE)
+    for some in (np.array([0, 2, 4, 6]), np.array([0, 1, 5]), np.array([7, 7]), np.array([9, 3])):
+        track = Track(counts, at=LATE[some])
+        for method in ("lag", "delta", "mean", "std", "low", "high", "gained", "lost", "net"):
+            found, whole = (getattr(each, method)(12) for each in (track, every))
+            assert found.tobytes() == whole[some].tobytes()
+
+
 def test_a_grid_that_starts_less_than_two_hours_before_dt_is_an_error() -> None:
     with pytest.raises(GridError, match="start the grid LOOKBACK before"):
         Track(counts_of(0), at=np.array([23]))

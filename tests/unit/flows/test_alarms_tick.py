@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.flows import alarms, notify
 from mlops_bikeshare.flows.judging import reference
+from mlops_bikeshare.flows.process import remembered
 from mlops_bikeshare.monitoring.metrics import MODEL
 from mlops_bikeshare.monitoring.notify import Bounded, Message
 from mlops_bikeshare.serving import endpoints
@@ -176,25 +178,81 @@ def test_below_its_own_level_is_measured_against_the_gate_s_pass(day: Open, chan
 def test_silence_before_the_first_deploy_is_no_alarm(home: Path) -> None:
     ws, city = watched.empty(home)
     ws.advance(watched.AT)
-    assert alarms.tick(ws, city, at=ws.now) == []
+    assert alarms.tick(ws, city, at=ws.now).alarms == ()
     assert alarms.exit_code(alarms.now(ws, city)) == 3
 
     watched.serve(ws, PROD, "1")
     ws.advance(ws.now + TEN)
-    silent = {s.name: s.state for s in alarms.tick(ws, city, at=ws.now)}
+    silent = {s.name: s.state for s in alarms.tick(ws, city, at=ws.now).alarms}
     assert silent[f"{PROD}-heartbeat-critical"] == "INSUFFICIENT_DATA"
     ws.advance(ws.now + 3 * TEN)
-    silent = {s.name: s.state for s in alarms.tick(ws, city, at=ws.now)}
+    silent = {s.name: s.state for s in alarms.tick(ws, city, at=ws.now).alarms}
     assert silent[f"{PROD}-heartbeat-critical"] == "ALARM"
     assert alarms.exit_code(alarms.now(ws, city)) == 1
 
 
-def test_a_catalogue_that_cannot_be_read_stops_no_judgement(day: Open, home: Path) -> None:
-    ws, city = day()
-    (home / "ops").mkdir()
-    (home / "ops" / "alarms.toml").write_text("[[alarm]]\nname = 1\n")
+def broken_catalogue(ws: Workspace) -> Path:
+    path = ws.settings.root / "ops" / "alarms.toml"
+    path.parent.mkdir()
+    path.write_text("[[alarm]]\nname = 1\n")
+    return path
 
-    assert alarms.tick(ws, city, at=ws.now) == []
+
+def broken_metrics(ws: Workspace) -> Path:
+    ws.__dict__.pop("metrics", None)
+    path = ws.path / "metrics.db"
+    path.with_suffix(".aside").write_bytes(path.read_bytes())
+    path.write_bytes(b"no database, and long enough to be one" * 100)
+    return path
+
+
+def broken_audit(ws: Workspace) -> Path:
+    path = ws.path / "audit.jsonl"
+    path.with_suffix(".aside").write_bytes(path.read_bytes())
+    path.write_text(path.read_text().replace("verdict pass", "verdict fail", 1))
+    return path
+
+
+@pytest.mark.parametrize("broken", [broken_catalogue, broken_metrics, broken_audit])
+def test_alarms_that_nobody_can_look_at_are_an_alarm_and_stop_no_judgement(
+    day: Open, channel: Told, broken: Callable[[Workspace], Path]
+) -> None:
+    ws, city = day()
+    live(ws, city, 10)
+    channel.take()
+    ws.metrics.close()  # type: ignore[attr-defined]
+    path = broken(ws)
+
+    looked = [alarms.tick(ws, city, at=ws.now) for _ in range(2)]
+
+    assert all(one.alarms == () and one.unseen for one in looked)
+    name = f"{PROD}-{alarms.UNSEEN}-critical"
+    assert channel.take() == [f"ALARM {name}"]
+    path.unlink()
+    aside = path.with_suffix(".aside")
+    if aside.exists():
+        aside.rename(path)
+    ws.__dict__.pop("metrics", None)
+    assert alarms.tick(ws, city, at=ws.now).unseen is None
+    assert f"OK {name}" in channel.take()
+
+
+def test_ticks_of_two_cities_at_once_lose_nothing_of_each_other(day: Open) -> None:
+    ws, _ = day()
+
+    def keep(number: int) -> None:
+        for _ in range(20):
+            with remembered.changing(ws, alarms.FILE) as kept:
+                kept[f"alarm-{number}"] = {
+                    "count": kept.get(f"alarm-{number}", {}).get("count", 0) + 1
+                }
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(keep, range(4)))
+
+    assert {n: one["count"] for n, one in alarms.read(ws).items() if "alarm-" in n} == {
+        f"alarm-{number}": 20 for number in range(4)
+    }
 
 
 def test_what_cannot_be_kept_or_compared_is_told_all_the_same(

@@ -1,5 +1,6 @@
 """`compact` on a workspace: days that are over, and how long polls are kept."""
 
+import shutil
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,8 +14,9 @@ from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.flows.compact import compact, recent, summary
 from mlops_bikeshare.flows.judging.judged import predictions
 from mlops_bikeshare.lake.quarantine import FOLDER, keep_document
+from mlops_bikeshare.monitoring.metrics import MODEL, point
 from mlops_bikeshare.settings import load
-from tests.unit.flows.tiny import ENDPOINTS, START, poll, predict, workspace
+from tests.unit.flows.tiny import ENDPOINTS, ROOT, START, poll, predict, workspace
 
 DAY = Window(START, START + timedelta(days=1))
 
@@ -94,3 +96,25 @@ def test_polls_and_quarantine_older_than_the_settings_keep_are_removed_and_nothi
     assert ws.lake.days(QUARANTINED_ROWS, city=city.name) == []
     assert ws.lake.store.keys(FOLDER) == []
     assert len(ws.lake.days(STATION_STATUS, city=city.name)) == 2
+
+
+@pytest.mark.parametrize(("window_h", "left"), [(24, 1), (24 * 60, 2)])
+def test_old_metrics_are_forgotten_but_never_what_the_gate_looks_back_to(
+    tmp_path: Path, window_h: int, left: int
+) -> None:
+    shutil.copy(ROOT / "bikeshare.toml", tmp_path)
+    told = {"monitoring.keep_metrics_days": 30, "gate.window_h": window_h}
+    ws = open_workspace(load(tmp_path, {}, told), simulated=True)
+    ws.advance(DAY.end)
+    of = {"EndpointName": "bikeshare-prod", "City": "demo"}
+    days = (40, 20)
+    ws.metrics.put([point("PSI", 0.1, at=DAY.end - timedelta(days=d), dimensions=of) for d in days])
+
+    done = compact(ws, ws.settings.city("boston"))
+
+    assert done.forgotten == 2 - left
+    whole = Window(DAY.end - timedelta(days=50), DAY.end)
+    found = ws.metrics.series(
+        MODEL, "PSI", of, window=whole, statistic="SampleCount", period_s=86_400
+    )
+    assert len(found) == left

@@ -1,5 +1,6 @@
 """Polls into the lake: nothing lost, nothing twice, nothing invented, whatever happens between."""
 
+import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -33,7 +34,7 @@ from mlops_bikeshare.flows.status import status
 from mlops_bikeshare.lake.local import LocalStore
 from mlops_bikeshare.lake.quarantine import FOLDER, read_document
 from mlops_bikeshare.lake.stations import valid_at
-from mlops_bikeshare.settings import load
+from mlops_bikeshare.settings import Settings, load
 from mlops_bikeshare.sources.feed import Reading
 from mlops_bikeshare.sources.gbfs import render
 from mlops_bikeshare.sources.gbfs.rows import information_rows, status_rows
@@ -169,6 +170,44 @@ def test_of_two_ingesters_the_first_stands_and_no_report_is_there_twice(
     pd.testing.assert_frame_equal(
         raw(one)[STATION_STATUS.names[2:]], curated(one)[STATION_STATUS.names[2:]]
     )
+
+
+def test_two_ingesters_in_processes_of_their_own_leave_one_row_per_report(
+    open_ws: Callable[..., Workspace],
+) -> None:
+    spawn = multiprocessing.get_context("spawn")
+    together = spawn.Barrier(2)
+    settings = open_ws().settings
+    both = [spawn.Process(target=ingester, args=(settings, together, i)) for i in range(2)]
+    for process in both:
+        process.start()
+    for process in both:
+        process.join()
+
+    assert [process.exitcode for process in both] == [0, 0]
+    ws = open_ws()
+    for rows in (raw(ws), curated(ws)):
+        assert len(rows) == 8 * 12
+        assert not rows.duplicated(["station_id", "observed_at"]).any()
+        assert len(rows[["observed_at", "fetched_at"]].drop_duplicates()) == 12
+    pd.testing.assert_frame_equal(
+        raw(ws)[STATION_STATUS.names[2:]], curated(ws)[STATION_STATUS.names[2:]]
+    )
+    assert not list(ws.path.rglob("*.tmp"))
+
+
+def ingester(settings: Settings, together: Any, number: int) -> None:
+    """A dozen polls, each begun in the same moment as the other process's, and read by itself."""
+    ws = open_workspace(settings, simulated=True)
+    city = ws.settings.city("boston")
+    for i in range(12):
+        at = NOON + minutes(5 * i)
+        own = at + timedelta(seconds=number)
+        rows = status_rows(stations(at), fetched_at=own, observed_at=at).arrow
+        together.wait()
+        ingest.keep(ws, city, Reading(fetched_at=own, rows=rows, observed_at=at), at)
+        if i % 4 == 3:
+            ingest.catch_up(ws, city)
 
 
 def test_a_poll_that_arrives_an_hour_late_changes_no_feature_of_the_past(

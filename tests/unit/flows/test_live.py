@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pandas as pd
@@ -14,13 +15,17 @@ import pytest
 from mlops_bikeshare.backends import Workspace, open_workspace
 from mlops_bikeshare.domain.clock import SimulatedClock
 from mlops_bikeshare.domain.errors import InputError, SettingsError, SourceError
+from mlops_bikeshare.domain.label import Label
 from mlops_bikeshare.domain.tables import (
+    PROFILES,
     STATION_INFORMATION_RAW,
     STATION_STATUS,
     STATION_STATUS_RAW,
 )
-from mlops_bikeshare.flows import live_feed, records
-from mlops_bikeshare.flows.live import LEAD_S, Lived, live, summary
+from mlops_bikeshare.domain.windows import Window
+from mlops_bikeshare.flows import features, ingest, live_feed, records
+from mlops_bikeshare.flows.live import LEAD_S, live
+from mlops_bikeshare.flows.process.lived import Lived, summary
 from mlops_bikeshare.flows.process.pace import Lockstep, Running
 from mlops_bikeshare.flows.process.stopping import asked_to_stop
 from mlops_bikeshare.flows.replay_feed import Wish, replay_feed
@@ -186,8 +191,26 @@ def test_a_job_that_fails_unforeseen_is_counted_and_ends_nothing(
     (done,) = live(ws, [city], {"boston": Broken()}, pace, poll_s=300)
 
     assert done.failed_jobs == 2  # the station list, at the start and after an hour
-    assert done.lost == {"station_status": 12}
+    assert done.lost == {"station_status: HTTP 500": 12}
     assert "in a way that nobody foresaw" in caplog.text
+
+
+def test_a_feed_that_raises_costs_its_own_polls_alone(
+    open_ws: Callable[..., Workspace], recording: Recording
+) -> None:
+    class Wrong(Broken):
+        def read_status(self, at: datetime) -> Reading:
+            return super().read_information(at)
+
+    ws = open_ws()
+    assert isinstance(ws.clock, SimulatedClock)
+    pace = Lockstep(ws.clock, until=NOON + timedelta(minutes=30))
+    cities = [ws.settings.city(name) for name in ("boston", "taipei")]
+
+    done = live(ws, cities, {"boston": Wrong(), "taipei": recording}, pace, poll_s=300)
+
+    assert [city.lost for city in done] == [{"unforeseen: ZeroDivisionError": 6}, {}]
+    assert len(polls(ws, "taipei")) == 6
 
 
 def test_a_city_that_never_had_an_endpoint_is_only_collected(
@@ -265,7 +288,7 @@ def test_a_replayed_day_by_its_own_fast_clock_ends_when_asked(
         stop.set()
         server.join()
 
-    assert done.polls + done.skipped >= 10
+    assert done.polls >= 2  # how many more depends on how busy the machine is
     assert done.rows == 30 * (done.polls - sum(done.lost.values()))
     assert (tmp_path / "var").is_dir()
 
@@ -277,6 +300,61 @@ def test_the_first_signal_asks_and_the_old_handler_is_back_afterwards() -> None:
         assert stop.is_set()
         assert not Running(SimulatedClock(NOON), stop).wait_until(NOON)
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_once_asked_to_stop_a_poll_tries_no_further_and_is_not_counted_as_lost(
+    open_ws: Callable[..., Workspace],
+) -> None:
+    stop, asked = threading.Event(), list[str]()
+
+    class Silent(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            stop.set()
+            self.send_error(503)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    ws = open_ws(**{"ingest.attempts": 3})
+    with ThreadingHTTPServer(("127.0.0.1", 0), Silent) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        url = f"http://127.0.0.1:{server.server_port}/gbfs.json"
+        client = live_feed.client_of(ws.settings, stop=stop)
+        city = ws.settings.city("boston")
+        feed = live_feed.feed_of(ws.settings, city, client=client, clock=ws.clock, url=url)
+        pace = Running(ws.clock, stop)
+        (done,) = live(ws, [city], {"boston": feed}, pace, poll_s=300)
+        server.shutdown()
+        thread.join()
+        client.close()
+
+    assert asked == ["/gbfs.json"]
+    assert (done.polls, done.lost) == (0, {})
+
+
+def test_days_that_were_over_while_it_was_off_are_closed_when_it_is_back(
+    open_ws: Callable[..., Workspace], tmp_path: Path
+) -> None:
+    ws = open_ws()
+    city, days = ws.settings.city("boston"), small_city(tmp_path / "days", hours=66)
+    ingest.import_recording(ws, city, days.folder, window=Window(NOON, NOON + timedelta(hours=12)))
+    ws.advance(NOON + timedelta(hours=36))
+    features.build(ws, city)
+    for hour in range(13, 36):
+        ingest.poll(ws, city, days, NOON + timedelta(hours=hour))
+
+    again = open_ws(NOON + timedelta(hours=38))
+    assert isinstance(again.clock, SimulatedClock)
+    pace = Lockstep(again.clock, until=again.now + timedelta(minutes=21))
+    (done,) = live(again, [city], {"boston": days}, pace, poll_s=300)
+
+    assert done.failed_jobs == 0
+    made = [day.isoformat() for day in again.lake.days(PROFILES, city="boston")]
+    assert made == ["2021-09-02", "2021-09-03"]
+    yesterday = (NOON + timedelta(days=1)).date()
+    assert len(again.lake.keys(STATION_STATUS, city="boston", day=yesterday)) == 1
 
 
 def test_addresses_and_clocks_that_do_not_fit_are_refused(
@@ -322,6 +400,20 @@ def test_try_goes_from_an_address_to_a_map_and_what_to_type_next(
     assert 'timezone = "America/Toronto"\ncountry = "CA"' in said
     assert "make live CITY=ville-d-t" in said
     assert "first model after 6 whole days" in said
+    assert "[labels]" not in said
+    assert "Out is at most 2 left" in text
+
+
+def test_try_says_where_the_settings_call_something_else_out(
+    open_ws: Callable[..., Workspace], recording: Recording
+) -> None:
+    ws = open_ws()
+    settings = replace(ws.settings, labels=Label(threshold=3, mode="within"))
+    with serving(ReplayedCity(recording, SimulatedClock(NOON))) as url:
+        tried = try_feed(settings, url, clock=SimulatedClock(NOON))
+
+    said = tried_summary(tried)
+    assert "that is: at most 2, at dt + horizon; what [labels] says (at most 3, within" in said
 
 
 def test_try_of_a_feed_that_is_down_says_why(open_ws: Callable[..., Workspace]) -> None:

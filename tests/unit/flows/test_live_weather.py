@@ -103,6 +103,18 @@ def test_a_source_that_does_not_answer_is_not_asked_again(
     assert "weather of boston: still no answer" in caplog.text
 
 
+def test_a_stop_waits_a_moment_and_no_longer_for_a_source_that_does_not_answer(
+    ws: Workspace, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = Said()
+    source.held = threading.Event()
+    with HourlyWeather(ws, {"boston": source}, patience_s=0.01) as outside:
+        outside.tick(NOON)
+    assert "weather of boston: no answer before the stop" in caplog.text
+    assert known(ws).empty
+    source.held.set()
+
+
 @pytest.mark.parametrize("mode", ["well", "dead", "slow", "empty", "garbage"])
 def test_no_poll_waits_for_the_weather_or_fails_with_it(
     ws: Workspace, tmp_path: Path, caplog: pytest.LogCaptureFixture, mode: str

@@ -7,6 +7,7 @@ from mlops_bikeshare.backends import Workspace, open_workspace
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import BikeshareError, TableError
 from mlops_bikeshare.flows import gate, production, records
+from mlops_bikeshare.lake.state import Lines
 from mlops_bikeshare.settings import Settings
 
 
@@ -52,8 +53,8 @@ def test_an_entry_written_while_the_audit_is_read_is_no_sign_of_tampering(
 ) -> None:
     lines_of = records._audit_lines
 
-    def lines_then_another(path: Path) -> tuple[list[str], bytes]:
-        found = lines_of(path)
+    def lines_then_another(ws: Workspace) -> Lines:
+        found = lines_of(ws)
         monkeypatch.undo()
         records.audit(ws, "gate", why="meanwhile", facts={})
         return found

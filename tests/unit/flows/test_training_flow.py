@@ -194,7 +194,7 @@ def test_contributions_sum_to_the_raw_answer_of_the_row_that_was_trained_on(
         assert len(told.parts) == 4
         parts = sum(p.contribution for p in told.parts)
         assert told.base + parts + told.others == pytest.approx(told.margin)
-        booster = lgb.Booster(model_str=(folder / f"{target}.txt").read_text())
+        booster = lgb.Booster(model_str=(folder / f"{target}_30.txt").read_text())
         values = [*(row[n] for n in booster.feature_name()[:-1]), 30]
         raw = np.asarray(booster.predict(np.array([values], np.float32), raw_score=True))[0]
         assert told.margin == pytest.approx(raw, abs=1e-6)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from mlops_bikeshare.domain.errors import LakeError
 from mlops_bikeshare.domain.tables import INFERENCE, STATION_INFORMATION_RAW
-from mlops_bikeshare.domain.windows import stamp
+from mlops_bikeshare.domain.windows import Window, stamp
 from mlops_bikeshare.lake import s3
 from mlops_bikeshare.lake.compaction import compact_day
 from mlops_bikeshare.lake.duckdb import DuckDbQuery
@@ -110,6 +110,22 @@ def test_a_compacted_day_is_one_object_with_the_same_rows_and_names(store: Store
     assert Lake(store).names(INFERENCE, city=CITY, day=DAY) == names
     assert Lake(store).has(INFERENCE, city=CITY, day=DAY, name=names[0])
     assert compact_day(Lake(store), INFERENCE, city=CITY, day=DAY) is None
+
+
+def test_the_parts_of_a_day_leave_memory_when_its_merged_object_is_read(tmp_path: Path) -> None:
+    lake = Lake(LocalStore(tmp_path))
+    write(lake, *range(6))
+    before = rows(lake)
+    rows(lake, columns=["endpoint", "dt", "station_id"])
+    compact_day(lake, INFERENCE, city=CITY, day=DAY)
+    write(lake, 7)
+    rows(lake)
+    found = rows(lake, window=Window(START, START + timedelta(hours=1)))
+
+    pd.testing.assert_frame_equal(found, before)
+    kept = [key for held in lake._memory._kept.values() for key in held.keys]
+    assert {key.rpartition("/")[2][:6] for key in kept} == {"whole-", "a_2025"}
+    assert len(kept) == 2
 
 
 def test_a_part_that_comes_late_or_again_is_read_once(store: Store) -> None:

@@ -34,7 +34,7 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     inputs = [*FEATURES, "horizon_min"]
     targets = {
         name: TargetFiles(
-            booster=grow(seed=seed, inputs=inputs),
+            boosters={HORIZONS_MIN: grow(seed=seed, inputs=inputs)},
             column=f"p_{name}",
             calibrators=CALIBRATORS,
             threshold=0.4,

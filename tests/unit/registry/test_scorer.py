@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops_bikeshare.evaluation.calibration import BetaCalibrator
-from mlops_bikeshare.registry import scorer as scorer_module
 from mlops_bikeshare.registry.artefact import TargetFiles, write_artifacts
-from mlops_bikeshare.registry.scorer import Scorer
+from mlops_bikeshare.registry.scorer import Scorer, forest
 
 HORIZONS = (10, 20, 30, 60, 120)
 INPUTS = ("count", "flow", "hour", "horizon_min")
@@ -60,9 +60,9 @@ def test_neither_chunks_nor_rows_one_by_one_change_anything(
     scorer: Scorer, rows: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = scorer.predict(rows)
-    monkeypatch.setattr(scorer_module, "CHUNK_ROWS", 7)
+    monkeypatch.setattr(forest, "CHUNK_ROWS", 7)
     pd.testing.assert_frame_equal(scorer.predict(rows), whole, check_exact=True)
-    monkeypatch.setattr(scorer_module, "FEW_ROWS", len(rows))
+    monkeypatch.setattr(forest, "FEW_ROWS", len(rows))
     pd.testing.assert_frame_equal(scorer.predict(rows), whole, check_exact=True)
 
 
@@ -97,16 +97,23 @@ def test_trees_grown_on_other_features_do_not_load(artifacts: Path, tmp_path: Pa
 
 def test_an_unknown_format_does_not_load(artifacts: Path, tmp_path: Path) -> None:
     text = (artifacts / "scorer.json").read_text(encoding="utf-8")
-    (tmp_path / "scorer.json").write_text(text.replace('"format": 1', '"format": 9'), "utf-8")
-    with pytest.raises(ValueError, match="format 9, expected 1"):
+    (tmp_path / "scorer.json").write_text(text.replace('"format": 2', '"format": 9'), "utf-8")
+    with pytest.raises(ValueError, match="format 9, expected one of"):
         Scorer.load(str(tmp_path))
 
 
-def written(folder: Path, booster: str) -> Scorer:
-    """A scorer around one booster, its probabilities as they are."""
+def written(folder: Path, booster: str, **apart: str) -> Scorer:
+    """A scorer around one booster, its probabilities as they are; h30=…: trees of 30 min."""
     same = {"horizons_min": list(HORIZONS), "a": 1.0, "b": 1.0, "c": 0.0}
+    alone: dict[tuple[int, ...], str] = {(int(name[1:]),): text for name, text in apart.items()}
+    rest = tuple(h for h in HORIZONS if (h,) not in alone)
+    boosters = {**alone, rest: booster}
     target = TargetFiles(
-        booster=booster, column="p_x", calibrators=[same], threshold=0.5, persistence={}
+        boosters=boosters,
+        column="p_x",
+        calibrators=[same],
+        threshold=0.5,
+        persistence={},
     )
     write_artifacts(
         folder,
@@ -149,6 +156,42 @@ def test_every_row_and_horizon_is_answered_as_lightgbm_does(
         inputs = np.column_stack([matrix, np.full(len(matrix), horizon, np.float32)])
         expected = booster.predict(inputs, num_threads=1)
         assert answer[f"p_x_{horizon}"].to_numpy() == pytest.approx(expected, abs=1e-9)
+
+
+def test_each_horizon_is_answered_by_its_own_trees(tmp_path: Path) -> None:
+    promised, others = grown(leaves=15, holes=True), grown(leaves=40, holes=True)
+    scorer = written(tmp_path, others.model_to_string(), h30=promised.model_to_string())
+    rng = np.random.default_rng(1)
+    matrix = rng.integers(-2, 14, (500, 3)).astype(np.float32)
+    answer = scorer.predict(pd.DataFrame(matrix, columns=list(INPUTS[:-1])))
+    for horizon in HORIZONS:
+        inputs = np.column_stack([matrix, np.full(len(matrix), horizon, np.float32)])
+        trees = promised if horizon == 30 else others
+        expected = trees.predict(inputs, num_threads=1)
+        assert answer[f"p_x_{horizon}"].to_numpy() == pytest.approx(expected, abs=1e-9)
+
+
+def test_a_version_of_before_answers_as_it_did(tmp_path: Path) -> None:
+    booster = grown(leaves=15, holes=True).model_to_string()
+    rows = pd.DataFrame(np.arange(30, dtype=np.float32).reshape(10, 3), columns=list(INPUTS[:-1]))
+    now = written(tmp_path, booster).predict(rows)
+    path = tmp_path / "scorer.json"
+    spec = json.loads(path.read_text(encoding="utf-8"))
+    del spec["targets"]["x"]["boosters"]
+    spec["targets"]["x"]["booster"] = "x.txt"
+    path.write_text(json.dumps({**spec, "format": 1}), encoding="utf-8")
+    pd.testing.assert_frame_equal(Scorer.load(str(tmp_path)).predict(rows), now, check_exact=True)
+
+
+def test_a_horizon_without_trees_does_not_load(tmp_path: Path) -> None:
+    booster = grown(leaves=7, holes=False, rounds=2).model_to_string()
+    written(tmp_path, booster, h30=booster)
+    path = tmp_path / "scorer.json"
+    spec = json.loads(path.read_text(encoding="utf-8"))
+    del spec["targets"]["x"]["boosters"][0]
+    path.write_text(json.dumps(spec), encoding="utf-8")
+    with pytest.raises(ValueError, match=r"trees for horizons \[10, 20, 60, 120\], but answers"):
+        Scorer.load(str(tmp_path))
 
 
 def test_a_tree_that_never_splits_answers_its_only_leaf(tmp_path: Path) -> None:

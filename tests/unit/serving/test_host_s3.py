@@ -26,11 +26,11 @@ class Client:
         self._transport = httpx.ASGITransport(app)
 
     def ask(self, method: str, path: str, **what: Any) -> httpx.Response:
-        async def asked() -> httpx.Response:
-            async with httpx.AsyncClient(transport=self._transport, base_url="http://x") as client:
-                return await client.request(method, path, **what)
+        return asyncio.run(self.asked(method, path, **what))
 
-        return asyncio.run(asked())
+    async def asked(self, method: str, path: str, **what: Any) -> httpx.Response:
+        async with httpx.AsyncClient(transport=self._transport, base_url="http://x") as client:
+            return await client.request(method, path, **what)
 
     def put(self, path: str, **what: Any) -> httpx.Response:
         return self.ask("PUT", path, **what)
@@ -89,6 +89,29 @@ def test_the_parts_of_an_upload_are_limited_together(client: Client) -> None:
     assert client.put(f"{put}2", content=bytes(10)).status_code == 200
     assert client.post(f"/bucket/k?uploadId={upload}").status_code == 200
     assert len(client.get("/bucket/k").content) == 100
+
+
+def test_parts_that_are_still_coming_count_and_what_failed_is_given_back(
+    client: Client, tmp_path: Path
+) -> None:
+    (upload,) = re.findall("<UploadId>(.*)</UploadId>", client.post("/bucket/k?uploads").text)
+    put = f"/bucket/k?uploadId={upload}&partNumber="
+    told: list[str] = []
+
+    async def slowly() -> AsyncIterator[bytes]:
+        yield bytes(60)
+        # A second part comes while the first one is under way.
+        told.append((await client.asked("PUT", f"{put}2", content=bytes(41))).text)
+        yield bytes(0)
+
+    assert client.put(f"{put}1", content=slowly()).status_code == 200
+    assert told[0].startswith("EntityTooLarge")
+    assert client.put(f"{put}2", content=bytes(40)).status_code == 200
+    for number in ("0", "10001", "x", "9" * 5000):
+        assert client.put(f"{put}{number}").text.startswith("InvalidArgument")
+    assert client.post(f"/bucket/k?uploadId={upload}").status_code == 200
+    assert len(client.get("/bucket/k").content) == 100
+    assert left(tmp_path) == []
 
 
 def test_tags_above_their_limit_are_refused(client: Client) -> None:

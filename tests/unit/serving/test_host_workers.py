@@ -113,3 +113,19 @@ def test_a_process_that_has_no_room_is_started_once_there_is(
         await variant.stop()
 
     asyncio.run(asyncio.wait_for(scenario(), 60))
+
+
+def test_what_workers_print_keeps_its_newest_lines_within_bounds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "LONGEST_LOG", 100)
+    log = tmp_path / "workers.log"
+    workers.keep_short(log)
+    with log.open("ab", buffering=0) as output:  # as a worker has it
+        for line in range(40):
+            output.write(f"line {line:03}\n".encode())
+            workers.keep_short(log)
+    said = (tmp_path / "workers.log.1").read_text() + log.read_text()
+    assert said.endswith("line 038\nline 039\n")
+    assert log.stat().st_size <= 100
+    assert (tmp_path / "workers.log.1").stat().st_size == 100

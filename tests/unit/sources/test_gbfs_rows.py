@@ -211,3 +211,22 @@ def test_a_station_at_zero_zero_has_no_place_and_one_off_the_earth_is_refused() 
     assert rows.good[["lat", "lon", "capacity"]].isna().all().all()
     assert rows.refused is not None
     assert "lat: expected a number from -90 to 90, got 123.4" in rows.refused["reason"].iloc[0]
+
+
+def test_free_docks_of_a_virtual_station_without_a_capacity_have_no_number() -> None:
+    place = {"name": "Quay", "lat": 42.0, "lon": -71.0}
+    listed = [
+        {**place, "station_id": "painted", "is_virtual_station": True, "capacity": 10},
+        {**place, "station_id": "endless", "is_virtual_station": True},
+        {**place, "station_id": "nought", "is_virtual_station": 1, "capacity": 0},
+        {**place, "station_id": "real"},
+    ]
+    unlimited = information_rows(listed, fetched_at=NOON).unlimited
+    assert unlimited == {"endless", "nought"}
+
+    full = [station(station_id=one["station_id"], num_docks_available=0) for one in listed]
+    rows = status_rows(full, fetched_at=NOON, observed_at=NOON, unlimited=unlimited).good
+    docks = rows.set_index("station_id")["num_docks_available"]
+    assert docks.isna().to_dict() == {"painted": False, "endless": True, "nought": True, "real": 0}
+    assert set(docks.dropna()) == {0}
+    assert set(rows["num_bikes_available"]) == {3}

@@ -59,6 +59,8 @@ def test_a_group_without_stockouts_is_named() -> None:
 def test_no_stockout_at_the_promise_leaves_no_threshold() -> None:
     y = np.where(HORIZON_MIN == 30, 0, Y).astype(np.float32)
     with pytest.raises(InputError, match="calibration rows at 30 min is out"):
+        calibrate("dockout", y, RAW, HORIZON_MIN, groups_min=[HORIZONS_MIN])
+    with pytest.raises(InputError, match=r"dockout, horizons 30 min: .*of one kind"):
         calibrate("dockout", y, RAW, HORIZON_MIN)
 
 

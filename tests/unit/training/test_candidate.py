@@ -52,6 +52,10 @@ def candidate() -> Candidate:
     return train_candidate(table(), SPLIT, plan=PLAN, city_wide=["hour"])
 
 
+def texts(of: Candidate) -> dict[str, list[str]]:
+    return {t: [part.text for part in trees.parts.values()] for t, trees in of.boosters.items()}
+
+
 def test_every_target_is_scored_at_every_horizon(candidate: Candidate) -> None:
     found = [(q.target, q.horizon_min) for q in candidate.quality]
     assert found == [(t, h) for t in ("bikeout", "dockout") for h in HORIZONS_MIN]
@@ -77,9 +81,7 @@ def test_what_happens_in_the_test_window_changes_no_model(candidate: Candidate) 
     other = train_candidate(
         replace(given, features=features, counts=counts), SPLIT, plan=PLAN, city_wide=["hour"]
     )
-    assert {t: b.text for t, b in other.boosters.items()} == {
-        t: b.text for t, b in candidate.boosters.items()
-    }
+    assert texts(other) == texts(candidate)
     assert other.calibrations == candidate.calibrations
     assert other.persistence == candidate.persistence
     assert other.reference == candidate.reference
@@ -103,15 +105,25 @@ def test_a_table_of_the_needed_rows_alone_gives_the_same_candidate() -> None:
     )
     whole, less = (train_candidate(t, SPLIT, plan=plan) for t in (given, part))
     assert replace(less, boosters={}) == replace(whole, boosters={})
-    assert {t: b.text for t, b in less.boosters.items()} == {
-        t: b.text for t, b in whole.boosters.items()
-    }
+    assert texts(less) == texts(whole)
 
 
 def test_without_a_test_window_there_are_no_scores(candidate: Candidate) -> None:
     made = train_candidate(table(), replace(SPLIT, test=None), plan=PLAN)
     assert made.quality == ()
-    assert made.boosters["bikeout"].text == candidate.boosters["bikeout"].text
+    assert texts(made) == texts(candidate)
+
+
+def test_days_that_are_held_out_are_in_no_reference() -> None:
+    held = Window.parse("1970-01-02..1970-01-04", key="held out")
+    rows = table()
+    inside = (rows.dt >= 86_400) & (rows.dt < 3 * 86_400)
+    odd = replace(rows, features=np.where(inside[:, None], 99.0, rows.features).astype(np.float32))
+
+    of = replace(SPLIT, held_out=held)
+    one, other = (train_candidate(t, of, plan=PLAN, city_wide=["hour"]) for t in (rows, odd))
+
+    assert one.reference == other.reference
 
 
 def test_rows_are_counted_by_slice(candidate: Candidate) -> None:

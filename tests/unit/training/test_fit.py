@@ -92,6 +92,15 @@ def test_an_unknown_label_weighs_nothing() -> None:
     assert p[unknown].mean() == pytest.approx(label[unknown].mean(), abs=0.03)
 
 
+def test_rows_without_a_label_are_left_out_where_they_are_many() -> None:
+    train, few = rows(seed=1), np.arange(3000) % 3 == 0
+    label = np.where(few, train.labels["bikeout"], np.nan).astype(np.float32)
+    grown = fit(with_labels(train, bikeout=label))
+    first = lgb.Booster(model_str=grown["bikeout"].text).dump_model()["tree_info"][0]
+    assert first["tree_structure"]["internal_count"] == few.sum()
+    assert grown["dockout"].text == fit()["dockout"].text
+
+
 def test_progress_is_told_for_each_target() -> None:
     seen: list[tuple[str, int, int]] = []
     fit(progress=lambda *step: seen.append(step))
@@ -113,6 +122,19 @@ def test_a_feature_that_is_always_missing_is_named_in_a_warning(
         fitted = fit(train)
     assert "['noise']" in caplog.text
     assert fitted["bikeout"].importance["noise"] == 0
+
+
+def test_a_feature_that_never_changes_is_never_asked() -> None:
+    train = rows(seed=1)
+    train.matrix[:, 1] = 7
+    assert fit(train)["bikeout"].importance["noise"] == 0
+
+
+def test_trees_of_one_horizon_never_ask_for_it() -> None:
+    fitted = fit(of_one_horizon=["dockout"])
+    assert fitted["dockout"].importance["horizon_min"] == 0 < fitted["dockout"].importance["count"]
+    assert fitted["bikeout"].text == fit()["bikeout"].text
+    assert fitted["bikeout"].importance["horizon_min"] > 0
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,75 @@
+"""Commands of an account of AWS: its stacks and what it costs."""
+
+from typing import Annotated
+
+import typer
+
+from mlops_bikeshare.cli import given, screen
+from mlops_bikeshare.cli.given import AsJson
+
+Env = Annotated[str, typer.Option("--env", help="dev, staging or prod.")]
+Image = Annotated[
+    str | None, typer.Option(help="Tag of the jobs' image; without one the jobs are left out.")
+]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+
+
+def deploy(env: Env, image: Image = None, yes: Yes = False, json_: AsJson = False) -> None:
+    """Bring an environment to its templates; the plan is shown first.
+
+    Run it again after an interruption: it goes on where it was.
+    """
+    from mlops_bikeshare.cloud.stacks import Stacks, client
+    from mlops_bikeshare.flows import aws as flow
+
+    settings = given.settings()
+    found = flow.load(settings, env)
+    stacks = Stacks(client(found.region))
+    plans = flow.plan(stacks, flow.wanted(settings, found, image=image))
+    typer.echo(flow.summary(plans), err=True)
+    if any(one.action != "nothing" for one in plans) and not yes:
+        typer.confirm(f"Do this in {found.region}?", abort=True, err=True)
+    done = flow.deploy(stacks, plans, told=_told)
+    screen.show(done, "\n".join(f"{name}: {what}" for name, what in done.items()), as_json=json_)
+
+
+def diff(env: Env, image: Image = None, json_: AsJson = False) -> None:
+    """What a deploy would change, and what was changed by hand; fails unless nothing is."""
+    from mlops_bikeshare.cloud.stacks import Stacks, client
+    from mlops_bikeshare.flows import aws as flow
+
+    settings = given.settings()
+    found = flow.load(settings, env)
+    told = flow.diff(Stacks(client(found.region)), flow.wanted(settings, found, image=image))
+    screen.show(flow.facts(told), flow.compared(told), as_json=json_)
+    if not told.none:
+        raise typer.Exit(1)
+
+
+def destroy(
+    env: Env,
+    data: Annotated[
+        bool, typer.Option("--data", help="The buckets and their key, too; they must be empty.")
+    ] = False,
+    confirm: Annotated[
+        str | None, typer.Option(help="The environment's name again; else it is asked for.")
+    ] = None,
+    json_: AsJson = False,
+) -> None:
+    """Delete an environment's stacks; what cannot be made again stays unless --data is given."""
+    from mlops_bikeshare.cloud.stacks import Stacks, client
+    from mlops_bikeshare.domain.errors import InputError
+    from mlops_bikeshare.flows import aws as flow
+
+    settings = given.settings()
+    found = flow.load(settings, env)
+    said = confirm or typer.prompt(f"Type {env} to delete its stacks in {found.region}", err=True)
+    if said != env:
+        raise InputError(f"nothing was deleted: expected {env!r}, got {said!r}")
+    wanted = flow.wanted(settings, found, image="any")
+    done = flow.destroy(Stacks(client(found.region)), wanted, data=data)
+    screen.show(done, "\n".join(f"{name}: {what}" for name, what in done.items()), as_json=json_)
+
+
+def _told(line: str) -> None:
+    typer.echo(line, err=True)

@@ -1,0 +1,309 @@
+"""Stacks of CloudFormation: planned, applied, deleted, compared with the account.
+
+Input    a boto3 client (`client`), a Stack: its name, template and parameters.
+Output   `plan`: what would change, from a change set of CloudFormation itself; for a stack that is
+         not there yet, all of its template. `apply`: the state it ended in. `drift`: what somebody
+         changed by hand since.
+Raises   CloudError, with the reason of the resource that failed first.
+Source   AWS, CloudFormation user guide, "Stack status codes", "Update stacks using change sets",
+         "Detect unmanaged configuration changes with drift detection".
+
+Everything may be interrupted and run again: a stack on its way is waited for, what remains of a
+creation that failed is deleted and created anew, an update that cannot be taken back is continued.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from mlops_bikeshare.cloud import template
+from mlops_bikeshare.domain.errors import CloudError
+
+Action = Literal["create", "create again", "update", "nothing"]
+POLL_S = 3.0
+HALF_CREATED = (
+    "REVIEW_IN_PROGRESS",
+    "ROLLBACK_COMPLETE",
+    "ROLLBACK_FAILED",
+    "CREATE_FAILED",
+    "DELETE_FAILED",
+)
+_NO_CHANGES = ("didn't contain changes", "No updates are to be performed")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stack:
+    """What should be there. `kept`: it holds what cannot be made again."""
+
+    name: str
+    document: template.Document
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    kept: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One resource: Add, Modify, Remove; `replaced`: yes, no, perhaps."""
+
+    action: str
+    resource: str
+    kind: str
+    replaced: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What applying would do."""
+
+    stack: Stack
+    action: Action
+    changes: tuple[Change, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """A resource that is not as its template says: MODIFIED or DELETED."""
+
+    resource: str
+    kind: str
+    state: str
+    properties: tuple[str, ...] = ()
+
+
+def client(region: str, *, url: str | None = None) -> Any:
+    """A boto3 client of CloudFormation; `url` is for tests on the wire."""
+    from boto3.session import Session
+    from botocore.config import Config
+
+    retries: Any = {"mode": "standard", "total_max_attempts": 5}
+    config = Config(connect_timeout=5, read_timeout=60, retries=retries)
+    dummy: dict[str, Any] = {"aws_access_key_id": "local", "aws_secret_access_key": "local"}
+    return Session().client(
+        "cloudformation",
+        region_name=region,
+        endpoint_url=url,
+        config=config.merge(Config(proxies={})) if url else config,
+        **(dummy if url else {}),
+    )
+
+
+def change_set(name: str) -> str:
+    """The name of our change set of a stack."""
+    return f"{name}-plan"
+
+
+class Stacks:
+    """The stacks of one account and region."""
+
+    def __init__(
+        self,
+        client: Any,
+        *,
+        timeout_s: float = 3600,
+        monotonic: Callable[[], float] = time.monotonic,
+        pause: Callable[[float], object] = time.sleep,
+    ) -> None:
+        self._client = client
+        self._timeout_s = timeout_s
+        self._monotonic = monotonic
+        self._pause = pause
+
+    def status(self, name: str) -> str | None:
+        """The stack's state; None if there is none, or it was deleted."""
+        from botocore.exceptions import ClientError
+
+        with _spoken(name):
+            try:
+                found = self._client.describe_stacks(StackName=name)["Stacks"][0]
+            except ClientError as error:
+                if "does not exist" in error.response["Error"]["Message"]:
+                    return None
+                raise
+        state: str = found["StackStatus"]
+        return None if state == "DELETE_COMPLETE" else state
+
+    def plan(self, stack: Stack) -> Plan:
+        """What applying would do; a stack on its way is waited for first."""
+        state = self.settled(stack.name)
+        if state is None or state in HALF_CREATED:
+            action: Action = "create again" if state else "create"
+            return Plan(stack=stack, action=action, changes=_all_of(stack))
+        if state == "UPDATE_ROLLBACK_FAILED":
+            with _spoken(stack.name):
+                self._client.continue_update_rollback(StackName=stack.name)
+            self.settled(stack.name)
+        changes = self._changes(stack, kind="UPDATE")
+        return Plan(stack=stack, action="update" if changes else "nothing", changes=changes)
+
+    def apply(self, plan: Plan) -> str:
+        """Do it, and wait; the state afterwards."""
+        name = plan.stack.name
+        if plan.action == "nothing":
+            return self.status(name) or ""
+        if plan.action == "create again":
+            self.delete(name)
+        if plan.action != "update":
+            self._changes(plan.stack, kind="CREATE")
+        with _spoken(name):
+            self._client.execute_change_set(StackName=name, ChangeSetName=change_set(name))
+        state = self.settled(name, begun=True)
+        if state not in {"CREATE_COMPLETE", "UPDATE_COMPLETE"}:
+            raise CloudError(f"stack {name} is {state}: {self._reason(name)}; mend it, run again")
+        return state
+
+    def delete(self, name: str) -> bool:
+        """Delete it, and wait; False if there was none."""
+        if self.settled(name) is None:
+            return False
+        with _spoken(name):
+            self._client.delete_stack(StackName=name)
+        state = self.settled(name, begun=True)
+        if state is not None:
+            raise CloudError(f"stack {name} is {state}: {self._reason(name)}")
+        return True
+
+    def drift(self, name: str) -> list[Drift]:
+        """What is not as the stack's template says."""
+        with _spoken(name):
+            told = self._client.detect_stack_drift(StackName=name)
+            self._detected(name, told["StackDriftDetectionId"])
+            found: list[dict[str, Any]] = []
+            more: dict[str, str] = {}
+            while True:
+                page = self._client.describe_stack_resource_drifts(
+                    StackName=name,
+                    StackResourceDriftStatusFilters=["MODIFIED", "DELETED"],
+                    **more,
+                )
+                found += page["StackResourceDrifts"]
+                if not page.get("NextToken"):
+                    return [_drift(one) for one in found]
+                more = {"NextToken": page["NextToken"]}
+
+    def settled(self, name: str, *, begun: bool = False) -> str | None:
+        """The state once nothing is under way; `begun`: something was just started."""
+        deadline = self._monotonic() + self._timeout_s
+        while True:
+            state = self.status(name)
+            waiting = state is not None and state.endswith("_IN_PROGRESS")
+            # A stack under review is waited for only while its change set is being executed.
+            if not waiting or (state == "REVIEW_IN_PROGRESS" and not begun):
+                return state
+            if self._monotonic() >= deadline:
+                msg = f"stack {name} is still {state} after {self._timeout_s:.0f} s"
+                raise CloudError(f"{msg}; it goes on by itself, run the same command again")
+            self._pause(POLL_S)
+
+    def _changes(self, stack: Stack, *, kind: str) -> tuple[Change, ...]:
+        """A new change set under our name: what it would change."""
+        from botocore.exceptions import ClientError
+
+        with _spoken(stack.name):
+            self._forget(stack.name)
+            try:
+                self._create_change_set(stack, kind)
+            except ClientError as error:
+                if _says_no_changes(error.response["Error"]["Message"]):
+                    return ()
+                raise
+            return self._described(stack.name)
+
+    def _create_change_set(self, stack: Stack, kind: str) -> None:
+        self._client.create_change_set(
+            StackName=stack.name,
+            ChangeSetName=change_set(stack.name),
+            ChangeSetType=kind,
+            TemplateBody=template.body(stack.document, stack.name),
+            Parameters=[
+                {"ParameterKey": key, "ParameterValue": value}
+                for key, value in stack.parameters.items()
+            ],
+            Capabilities=["CAPABILITY_NAMED_IAM"],
+            Tags=[{"Key": "project", "Value": "bikeshare"}],
+        )
+
+    def _forget(self, name: str) -> None:
+        """Delete the change set of a plan that was looked at and left."""
+        if self.status(name) is None:
+            return
+        pages = self._client.get_paginator("list_change_sets").paginate(StackName=name)
+        there = {one["ChangeSetName"] for page in pages for one in page["Summaries"]}
+        if change_set(name) in there:
+            self._client.delete_change_set(StackName=name, ChangeSetName=change_set(name))
+
+    def _described(self, name: str) -> tuple[Change, ...]:
+        while True:
+            pages = list(self._pages(name))
+            state, reason = pages[0]["Status"], pages[0].get("StatusReason", "")
+            if state == "FAILED":
+                if not _says_no_changes(reason):
+                    raise CloudError(f"stack {name}: CloudFormation made no plan: {reason}")
+                self._client.delete_change_set(StackName=name, ChangeSetName=change_set(name))
+                return ()
+            if state == "CREATE_COMPLETE":
+                return tuple(_change(entry) for page in pages for entry in page.get("Changes", []))
+            self._pause(POLL_S)
+
+    def _pages(self, name: str) -> Iterator[dict[str, Any]]:
+        pages = self._client.get_paginator("describe_change_set")
+        yield from pages.paginate(StackName=name, ChangeSetName=change_set(name))
+
+    def _detected(self, name: str, detection: str) -> None:
+        while True:
+            told = self._client.describe_stack_drift_detection_status(
+                StackDriftDetectionId=detection
+            )
+            state = told["DetectionStatus"]
+            if state == "DETECTION_COMPLETE":
+                return
+            if state == "DETECTION_FAILED":
+                reason = told.get("DetectionStatusReason", "no reason was given")
+                raise CloudError(f"stack {name}: its drift could not be detected: {reason}")
+            self._pause(POLL_S)
+
+    def _reason(self, name: str) -> str:
+        """Why the first resource failed, from the newest events."""
+        with _spoken(name):
+            events = self._client.describe_stack_events(StackName=name)["StackEvents"]
+        for event in reversed(events):
+            if event["ResourceStatus"].endswith("_FAILED"):
+                reason = event.get("ResourceStatusReason", "no reason was given")
+                return f"{event['LogicalResourceId']} ({event['ResourceType']}): {reason}"
+        return "no resource failed by itself"
+
+
+def _says_no_changes(reason: str) -> bool:
+    return any(words in reason for words in _NO_CHANGES)
+
+
+def _all_of(stack: Stack) -> tuple[Change, ...]:
+    found = stack.document["Resources"].items()
+    return tuple(Change("Add", name, entry["Type"]) for name, entry in found)
+
+
+def _change(entry: Mapping[str, Any]) -> Change:
+    told = entry["ResourceChange"]
+    replaced = {"True": "yes", "Conditional": "perhaps"}.get(told.get("Replacement", ""), "")
+    return Change(told["Action"], told["LogicalResourceId"], told["ResourceType"], replaced)
+
+
+def _drift(found: Mapping[str, Any]) -> Drift:
+    paths = tuple(one["PropertyPath"] for one in found.get("PropertyDifferences", []))
+    state = found["StackResourceDriftStatus"]
+    return Drift(found["LogicalResourceId"], found["ResourceType"], state, paths)
+
+
+@contextmanager
+def _spoken(name: str) -> Iterator[None]:
+    """Turn botocore's exceptions into one CloudError."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        yield
+    except ClientError as error:
+        said = error.response.get("Error", {}).get("Message", str(error))
+        raise CloudError(f"stack {name}: CloudFormation refused: {said}") from error
+    except BotoCoreError as error:
+        raise CloudError(f"stack {name}: AWS cannot be asked: {error}") from error

@@ -1,0 +1,140 @@
+"""An environment in an account of AWS: deployed, compared, destroyed.
+
+Input    settings, an environment's name, Stacks of its region; `image`: tag of the jobs' image.
+Output   `plan`: Plans in order. `deploy`: stack → what was done. `diff`: plans and drift.
+         `destroy`: stack → `deleted`, `was not there`, `kept`.
+Raises   CloudError.
+
+What cannot be made again (the stack `data`: buckets and their key) is destroyed only when asked
+for by name, and CloudFormation refuses as long as a bucket holds anything.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mlops_bikeshare.cloud import environment, template
+from mlops_bikeshare.cloud.environment import Environment, Known
+from mlops_bikeshare.cloud.stacks import Drift, Plan, Stack, Stacks
+from mlops_bikeshare.domain.errors import CloudError
+from mlops_bikeshare.flows.cloud_templates import FOLDER
+from mlops_bikeshare.settings import Settings
+
+_SIGNS = {"Add": "+", "Modify": "~", "Remove": "-"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """What template and account disagree on."""
+
+    plans: tuple[Plan, ...]
+    drift: dict[str, list[Drift]]
+
+    @property
+    def none(self) -> bool:
+        """Whether there is nothing to do, and nobody changed anything by hand."""
+        return not any(self.drift.values()) and all(p.action == "nothing" for p in self.plans)
+
+
+def load(settings: Settings, name: str) -> Environment:
+    """The environment's file; its cities must be known."""
+    path = settings.root / FOLDER / "environments" / f"{name}.toml"
+    if name not in environment.NAMES or not path.is_file():
+        raise CloudError(f"--env: expected one of {', '.join(environment.NAMES)}, got {name!r}")
+    found = environment.read(name, path.read_text(encoding="utf-8"))
+    for city in found.cities:
+        settings.city(city)
+    return found
+
+
+def wanted(settings: Settings, env: Environment, *, image: str | None = None) -> list[Stack]:
+    """The stacks that should be there."""
+    known = Known(
+        workspace=settings.workspace,
+        database=settings.lake.database,
+        first_date=settings.lake.first_date,
+        default_city=settings.default_city,
+        endpoints={
+            city: (settings.endpoint("staging", city), settings.endpoint("prod", city))
+            for city in env.cities
+        },
+        image=image,
+    )
+    return environment.stacks(env, known, _templates(settings.root))
+
+
+def plan(stacks: Stacks, wanted: Sequence[Stack]) -> list[Plan]:
+    """What would be done."""
+    return [stacks.plan(stack) for stack in wanted]
+
+
+def deploy(
+    stacks: Stacks, plans: Sequence[Plan], *, told: Callable[[str], object]
+) -> dict[str, str]:
+    """Apply every plan; each stack is told as it is done."""
+    done = {}
+    for one in plans:
+        if one.action != "nothing":
+            told(f"{one.stack.name}: {one.action} ({len(one.changes)} resources) ...")
+        done[one.stack.name] = f"{one.action}: {stacks.apply(one)}"
+    return done
+
+
+def diff(stacks: Stacks, wanted: Sequence[Stack]) -> Difference:
+    """Plans, and the drift of the stacks that are there."""
+    plans = plan(stacks, wanted)
+    there = [one.stack.name for one in plans if one.action in {"update", "nothing"}]
+    return Difference(plans=tuple(plans), drift={name: stacks.drift(name) for name in there})
+
+
+def destroy(stacks: Stacks, wanted: Sequence[Stack], *, data: bool = False) -> dict[str, str]:
+    """Delete the stacks, the newest first; `data`: what cannot be made again, too."""
+    done = {}
+    for stack in reversed(wanted):
+        if stack.kept and not data:
+            there = stacks.status(stack.name) is not None
+            done[stack.name] = "kept" if there else "was not there"
+        else:
+            done[stack.name] = "deleted" if stacks.delete(stack.name) else "was not there"
+    return done
+
+
+def summary(plans: Sequence[Plan]) -> str:
+    """A line a stack, then one for each resource."""
+    return "\n".join(line for one in plans for line in _lines(one))
+
+
+def compared(found: Difference) -> str:
+    """Plans, then what was changed by hand."""
+    hand = [
+        f"{name}: {drift.kind} {drift.resource} was {drift.state.lower()} by hand "
+        f"{' '.join(drift.properties)}".rstrip()
+        for name, drifts in found.drift.items()
+        for drift in drifts
+    ]
+    return "\n".join([summary(found.plans), *(hand or ["nothing was changed by hand"])])
+
+
+def facts(found: Difference) -> dict[str, Any]:
+    """Stack → what would be done, and what was changed by hand."""
+    return {
+        one.stack.name: {
+            "action": one.action,
+            "changes": one.changes,
+            "drift": found.drift.get(one.stack.name, []),
+        }
+        for one in found.plans
+    }
+
+
+def _lines(one: Plan) -> Iterator[str]:
+    yield f"{one.stack.name}: {one.action}"
+    for change in one.changes:
+        replaced = f", replaced: {change.replaced}" if change.replaced else ""
+        yield f"  {_SIGNS.get(change.action, '?')} {change.kind} {change.resource}{replaced}"
+
+
+def _templates(root: Path) -> dict[str, template.Document]:
+    found = sorted((root / FOLDER).glob("*.yaml"))
+    return {path.stem: template.read(path.read_text(encoding="utf-8")) for path in found}

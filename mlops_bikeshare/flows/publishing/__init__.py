@@ -1,0 +1,1 @@
+"""What is published for others: documents with a schema of their own."""

@@ -1,0 +1,1 @@
+"""Flows as jobs that a scheduler starts, one event at a time."""

@@ -1,0 +1,270 @@
+"""Environments on moto's CloudFormation: deployed, compared, interrupted, destroyed."""
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlops_bikeshare.cloud.stacks import Plan, Stack, Stacks, change_set, client
+from mlops_bikeshare.domain.errors import CloudError
+from mlops_bikeshare.flows import aws
+from mlops_bikeshare.settings import load
+from tests.stacks_wire import Account, account
+
+ROOT = Path(__file__).resolve().parents[2]
+SETTINGS = load(ROOT, {}, {})
+REGION = "ca-central-1"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Account]:
+    with account() as found:
+        yield found
+
+
+@pytest.fixture
+def there(server: Account) -> Account:
+    import httpx
+
+    httpx.post(f"{server.url}/moto-api/reset", trust_env=False).raise_for_status()
+    server.states.clear()
+    server.drifted.clear()
+    server.log.clear()
+    return server
+
+
+@pytest.fixture
+def stacks(there: Account) -> Stacks:
+    ticks = iter(range(10_000))
+    asked = client(REGION, url=there.url)
+    return Stacks(asked, timeout_s=50, monotonic=lambda: next(ticks), pause=lambda _: None)
+
+
+def stack(*topics: str, name: str = "bikeshare-dev-data", kept: bool = False) -> Stack:
+    resources = {topic: {"Type": "AWS::SNS::Topic"} for topic in topics}
+    return Stack(name=name, document={"Resources": resources}, kept=kept)
+
+
+def for_moto(value: Any) -> Any:
+    """A document without the two things that moto gets wrong: tags of keys, values of exports."""
+    if isinstance(value, list):
+        return [for_moto(inner) for inner in value]
+    if not isinstance(value, dict):
+        return value
+    if "Fn::ImportValue" in value:
+        return "key"
+    dropped = {"Tags"} if "KeyPolicy" in value else set()
+    return {key: for_moto(inner) for key, inner in value.items() if key not in dropped}
+
+
+def applied(stacks: Stacks, wanted: Stack) -> Plan:
+    plan = stacks.plan(wanted)
+    stacks.apply(plan)
+    return plan
+
+
+def test_a_new_stack_is_planned_whole_and_asks_nothing_of_the_account_but_whether_it_is_there(
+    stacks: Stacks, there: Account
+) -> None:
+    plan = stacks.plan(stack("One", "Two"))
+
+    assert (plan.action, [change.resource for change in plan.changes]) == ("create", ["One", "Two"])
+    assert {action for action, _ in there.log} == {"DescribeStacks"}
+    assert stacks.apply(plan) == "CREATE_COMPLETE"
+
+
+def test_deploying_again_does_nothing(stacks: Stacks, there: Account) -> None:
+    applied(stacks, stack("One"))
+    there.log.clear()
+
+    assert applied(stacks, stack("One")).action == "nothing"
+    assert not there.asked("ExecuteChangeSet")
+
+
+def test_a_change_is_planned_by_cloudformation_and_then_done(stacks: Stacks) -> None:
+    applied(stacks, stack("One"))
+
+    plan = stacks.plan(stack("One", "Two"))
+
+    assert plan.action == "update"
+    assert ("Add", "Two") in {(change.action, change.resource) for change in plan.changes}
+    assert stacks.apply(plan) == "UPDATE_COMPLETE"
+    assert stacks.plan(stack("One", "Two")).action == "nothing"
+
+
+def test_a_plan_that_was_looked_at_and_left_is_made_anew(stacks: Stacks) -> None:
+    applied(stacks, stack("One"))
+    stacks.plan(stack("One", "Two"))
+
+    assert stacks.apply(stacks.plan(stack("One", "Three"))) == "UPDATE_COMPLETE"
+    assert stacks.plan(stack("One", "Three")).action == "nothing"
+
+
+def test_a_creation_that_was_interrupted_before_it_began_is_begun_again(
+    stacks: Stacks, there: Account
+) -> None:
+    asked = client(REGION, url=there.url)
+    body = json.dumps(stack("One").document)
+    asked.create_change_set(
+        StackName="bikeshare-dev-data",
+        ChangeSetName=change_set("bikeshare-dev-data"),
+        ChangeSetType="CREATE",
+        TemplateBody=body,
+    )
+    assert stacks.status("bikeshare-dev-data") == "REVIEW_IN_PROGRESS"
+
+    plan = stacks.plan(stack("One", "Two"))
+
+    assert plan.action == "create again"
+    assert stacks.apply(plan) == "CREATE_COMPLETE"
+
+
+@pytest.mark.parametrize("state", ["ROLLBACK_COMPLETE", "CREATE_FAILED", "DELETE_FAILED"])
+def test_a_half_created_stack_is_deleted_and_created_again(
+    stacks: Stacks, there: Account, state: str
+) -> None:
+    applied(stacks, stack("One"))
+    there.log.clear()
+    there.states["bikeshare-dev-data"] = [state, state]
+
+    plan = stacks.plan(stack("One", "Two"))
+
+    assert plan.action == "create again"
+    assert stacks.apply(plan) == "CREATE_COMPLETE"
+    assert there.asked("DeleteStack") == ["bikeshare-dev-data"]
+
+
+def test_a_deploy_that_was_interrupted_is_waited_for_and_then_compared(
+    stacks: Stacks, there: Account
+) -> None:
+    applied(stacks, stack("One"))
+    there.states["bikeshare-dev-data"] = ["CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS"]
+
+    assert stacks.plan(stack("One")).action == "nothing"
+    assert not there.states["bikeshare-dev-data"]
+
+
+def test_an_update_that_could_not_be_taken_back_is_continued_first(
+    stacks: Stacks, there: Account
+) -> None:
+    applied(stacks, stack("One"))
+    there.states["bikeshare-dev-data"] = ["UPDATE_ROLLBACK_FAILED", "UPDATE_ROLLBACK_IN_PROGRESS"]
+
+    assert stacks.plan(stack("One", "Two")).action == "update"
+    assert there.asked("ContinueUpdateRollback") == ["bikeshare-dev-data"]
+
+
+def test_a_stack_that_never_settles_is_an_error_that_says_to_come_again(
+    stacks: Stacks, there: Account
+) -> None:
+    there.states["bikeshare-dev-data"] = ["CREATE_IN_PROGRESS"] * 200
+
+    with pytest.raises(CloudError, match=r"still CREATE_IN_PROGRESS after 50 s.*run the same"):
+        stacks.plan(stack("One"))
+
+
+def test_a_failed_deploy_names_the_stack_and_its_state(stacks: Stacks, there: Account) -> None:
+    applied(stacks, stack("One"))
+    plan = stacks.plan(stack("One", "Two"))
+    there.states["bikeshare-dev-data"] = ["UPDATE_ROLLBACK_COMPLETE"]
+
+    with pytest.raises(CloudError, match="bikeshare-dev-data is UPDATE_ROLLBACK_COMPLETE"):
+        stacks.apply(plan)
+
+
+def test_what_was_changed_by_hand_is_told_and_is_a_difference(
+    stacks: Stacks, there: Account
+) -> None:
+    applied(stacks, stack("One"))
+    assert aws.diff(stacks, [stack("One")]).none
+    there.drifted["bikeshare-dev-data"] = [("One", "AWS::SNS::Topic", "/DisplayName")]
+
+    found = aws.diff(stacks, [stack("One")])
+
+    assert not found.none
+    assert "AWS::SNS::Topic One was modified by hand /DisplayName" in aws.compared(found)
+
+
+def test_destroying_goes_backwards_and_keeps_what_cannot_be_made_again(
+    stacks: Stacks, there: Account
+) -> None:
+    data, jobs = stack("One", kept=True), stack("Two", name="bikeshare-dev-jobs")
+    for one in (data, jobs):
+        applied(stacks, one)
+
+    assert aws.destroy(stacks, [data, jobs]) == {
+        "bikeshare-dev-jobs": "deleted",
+        "bikeshare-dev-data": "kept",
+    }
+    assert aws.destroy(stacks, [data, jobs], data=True) == {
+        "bikeshare-dev-jobs": "was not there",
+        "bikeshare-dev-data": "deleted",
+    }
+    assert there.asked("DeleteStack") == ["bikeshare-dev-jobs", "bikeshare-dev-data"]
+
+
+def test_an_interrupted_deploy_of_several_stacks_goes_on_where_it_was(stacks: Stacks) -> None:
+    first, second = stack("One"), stack("Two", name="bikeshare-dev-roles")
+    stacks.apply(stacks.plan(first))
+
+    done = aws.deploy(stacks, aws.plan(stacks, [first, second]), told=lambda _: None)
+
+    assert done == {
+        "bikeshare-dev-data": "nothing: CREATE_COMPLETE",
+        "bikeshare-dev-roles": "create: CREATE_COMPLETE",
+    }
+
+
+@pytest.mark.parametrize("name", ["dev", "staging", "prod"])
+def test_an_environment_has_all_that_its_templates_ask_for(name: str) -> None:
+    env = aws.load(SETTINGS, name)
+
+    found = {one.name: one for one in aws.wanted(SETTINGS, env, image="0.1.0")}
+
+    assert list(found) == [
+        f"bikeshare-{name}-{kind}"
+        for kind in ("data", "roles", "catalog", "alerts-boston", "jobs-boston")
+    ]
+    assert found[f"bikeshare-{name}-jobs-boston"].parameters["JobsImage"] == "0.1.0"
+    assert found[f"bikeshare-{name}-alerts-boston"].parameters["ProdEndpoint"] == "bikeshare-prod"
+    assert env.region == "ca-central-1"
+
+
+def test_without_an_image_there_are_no_jobs_yet() -> None:
+    names = [one.name for one in aws.wanted(SETTINGS, aws.load(SETTINGS, "dev"))]
+
+    assert not [name for name in names if "jobs" in name]
+
+
+@pytest.mark.filterwarnings("ignore:Tried to parse")  # moto passes over what it does not know
+def test_the_templates_of_an_environment_are_deployed_and_destroyed_on_the_wire(
+    stacks: Stacks,
+) -> None:
+    made = aws.wanted(SETTINGS, aws.load(SETTINGS, "dev"))
+    wanted = [dataclasses.replace(one, document=for_moto(one.document)) for one in made]
+
+    done = aws.deploy(stacks, aws.plan(stacks, wanted), told=lambda _: None)
+
+    assert set(done.values()) == {"create: CREATE_COMPLETE"}
+    assert all(one.action == "nothing" for one in aws.plan(stacks, wanted))
+    told = aws.destroy(stacks, wanted)
+    assert [name for name, what in told.items() if what == "kept"] == ["bikeshare-dev-data"]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("qa", "expected one of dev, staging, prod"), ("../dev", "--env")]
+)
+def test_an_unknown_environment_is_refused(name: str, said: str) -> None:
+    with pytest.raises(CloudError, match=said):
+        aws.load(SETTINGS, name)
+
+
+def test_an_option_that_lacks_a_parameter_says_where_to_add_it() -> None:
+    env = aws.load(SETTINGS, "dev")
+    asked = dataclasses.replace(env, options=("deployer",))
+
+    with pytest.raises(CloudError, match=r"needs Repository: add them to .*dev\.toml"):
+        aws.wanted(SETTINGS, asked)

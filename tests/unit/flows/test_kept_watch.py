@@ -1,0 +1,98 @@
+"""A watch that is kept for a while, and what a release is expected to be."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlops_bikeshare.domain.errors import Refused
+from mlops_bikeshare.flows import promote, watch
+from mlops_bikeshare.flows.releasing import expected
+from mlops_bikeshare.flows.watch import Watched
+from mlops_bikeshare.registry import versions
+from tests import watched
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Any:
+    shutil.copy(ROOT / "bikeshare.toml", tmp_path)
+    return watched.a_day(tmp_path)
+
+
+def quiet(ws: Any, *, kind: str | None = None) -> Watched:
+    moved = (
+        promote.Moved(
+            kind=kind,
+            endpoint="bikeshare-prod",
+            from_version="2",
+            to_version="1",
+            artefact_digest="d",
+            endpoint_config="c",
+            seconds=1.0,
+        )
+        if kind
+        else None
+    )
+    return Watched(at=ws.now, alarms=(), triggers=(), canary=None, moved=moved)
+
+
+def kept(world: Any, monkeypatch: pytest.MonkeyPatch, seen: list[Watched]) -> tuple[Watched, Any]:
+    ws, city = world
+    told: list[Watched] = []
+    pauses: list[float] = []
+    looks = iter(seen)
+    monkeypatch.setattr(watch, "watch", lambda *_: next(looks))
+    last = watch.keep(ws, city, minutes=30, pause=pauses.append, told=told.append)
+    return last, (told, pauses)
+
+
+def test_a_watch_is_kept_to_its_end_while_nothing_happens(
+    world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ws, _ = world
+
+    last, (told, pauses) = kept(world, monkeypatch, [quiet(ws)] * 3)
+
+    assert (len(told), pauses) == (3, [600.0, 600.0])
+    assert not watch.taken_back(last)
+
+
+def test_a_canary_that_lands_goes_on_being_watched(
+    world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ws, _ = world
+
+    _, (told, _) = kept(world, monkeypatch, [quiet(ws, kind="promotion"), quiet(ws), quiet(ws)])
+
+    assert len(told) == 3
+
+
+def test_a_rollback_ends_the_watch_and_is_its_outcome(
+    world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ws, _ = world
+
+    last, (told, _) = kept(world, monkeypatch, [quiet(ws), quiet(ws, kind="rollback")])
+
+    assert len(told) == 2
+    assert watch.taken_back(last)
+
+
+def test_another_endpoint_than_the_one_approved_is_refused(world: Any) -> None:
+    ws, city = world
+
+    with pytest.raises(Refused, match="prod is bikeshare-prod, not bikeshare-paris-prod"):
+        expected.check(ws, city, version=None, staging=None, prod="bikeshare-paris-prod")
+
+
+def test_another_version_than_the_one_approved_is_refused(
+    world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ws, city = world
+    monkeypatch.setattr(versions, "find_if_any", lambda *_: None)
+
+    with pytest.raises(Refused, match="challenger is version none, not 7"):
+        expected.check(ws, city, version="7", staging="bikeshare-staging", prod="bikeshare-prod")
