@@ -82,11 +82,9 @@ RARE: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
     ("deployer", "glue:UpdateTable", _TABLES, "lake/glue.py"),
     *(
         ("deployer", f"cloudwatch:{name}", (_ALARM,), "monitoring/cloudwatch_alarms.py")
-        for name in (
-            *("DeleteAlarms", "DescribeAlarms", "PutMetricAlarm"),
-            *("ListTagsForResource", "TagResource"),
-        )
+        for name in ("DeleteAlarms", "PutMetricAlarm", "ListTagsForResource", "TagResource")
     ),
+    ("deployer", "cloudwatch:DescribeAlarms", ("*",), "monitoring/cloudwatch_alarms.py"),
     (
         "deployer",
         "sagemaker:UpdateEndpointWeightsAndCapacities",

@@ -63,10 +63,11 @@ def _live(choice: Choice) -> None:
         return
     head, row = st.container(), st.container(horizontal=True, vertical_alignment="bottom")
     said = st.container()
-    with row:
-        horizon_min, wanted = _controls(choice, reading)
-    # First what the browser needs longest for.
+    # First what the browser needs longest for, by what the controls were set to.
+    horizon_min, wanted = _as_set(choice, reading)
     _looked_at(choice, reading, horizon_min, wanted)
+    with row:
+        _controls(choice, reading)
     with head:
         _headline(choice, reading)
     with said:
@@ -108,10 +109,15 @@ def read_city(choice: Choice) -> CityReading:
     return parts.there(readings.read(choice, parts.clients(choice)))
 
 
+def usual_horizon(reading: CityReading) -> int:
+    """The promised one, where the batch answers it."""
+    horizons = reading.horizons_min
+    return PROMISE_MIN if PROMISE_MIN in horizons else horizons[0]
+
+
 def choose_horizon(reading: CityReading, *, key: str = _HORIZON) -> int:
     """Minutes ahead; the promised ones unless another is chosen."""
-    horizons = reading.horizons_min
-    usual = PROMISE_MIN if PROMISE_MIN in horizons else horizons[0]
+    horizons, usual = reading.horizons_min, usual_horizon(reading)
     picked = st.segmented_control(
         "Minutes ahead",
         horizons,
@@ -146,10 +152,25 @@ def _headline(choice: Choice, reading: CityReading) -> None:
         st.warning(f"{share} of these answers are the fallback's, not the model's.")
 
 
-def _controls(choice: Choice, reading: CityReading) -> tuple[int, Filter]:
+def _as_set(choice: Choice, reading: CityReading) -> tuple[int, Filter]:
+    """Horizon and filter, as the controls stand before they are drawn."""
+    kept = st.session_state
+    horizon_min = kept.get(_HORIZON)
+    if horizon_min not in reading.horizons_min:
+        horizon_min = usual_horizon(reading)
+    return int(horizon_min), Filter(
+        which=kept.get("which") or EITHER,
+        least=float(kept.get("least") or 0.0),
+        neighbourhoods=tuple(kept.get("places") or ()),
+        heat=bool(kept.get("heat")),
+        streets=choice.street_tiles is not None and bool(kept.get("streets", choice.streets)),
+    )
+
+
+def _controls(choice: Choice, reading: CityReading) -> None:
     """Horizon and filter."""
-    horizon_min = choose_horizon(reading)
-    which = st.segmented_control(
+    choose_horizon(reading)
+    st.segmented_control(
         "Out of",
         list(_WHICH),
         default=EITHER,
@@ -159,30 +180,29 @@ def _controls(choice: Choice, reading: CityReading) -> tuple[int, Filter]:
         on_change=_ring_the_chosen,
     )
     with st.popover("Filter", icon=":material/filter_alt:"):
-        least = st.select_slider(
+        st.select_slider(
             "Risk of at least",
             _LEAST,
             format_func=lambda p: f"{p:.0%}",
             key="least",
             on_change=_ring_the_chosen,
         )
-        places = sorted(set(reading.stations["neighbourhood"]) - {NO_POSITION})
-        chosen = st.multiselect(
+        st.multiselect(
             "Neighbourhoods",
-            places,
+            sorted(set(reading.stations["neighbourhood"]) - {NO_POSITION}),
             key="places",
             placeholder="All of the city",
             on_change=_ring_the_chosen,
         )
-        heat = st.toggle("Heat layer", key="heat", on_change=_ring_the_chosen)
-        streets = choice.street_tiles is not None and st.toggle(
-            "Street map",
-            value=choice.streets,
-            key="streets",
-            on_change=_ring_the_chosen,
-            help=f"Asks {urlsplit(choice.street_tiles).hostname} for tiles.",
-        )
-    return horizon_min, Filter(which or EITHER, float(least), tuple(chosen), heat, streets)
+        st.toggle("Heat layer", key="heat", on_change=_ring_the_chosen)
+        if choice.street_tiles is not None:
+            st.toggle(
+                "Street map",
+                value=choice.streets,
+                key="streets",
+                on_change=_ring_the_chosen,
+                help=f"Asks {urlsplit(choice.street_tiles).hostname} for tiles.",
+            )
 
 
 @st.cache_resource(

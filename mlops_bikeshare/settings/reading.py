@@ -6,6 +6,7 @@ names the key and what is allowed.
 """
 
 import dataclasses
+import functools
 import tomllib
 import typing
 from collections.abc import Mapping
@@ -123,7 +124,7 @@ def _build(root: Path, values: dict[str, Any], origins: dict[str, str]) -> Setti
         owner = sections.setdefault(section, {}) if section else top
         owner[key] = convert(name, value, _hint(section, key), origins[name])
     for section, inner in sections.items():
-        top[section] = typing.get_type_hints(Settings)[section](**inner)
+        top[section] = _sections()[section](**inner)
     every = {name: origins.get(name, "default") for name in known}
     label = top.get("labels", USUAL)
     cities = {name: dataclasses.replace(city, label=label) for name, city in cities.items()}
@@ -131,8 +132,18 @@ def _build(root: Path, values: dict[str, Any], origins: dict[str, str]) -> Setti
 
 
 def _hint(section: str, key: str) -> Any:
-    owner = typing.get_type_hints(Settings)[section] if section else Settings
-    return typing.get_type_hints(owner, include_extras=True)[key]
+    return _hints(_sections()[section] if section else Settings)[key]
+
+
+@functools.cache
+def _sections() -> dict[str, Any]:
+    return typing.get_type_hints(Settings)
+
+
+@functools.cache
+def _hints(owner: type) -> dict[str, Any]:
+    """Types with their notes; every page of the dashboard reads the settings anew."""
+    return typing.get_type_hints(owner, include_extras=True)
 
 
 def _city(name: str, table: Any) -> City:

@@ -26,6 +26,7 @@ STATIONS = 2400
 PAGES, QUICK_PAGES = 5, 3
 WARM_S, NEW_S, COLD_S, CLICK_MS, CLICK_KB, VIEWERS_S = 1.0, 2.0, 3.0, 300.0, 20.0, 3.0
 VIEWERS, REFRESHES, GROWTH_MB = 20, 500, 30.0
+ROUNDS, DOT_BYTES = 3, 40
 _VIEW = {"width": 1280, "height": 900}
 
 
@@ -54,7 +55,7 @@ def pages(bed: Bed) -> Iterator[Row]:
             yield from _clicks(context, shown, count)
             context.close()
             if not bed.quick:
-                yield _viewers(chromium, shown)
+                yield _viewers(shown)
                 yield _memory(chromium, shown)
         chromium.close()
 
@@ -153,28 +154,15 @@ def _redraw(seen: "CityMap", times: int) -> None:
         seen.page.get_by_text(f"Likely in {minutes} min").wait_for()
 
 
-def _viewers(browser: "Browser", shown: "Dashboard") -> Row:
-    """New visitors at once, each with an empty cache."""
-    contexts = [
-        browser.new_context(viewport=_VIEW)  # type: ignore[arg-type]
-        for _ in range(VIEWERS)
+def _viewers(shown: "Dashboard") -> Row:
+    """Sessions that open the page at once and read it to the end, several times."""
+    from tests.bench.viewers import together
+
+    took = [
+        seconds
+        for _ in range(ROUNDS)
+        for seconds in together(shown.url, viewers=VIEWERS, least_bytes=STATIONS * DOT_BYTES)
     ]
-    worst = statistics.quantiles(_together(contexts, shown), n=20)[-1]
-    told = f"limit, p95 of {VIEWERS} viewers at once, their browser on the same 2 cores"
+    worst = statistics.quantiles(took, n=20)[-1]
+    told = f"limit, p95 of {VIEWERS} viewers at once, {ROUNDS} times, reading on the same 2 cores"
     return Row(name="dashboard.viewers_20", ours=worst, peer=VIEWERS_S, unit="s", against=told)
-
-
-def _together(contexts: "list[BrowserContext]", shown: "Dashboard") -> list[float]:
-    """Every context opens the page before the first is waited for."""
-    from tests.browser.driven import CityMap
-
-    opened = []
-    for context in contexts:
-        seen = CityMap(context.new_page())
-        seen.page.goto(shown.url, wait_until="commit")
-        opened.append((seen, time.perf_counter()))
-    took = []
-    for seen, began in opened:
-        seen.dots()
-        took.append(time.perf_counter() - began)
-    return took
