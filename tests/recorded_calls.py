@@ -157,7 +157,8 @@ def recording() -> Iterator[Recorder]:
         path = Path(target)
         write(path, merged(merged(found.calls, rare()), read(path) if path.is_file() else {}))
     else:
-        assert found.unknown(read(FILE)) == [], "run `make iam-calls`, and review what changed"
+        new = found.unknown(read(FILE))
+        assert not new, f"run `make iam-calls`, and review what is new: {new}"
 
 
 def permission(service: str, operation: str, params: Mapping[str, Any]) -> tuple[str, set[str]]:
