@@ -11,11 +11,11 @@ ARGS ?=
 city := $(if $(CITY),--city $(CITY),)
 
 
-.PHONY: endpoint screenshots help setup lock demo test test-all check bench serve stop clean \
+.PHONY: endpoint screenshots help setup lock dask demo test test-all check bench serve stop clean \
 	ingest features train deploy replay infer monitor gate promote rollback watch retrain drill history staging \
 	status doctor explain tune dashboard mlflow-ui docs docs-simulator backtest cold-start verify-features \
 	replay-feed try live import-recording compact catalog moves moves-backtest feedback what-if \
-	alarms notify exporter schedule poll check-ops aws cost iam-calls
+	api alarms notify exporter schedule poll check-ops aws cost iam-calls
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,9 +38,19 @@ $(STAMP): requirements.lock pyproject.toml
 	fi
 	@touch $(STAMP)
 
-lock: ## compile requirements.lock from pyproject.toml (needs uv)
-	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --no-annotate \
-	  --python-version 3.11 --all-extras pyproject.toml -o requirements.lock
+LOCKED := uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header \
+	--no-annotate --python-version 3.11 pyproject.toml
+
+lock: ## compile requirements.lock, and with Dask requirements-dask.lock, from pyproject.toml (needs uv)
+	$(LOCKED) --extra api --extra dev --extra postgres -o requirements.lock
+	$(LOCKED) --extra dask -c requirements.lock -o requirements-dask.lock
+
+dask: setup ## add Dask to .venv, for bikeshare features --engine dask (uv if there, else pip)
+	@if command -v uv >/dev/null; then \
+	  uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements-dask.lock ; \
+	else \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dask.lock ; \
+	fi
 
 demo: setup ## the whole lifecycle on a simulated city, with a report
 	@$(BIN)/bikeshare demo $(city) $(ARGS)
@@ -96,6 +106,9 @@ stop: setup ## stop it
 
 endpoint: setup ## share production's traffic: make endpoint ARGS="split --candidate challenger --weight 0.1"
 	@$(BIN)/bikeshare endpoint $(ARGS)
+
+api: setup ## run the operations API, until Ctrl-C: make api ARGS="--port 0"
+	@$(BIN)/bikeshare api $(ARGS)
 
 ingest: setup ## read a recording into the lake: make ingest ARGS="--recording DIR" CITY=boston
 	@$(BIN)/bikeshare ingest $(city) $(ARGS)
@@ -196,6 +209,9 @@ poll: setup ## one poll of the live feed
 aws: setup ## the stacks of an environment: make aws ARGS="diff --env dev"
 	@$(BIN)/bikeshare aws $(ARGS)
 
+cost: setup ## what an environment costs in a month: make cost ARGS="--env prod"
+	@$(BIN)/bikeshare cost $(ARGS)
+
 check-ops: setup $(CHECKERS)/.installed ## check all of ops/ and .github/: templates, rights, workflows, alarm rules
 	@$(CHECKERS)/bin/cfn-lint --regions ca-central-1 -- $(TEMPLATES) && echo "cfn-lint: clean"
 	@LOG_LEVEL=ERROR $(CHECKERS)/bin/checkov --framework cloudformation --skip-download --compact --quiet \
@@ -222,8 +238,8 @@ iam-calls: setup ## record anew which calls of AWS each job makes, into ops/iam/
 	@BIKESHARE_RECORD_CALLS=$(CURDIR)/var/calls.json $(BIN)/pytest -q -n0 tests/e2e/test_aws_jobs.py tests/e2e/test_aws_day.py
 	@mv var/calls.json ops/iam/calls.json && git diff --stat -- ops/iam/calls.json
 
-staging: setup ## stop staging, or move it to a smaller machine: make staging ARGS=--stop
-	@$(BIN)/bikeshare staging $(city) $(ARGS)
+staging: setup ## stop, start or downsize staging: make staging ARGS="stop --city boston"
+	@$(BIN)/bikeshare staging $(ARGS)
 
 clean: ## remove the demo workspace and caches (other workspaces and .venv stay)
 	rm -rf var/demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -22,6 +22,7 @@ from mlops_bikeshare.settings import Settings
 if TYPE_CHECKING:
     from mlops_bikeshare.lake.glue import GlueCatalog
     from mlops_bikeshare.lake.lake import Lake
+    from mlops_bikeshare.lake.postgres import PostgresAudit
     from mlops_bikeshare.lake.query import Query
     from mlops_bikeshare.lake.s3 import S3Store
     from mlops_bikeshare.lake.state import State
@@ -128,6 +129,15 @@ class Workspace:
         )
 
     @cached_property
+    def audit_copy(self) -> "PostgresAudit | None":
+        """The audit's copy elsewhere; None where none is kept."""
+        if self.settings.audit.mirror is None:
+            return None
+        from mlops_bikeshare.lake.postgres import PostgresAudit
+
+        return PostgresAudit(self.settings.audit.mirror, workspace=self.settings.workspace)
+
+    @cached_property
     def channels(self) -> "list[Bounded]":
         """Who is told: the log, every address of apprise, a topic of SNS."""
         from mlops_bikeshare.monitoring import notify
@@ -215,9 +225,8 @@ def open_workspace(
 
     `owner`: the city that a new workspace belongs to, its default city from then on.
     """
-    if simulated and settings.profile == "aws" and settings.rehearse_aws == "no":
-        msg = "profile aws runs on the real clock: replays, the demo and drills are for"
-        raise SettingsError(f"{msg} --profile local, where the same code runs")
+    if simulated:
+        check_may_simulate(settings)
     found = Workspace(settings, RealClock(), _store(settings))
     state = found._remembered()  # noqa: SLF001 - its own constructor
     kind = state.get("clock")
@@ -238,6 +247,13 @@ def open_workspace(
         found._remember(state)  # noqa: SLF001
     own = settings.with_workspace(settings.workspace, default_city=state.get("owner"))
     return Workspace(own, clock, found.store)
+
+
+def check_may_simulate(settings: Settings) -> None:
+    """SettingsError where simulated time would reach a real account."""
+    if settings.profile == "aws" and settings.rehearse_aws == "no":
+        msg = "profile aws runs on the real clock: replays, the demo and drills are for"
+        raise SettingsError(f"{msg} --profile local, where the same code runs")
 
 
 def exists(settings: Settings) -> bool:

@@ -5,7 +5,6 @@ endpoint host in a process of its own, whose metrics go to CloudWatch as SageMak
 models lie in the host's S3: requests for that bucket are passed on to it.
 """
 
-import gc
 import logging
 import sys
 import warnings
@@ -115,7 +114,6 @@ def quiet() -> Iterator[None]:
         warnings.simplefilter("ignore", ResourceWarning)
         logging.getLogger("werkzeug").setLevel(logging.WARNING)
         yield
-        gc.collect()
 
 
 def _pass_on(wire: Wire, url: str) -> httpx.Client:

@@ -82,8 +82,9 @@ RARE: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
     ("deployer", "glue:UpdateTable", _TABLES, "lake/glue.py"),
     *(
         ("deployer", f"cloudwatch:{name}", (_ALARM,), "monitoring/cloudwatch_alarms.py")
-        for name in ("DeleteAlarms", "DescribeAlarms", "PutMetricAlarm")
+        for name in ("DeleteAlarms", "PutMetricAlarm")
     ),
+    ("deployer", "cloudwatch:DescribeAlarms", ("*",), "monitoring/cloudwatch_alarms.py"),
     (
         "deployer",
         "sagemaker:UpdateEndpointWeightsAndCapacities",

@@ -203,7 +203,6 @@ _add(
     "bikeshare --workspace demo what-if --hour 8 --weekday 0 --bikes-more -2",
     name="what-if",
 )
-_add(operation.staging, "bikeshare staging --stop")
 _add(
     hosting.serve,
     "bikeshare serve --background",
@@ -235,6 +234,16 @@ _add(
 )
 _add(alarming.poll, "bikeshare poll --city boston")
 _add(alarming.exporter, "bikeshare exporter", "bikeshare --workspace demo exporter --port 0")
+_add(
+    cloud.cost,
+    "bikeshare cost --env prod",
+    "bikeshare cost --env prod --prices mine.toml --json | jq .usd",
+)
+_add(
+    hosting.api,
+    "bikeshare api",
+    "BIKESHARE_API__TOKEN=$TOKEN bikeshare --workspace demo api --port 0",
+)
 _add(hosting.stop, "bikeshare stop", "bikeshare --workspace demo stop")
 
 _APPLY = "bikeshare --profile aws catalog apply"
@@ -246,6 +255,19 @@ _catalog = typer.Typer(
 )
 _catalog.command("apply", epilog=examples(_APPLY, f"{_APPLY} --json"))(data.catalog_apply)
 app.add_typer(_catalog, name="catalog")
+
+_staging = typer.Typer(
+    help="Stop staging between two challengers, start it again, move it to a smaller machine.",
+    epilog=examples("bikeshare staging stop", "bikeshare staging start"),
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+_staging.command("stop", epilog=examples("bikeshare staging stop"))(operation.staging_stop)
+_staging.command("start", epilog=examples("bikeshare staging start"))(operation.staging_start)
+_staging.command(
+    "downsize", epilog=examples("bikeshare staging downsize --instance-type ml.c5.large")
+)(operation.staging_downsize)
+app.add_typer(_staging, name="staging")
 
 _SPLIT = "bikeshare endpoint split --endpoint trial --candidate challenger --weight 0.1"
 _MERGE = "bikeshare endpoint merge --endpoint trial"

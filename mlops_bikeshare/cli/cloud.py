@@ -1,5 +1,6 @@
 """Commands of an account of AWS: its stacks and what it costs."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -69,6 +70,26 @@ def destroy(
     wanted = flow.wanted(settings, found, image="any")
     done = flow.destroy(Stacks(client(found.region)), wanted, data=data)
     screen.show(done, "\n".join(f"{name}: {what}" for name, what in done.items()), as_json=json_)
+
+
+def cost(
+    env: Env,
+    prices: Annotated[
+        Path | None, typer.Option(help="Prices of yours; default: ops/prices.toml.")
+    ] = None,
+    latency: Annotated[
+        Path | None,
+        typer.Option(help="JSON rows of instance_type, p95_ms, command, as they were measured."),
+    ] = None,
+    json_: AsJson = False,
+) -> None:
+    """What an environment costs in a month, and what each knob saves; asks nothing of AWS."""
+    from mlops_bikeshare.flows import aws
+    from mlops_bikeshare.flows import cost as flow
+
+    settings = given.settings()
+    found = flow.estimate(settings, aws.load(settings, env), prices=prices, latencies=latency)
+    screen.show(found, flow.summary(found), as_json=json_)
 
 
 def _told(line: str) -> None:

@@ -1,5 +1,6 @@
 """Commands from data to a model: demo, ingest, features, tune, train."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -7,6 +8,13 @@ import typer
 
 from mlops_bikeshare.cli import screen
 from mlops_bikeshare.cli.given import AsJson, CityName, Folder, Range, opened, settings, window
+
+
+class Engine(StrEnum):
+    """What builds features."""
+
+    NUMPY = "numpy"
+    DASK = "dask"
 
 
 def demo(
@@ -94,6 +102,13 @@ def features(
     window_: Annotated[
         str | None, typer.Option("--window", help="START..END, UTC, end exclusive.")
     ] = None,
+    engine: Annotated[
+        Engine, typer.Option(help="dask: blocks of days beside each other; the same features.")
+    ] = Engine.NUMPY,
+    scheduler: Annotated[
+        str | None, typer.Option(help="Of a Dask cluster, tcp://host:8786; default: one here.")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Worker processes of one here.")] = 2,
     json_: AsJson = False,
 ) -> None:
     """Build the features of the days in the lake.
@@ -101,10 +116,16 @@ def features(
     Days that are there already are left alone.
     """
     from mlops_bikeshare.flows import features as flow
+    from mlops_bikeshare.flows import features_on_dask
 
     part = window(window_, "--window")
     ws, where = opened(city)
-    done = flow.build(ws, where, window=part, track=screen.track())
+    if engine is Engine.DASK:
+        done = features_on_dask.build(
+            ws, where, window=part, scheduler=scheduler, workers=workers, track=screen.track()
+        )
+    else:
+        done = flow.build(ws, where, window=part, track=screen.track())
     screen.show(
         done,
         f"{done.city} {done.window}: {done.rows:,} rows, {done.days_written} new days, "

@@ -1,4 +1,4 @@
-"""Commands of endpoints: serve, stop, split, merge."""
+"""Commands of endpoints and of the API: serve, stop, api, split, merge."""
 
 from typing import Annotated
 
@@ -35,6 +35,19 @@ def stop() -> None:
     ws, _ = opened(None)
     of = f"endpoint host of workspace {ws.settings.workspace!r}"
     screen.say(f"{of} stopped" if flow.stop(ws) else f"no {of} was running")
+
+
+def api(
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="0: a free one.")] = None,
+) -> None:
+    """Run the operations API until stopped: the flows over HTTP, with a queue of jobs.
+
+    Beyond loopback (api.host) only with a token: BIKESHARE_API__TOKEN.
+    """
+    from mlops_bikeshare.api import server
+
+    ws, _ = opened(None, {"api.port": port})
+    server.run(ws, ready=lambda url: screen.say(f"operations API at {url}"))
 
 
 def split(

@@ -260,22 +260,32 @@ def history(
     screen.show(told, flow.summary(told), as_json=json_)
 
 
-def staging(
-    city: CityName = None,
-    stop: Annotated[bool, typer.Option("--stop", help="Until the next deploy.")] = False,
-    instance_type: Annotated[str | None, typer.Option(help="Another machine.")] = None,
-    json_: AsJson = False,
-) -> None:
-    """Stop staging between two challengers, or move it to a smaller machine."""
-    from mlops_bikeshare.domain.errors import InputError
+def staging_stop(city: CityName = None, json_: AsJson = False) -> None:
+    """Stop staging until somebody starts it, or deploys to it."""
     from mlops_bikeshare.flows import production as flow
 
-    if stop == (instance_type is not None):
-        raise InputError("give --stop or --instance-type, one of the two")
     ws, where = opened(city)
-    if instance_type is None:
-        done = flow.stop_staging(ws, where)
-    else:
-        done = flow.resize_staging(ws, where, instance_type=instance_type)
-    text = f"runs on {done.instance_type}" if done.running else "is stopped; a deploy starts it"
-    screen.show(done, f"{done.endpoint} {text}", as_json=json_)
+    done = flow.stop_staging(ws, where)
+    screen.show(done, f"{done.endpoint} is stopped; start or deploy makes it again", as_json=json_)
+
+
+def staging_start(city: CityName = None, json_: AsJson = False) -> None:
+    """Start staging as it was when it was stopped."""
+    from mlops_bikeshare.flows import production as flow
+
+    ws, where = opened(city)
+    done = flow.start_staging(ws, where)
+    screen.show(done, f"{done.endpoint} runs", as_json=json_)
+
+
+def staging_downsize(
+    instance_type: Annotated[str, typer.Option(help="The smaller machine.")] = "ml.t2.medium",
+    city: CityName = None,
+    json_: AsJson = False,
+) -> None:
+    """Move staging to a smaller machine until the next deploy."""
+    from mlops_bikeshare.flows import production as flow
+
+    ws, where = opened(city)
+    done = flow.resize_staging(ws, where, instance_type=instance_type)
+    screen.show(done, f"{done.endpoint} runs on {done.instance_type}", as_json=json_)

@@ -85,6 +85,16 @@ class ProfileState:
             _add(new.counts[i], known, columns=columns, cells=cells)
         return replace(new, valid_from=day + timedelta(days=1))
 
+    def plus(self, later: "ProfileState") -> "ProfileState":
+        """What this state and one that was learned from later days alone know together."""
+        if later.valid_from is None:
+            return self
+        new = self._copy_over({*self.stations, *later.stations})
+        places = new.places(later.stations)
+        new.sums[:, places] += later.sums
+        new.counts[:, places] += later.counts
+        return replace(new, valid_from=later.valid_from)
+
     def places(self, stations: Iterable[str]) -> Seconds:
         """Where each of `stations` stands in this state, -1 for one without history."""
         place = {station: i for i, station in enumerate(self.stations)}

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from mlops_bikeshare.features.grid import Grid
+
 log = logging.getLogger(__name__)
 OFFLINE = features_table("features_offline", FEATURE_NAMES)
 ONLINE = features_table("features_online", FEATURE_NAMES)
@@ -67,17 +69,19 @@ def build(
 
     InputError when a day before them would be left out of what later days know.
     """
-    days = _whole_days(ws, city, window)
+    days = whole_days(ws, city, window)
     check_definition(ws, city)
-    lists = _station_lists(ws, city)
+    lists = station_lists(ws, city)
     state = profiles_for(ws, city, days[0])
     rows = written = 0
     for day in track(days, label=f"features {city.name}", total=len(days)):
-        if ws.lake.has(PROFILES, city=city.name, day=day + timedelta(days=1), name=OBJECT):
+        if is_built(ws, city, day):
             state = profiles_for(ws, city, day + timedelta(days=1))
             continue
-        state, added = _build_day(ws, city, day, stations=known_list(lists, day=day), state=state)
-        rows += added
+        seen = see(ws, city, day, lists)
+        rows += write_rows(ws, city, seen, state)
+        state = learn(city, seen, state)
+        write_profiles(ws, city, state)
         written += 1
     return Built(
         city=city.name,
@@ -90,8 +94,13 @@ def build(
 
 def station_list(ws: Workspace, city: City, *, day: date | None = None) -> "pd.DataFrame":
     """The stations as known by the start of `day`, or now; InputError when the city has none."""
-    rows = _station_lists(ws, city)
+    rows = station_lists(ws, city)
     return newest_list(rows) if day is None else known_list(rows, day=day)
+
+
+def is_built(ws: Workspace, city: City, day: date) -> bool:
+    """Whether the features of a day are complete."""
+    return ws.lake.has(PROFILES, city=city.name, day=day + timedelta(days=1), name=OBJECT)
 
 
 def profiles_for(ws: Workspace, city: City, day: date) -> ProfileState:
@@ -110,7 +119,7 @@ def known_at(ws: Workspace, city: City, at: datetime) -> "pd.DataFrame":
     return rows[rows["fetched_at"] <= at]
 
 
-def _station_lists(ws: Workspace, city: City) -> "pd.DataFrame":
+def station_lists(ws: Workspace, city: City) -> "pd.DataFrame":
     """Every version of each station; the lists as read, in a lake that holds no versions."""
     versions = ws.lake.read(STATION_INFORMATION, city=city.name)
     if len(versions):
@@ -123,7 +132,8 @@ def _station_lists(ws: Workspace, city: City) -> "pd.DataFrame":
     return rows
 
 
-def _whole_days(ws: Workspace, city: City, window: Window | None) -> list[date]:
+def whole_days(ws: Workspace, city: City, window: Window | None) -> list[date]:
+    """The days of `window` that are over, in order; InputError when none is, or one would lack."""
     there = ws.lake.days(STATION_STATUS, city=city.name)
     over = [day for day in there if Window.day(day).end <= _limit(ws)]
     _check_order(ws, city, over, window)
@@ -180,20 +190,38 @@ def _limit(ws: Workspace) -> datetime:
     return ws.now.astimezone(UTC) + timedelta(minutes=5)
 
 
-def _build_day(
-    ws: Workspace, city: City, day: date, *, stations: "pd.DataFrame", state: ProfileState
-) -> tuple[ProfileState, int]:
-    whole = Window.day(day)
-    status = ws.lake.read(
-        STATION_STATUS, city=city.name, window=Window(whole.start - LOOKBACK, whole.end)
-    )
-    grid = day_grid(status, day=day, stations=stations)
-    written = 0
-    if state.valid_from is not None:
-        rows = day_rows(grid, day=day, stations=stations, city=city, profiles=state)
-        written = len(rows.values)
-        ws.lake.write(OFFLINE, rows.to_frame(), city=city.name, name=OBJECT)
-    state = state.update(grid, day=day, zone=city.zone, label=city.label)
-    # Written last: it says that the day is complete.
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """What was seen on a day and before it, of the stations that were known by then."""
+
+    day: date
+    grid: "Grid"
+    stations: "pd.DataFrame"
+
+
+def see(ws: Workspace, city: City, day: date, lists: "pd.DataFrame") -> Seen:
+    """Read a day and its look-back; `lists` are all versions of the stations."""
+    whole, stations = Window.day(day), known_list(lists, day=day)
+    window = Window(whole.start - LOOKBACK, whole.end)
+    status = ws.lake.read(STATION_STATUS, city=city.name, window=window)
+    return Seen(day, day_grid(status, day=day, stations=stations), stations)
+
+
+def learn(city: City, seen: Seen, state: ProfileState) -> ProfileState:
+    """What days after this one may know."""
+    return state.update(seen.grid, day=seen.day, zone=city.zone, label=city.label)
+
+
+def write_rows(ws: Workspace, city: City, seen: Seen, state: ProfileState) -> int:
+    """Write the features of a day, which knows `state`; how many rows. The first day has none."""
+    if state.valid_from is None:
+        return 0
+    day, stations = seen.day, seen.stations
+    rows = day_rows(seen.grid, day=day, stations=stations, city=city, profiles=state)
+    ws.lake.write(OFFLINE, rows.to_frame(), city=city.name, name=OBJECT)
+    return len(rows.values)
+
+
+def write_profiles(ws: Workspace, city: City, state: ProfileState) -> None:
+    """Write what later days may know: after a day's features, for it says that it is complete."""
     ws.lake.write(PROFILES, state.to_frame(), city=city.name, name=OBJECT)
-    return state, written

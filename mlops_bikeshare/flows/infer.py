@@ -156,7 +156,7 @@ def _batch(
     answering = state
     try:
         asked = features[list(FEATURE_NAMES)]
-        answering, answered = _answered(ws, city, state, asked, dt)
+        answering, answered = answers_of(ws, city, state, asked, dt)
         good = predicted.usable(answered)
         failure = _why(answered, good)
     except EndpointError as error:
@@ -184,7 +184,7 @@ def _batch(
     )
 
 
-def _answered(
+def answers_of(
     ws: Workspace, city: City, state: EndpointState, asked: pd.DataFrame, dt: datetime
 ) -> tuple[EndpointState, Answers]:
     """Answers, and what the endpoint was all the while; without variants where that is unknown.

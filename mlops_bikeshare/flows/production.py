@@ -1,8 +1,9 @@
 """What was in production when, from the audit; and staging between two challengers.
 
 Output   `tell`: Told, every reign of production, or the one of a time. `stop_staging`,
-         `resize_staging`: what staging is afterwards.
-Raises   TableError for an audit that was altered, Refused while staging is needed.
+         `start_staging`, `resize_staging`: what staging is afterwards.
+Raises   TableError for an audit that was altered, Refused while staging is needed, or when there is
+         nothing to start.
 """
 
 from dataclasses import dataclass
@@ -67,10 +68,25 @@ def stop_staging(ws: Workspace, city: City) -> Staging:
     """Delete staging's endpoint; its config and archives stay, the next deploy makes it again."""
     with execute.alone(ws):
         name = _idle(ws, city)
+        config = endpoints.describe(ws.clients, name).config
         endpoints.delete_endpoint(ws.clients, name, timeout_s=ws.settings.serving.timeout_s)
-        facts = {"city": city.name, "endpoint": name}
+        facts = {"city": city.name, "endpoint": name, "config": config}
         records.audit(ws, "staging", why="stopped until the next challenger", facts=facts)
     return Staging(endpoint=name, running=False, instance_type=None)
+
+
+def start_staging(ws: Workspace, city: City) -> Staging:
+    """Make staging's endpoint again from the config that it had when it was stopped."""
+    with execute.alone(ws):
+        name = ws.settings.endpoint("staging", city.name)
+        if endpoints.find(ws.clients, name) is None:
+            config = _stopped_with(ws, name)
+            timeout_s = ws.settings.serving.timeout_s
+            endpoints.create(ws.clients, name, config=config)
+            endpoints.wait_in_service(ws.clients, name, config=config, timeout_s=timeout_s)
+            facts = {"city": city.name, "endpoint": name, "config": config}
+            records.audit(ws, "staging", why="started again", facts=facts)
+    return Staging(endpoint=name, running=True, instance_type=None)
 
 
 def resize_staging(ws: Workspace, city: City, *, instance_type: str) -> Staging:
@@ -89,6 +105,15 @@ def resize_staging(ws: Workspace, city: City, *, instance_type: str) -> Staging:
         facts = {"city": city.name, "endpoint": name, "instance_type": instance_type}
         records.audit(ws, "staging", why=f"moved to {instance_type}", facts=facts)
     return Staging(endpoint=name, running=True, instance_type=instance_type)
+
+
+def _stopped_with(ws: Workspace, name: str) -> str:
+    """The config that the audit says staging was stopped with; SageMaker still has it."""
+    for entry in reversed(records.audited(ws)):
+        facts = entry["facts"]
+        if entry["kind"] == "staging" and facts.get("endpoint") == name and "config" in facts:
+            return str(facts["config"])
+    raise Refused(f"{name} was never stopped by `bikeshare staging stop`: deploy a version to it")
 
 
 def _idle(ws: Workspace, city: City) -> str:

@@ -1,7 +1,8 @@
 """What a workspace writes down about decisions: the audit, gate reports and plan journals.
 
 `audit.jsonl` is append-only and hash-chained; its lines are rows of `monitoring_audit` too, and how
-long it is stands beside the journals: a chain alone does not show that its end is missing. A gate
+long it is stands beside the journals: a chain alone does not show that its end is missing. With
+`audit.mirror` they are copied to PostgreSQL, where this machine cannot change them. A gate
 report is kept whole under `gate/`; the newest one of an endpoint is what a promotion looks at. A
 journal is one log of JSON lines per plan, durable line by line, so that a killed run can be
 continued. All of it lies in the workspace's state: files here, objects of the lake on AWS.
@@ -10,11 +11,13 @@ continued. All of it lies in the workspace's state: files here, objects of the l
 import dataclasses
 import getpass
 import json
+import logging
 import os
 from collections.abc import Mapping
 from typing import Any
 
 from mlops_bikeshare.backends import Workspace
+from mlops_bikeshare.domain.errors import BikeshareError
 from mlops_bikeshare.domain.reports import GateReport, to_json
 from mlops_bikeshare.domain.tables import MONITORING_AUDIT
 from mlops_bikeshare.domain.windows import stamp
@@ -23,6 +26,7 @@ from mlops_bikeshare.release import audit as chain
 from mlops_bikeshare.release.gate import report_from_json
 from mlops_bikeshare.release.plan import Plan, plan_from_json
 
+log = logging.getLogger(__name__)
 AUDIT = "audit.jsonl"
 _JOURNAL, _GATE = "journal", "gate"
 _HEAD, _PLAN = f"{_JOURNAL}/audit-head.json", ".plan.json"
@@ -58,15 +62,17 @@ def audit(ws: Workspace, kind: str, *, why: str, facts: Mapping[str, Any]) -> st
 
 
 def _audit(ws: Workspace, kind: str, *, why: str, facts: Mapping[str, Any]) -> str:
-    with ws.state.appending(AUDIT) as log:
-        lines, torn = log.found.whole, log.found.torn
+    with ws.state.appending(AUDIT) as file:
+        lines, torn = file.found.whole, file.found.torn
         previous = chain.verify(lines, head=_head(ws))
         if torn:
             facts = {**facts, "dropped_torn_line": torn.decode(errors="replace")}
         entry = chain.entry(previous, kind=kind, at=ws.now, who=who(), why=why, facts=facts)
-        log.append(chain.line(entry))
+        file.append(chain.line(entry))
         _keep_head(ws, chain.Head(len(lines) + 1, entry["digest"]))
-        _mirror(ws, [*(json.loads(line) for line in lines), entry])
+        entries = [*(json.loads(line) for line in lines), entry]
+        _mirror(ws, entries)
+        _copy(ws, entries)
     return str(entry["digest"])
 
 
@@ -84,7 +90,10 @@ def told(ws: Workspace, digest: str) -> dict[str, Any]:
 
 
 def proven(ws: Workspace) -> tuple[list[dict[str, Any]], str | None]:
-    """Every entry, checked against the table's copies too, and what is left of a torn line."""
+    """Every entry, checked against all copies too, and what is left of a torn line.
+
+    LakeError when there is a copy elsewhere that cannot be asked: then nothing is proven.
+    """
     copies = _copies(ws)
     found = _audit_lines(ws)
     for copy in copies:
@@ -108,14 +117,25 @@ def _mirror(ws: Workspace, entries: list[dict[str, Any]]) -> None:
             return
 
 
+def _copy(ws: Workspace, entries: list[dict[str, Any]]) -> None:
+    """Add to the copy elsewhere, if there is one. A decision stands without it, until the next."""
+    if ws.audit_copy is None:
+        return
+    try:
+        ws.audit_copy.keep(entries)
+    except BikeshareError as error:
+        log.error("the audit's copy is behind: %s", error)
+
+
 def _copies(ws: Workspace) -> list[chain.Head]:
-    """The newest entry that `monitoring_audit` has of each city."""
+    """The newest entry that PostgreSQL has, and `monitoring_audit` of each city."""
     folders = ws.lake.store.folders(MONITORING_AUDIT.location)
-    found = []
+    newest = ws.audit_copy.newest() if ws.audit_copy else None
+    found = [chain.Head(*newest)] if newest else []
     for city in (folder.removeprefix("city=") for folder in folders):
         day = ws.lake.days(MONITORING_AUDIT, city=city)[-1]
-        newest = ws.lake.names(MONITORING_AUDIT, city=city, day=day)[-1]
-        number, _, digest = newest.partition("_")
+        name = ws.lake.names(MONITORING_AUDIT, city=city, day=day)[-1]
+        number, _, digest = name.partition("_")
         found.append(chain.Head(int(number), digest))
     return found
 
@@ -179,8 +199,8 @@ def journal(ws: Workspace, plan: Plan) -> list[dict[str, Any]]:
 
 def note(ws: Workspace, entry: Mapping[str, Any]) -> None:
     """Append an entry to its plan's journal."""
-    with ws.state.appending(_journal_name(entry["plan"])) as log:
-        log.append(json.dumps(to_json(entry)))
+    with ws.state.appending(_journal_name(entry["plan"])) as file:
+        file.append(json.dumps(to_json(entry)))
 
 
 def _journal_name(plan_id: str) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
 
-from mlops_bikeshare.backends import Workspace, open_workspace
+from mlops_bikeshare.backends import Workspace, check_may_simulate, open_workspace
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import InputError
 from mlops_bikeshare.flows import serve
@@ -36,6 +36,7 @@ def alone(settings: Settings, name: str) -> Iterator[None]:
 
 def fresh(own: Settings, city: City) -> Workspace:
     """The workspace, emptied; a host left over from before is stopped."""
+    check_may_simulate(own)  # before the last one goes
     if own.var.exists():
         serve.stop(open_workspace(own))
         shutil.rmtree(own.var)

@@ -165,10 +165,12 @@ def _experiment(mlflow: Any, ws: Workspace, city: City) -> str:
 
 
 def _artifacts(ws: Workspace) -> str | None:
-    """Beside a local database; in the lake's bucket for one on AWS; None: a server knows."""
+    """As set, else beside a database, in the lake's bucket on AWS; None: a server knows."""
     settings = ws.settings
     if settings.mlflow_uri.startswith(("http:", "https:")):
         return None
+    if settings.artifacts_uri:
+        return settings.artifacts_uri
     if settings.profile == "aws":
         return f"{ws.lake_address}/mlflow"
     return (settings.mlflow_home / "mlartifacts").as_uri()

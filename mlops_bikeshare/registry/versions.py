@@ -12,6 +12,7 @@ metric". MLflow has no compare-and-set, so `expected` narrows a race and does no
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,12 @@ def versions(name: str) -> list[ModelVersion]:
     found = _client().search_model_versions(f"name='{name}'")
     numbers = sorted(int(item.version) for item in found)
     return [find(name, str(number)) for number in numbers]
+
+
+def registered_at(version: ModelVersion) -> datetime:
+    """When a version was registered, which is the last thing that its training does."""
+    found = _client().get_model_version(version.name, version.version)
+    return datetime.fromtimestamp(found.creation_timestamp / 1000, UTC)
 
 
 def move_alias(name: str, alias: str, version: str | None, *, expected: str | None) -> None:

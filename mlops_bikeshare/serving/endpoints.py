@@ -197,6 +197,12 @@ def restore_config(clients: Clients, endpoint: str, config: str) -> None:
         clients.sagemaker.update_endpoint(EndpointName=endpoint, EndpointConfigName=config)
 
 
+def create(clients: Clients, endpoint: str, *, config: str) -> None:
+    """Start making an endpoint from a config that there is."""
+    with clients.spoken(f"endpoint {endpoint}, config {config}"):
+        clients.sagemaker.create_endpoint(EndpointName=endpoint, EndpointConfigName=config)
+
+
 def set_weights(clients: Clients, endpoint: str, weights: Mapping[str, float]) -> None:
     """Change the weights of some variants."""
     wanted = [{"VariantName": name, "DesiredWeight": weight} for name, weight in weights.items()]

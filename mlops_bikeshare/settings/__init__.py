@@ -3,7 +3,12 @@
 from mlops_bikeshare.settings.data import IngestSettings, LakeSettings, WeatherSettings
 from mlops_bikeshare.settings.every import DEMO, DRILL, FILE, Profile, Settings, Stage
 from mlops_bikeshare.settings.judging import GateSettings, GuardSettings, MonitoringSettings
-from mlops_bikeshare.settings.operating import NotifySettings, ScheduleSettings
+from mlops_bikeshare.settings.operating import (
+    ApiSettings,
+    AuditSettings,
+    NotifySettings,
+    ScheduleSettings,
+)
 from mlops_bikeshare.settings.reading import find_root, keys, load
 from mlops_bikeshare.settings.serving import ServingSettings
 from mlops_bikeshare.settings.training import RetrainSettings, TrainingSettings
@@ -12,6 +17,8 @@ __all__ = [
     "DEMO",
     "DRILL",
     "FILE",
+    "ApiSettings",
+    "AuditSettings",
     "GateSettings",
     "GuardSettings",
     "IngestSettings",

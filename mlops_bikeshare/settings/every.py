@@ -16,7 +16,12 @@ from mlops_bikeshare.domain.errors import SettingsError
 from mlops_bikeshare.domain.label import USUAL, Label
 from mlops_bikeshare.settings.data import IngestSettings, LakeSettings, WeatherSettings
 from mlops_bikeshare.settings.judging import GateSettings, GuardSettings, MonitoringSettings
-from mlops_bikeshare.settings.operating import NotifySettings, ScheduleSettings
+from mlops_bikeshare.settings.operating import (
+    ApiSettings,
+    AuditSettings,
+    NotifySettings,
+    ScheduleSettings,
+)
 from mlops_bikeshare.settings.serving import ServingSettings
 from mlops_bikeshare.settings.training import RetrainSettings, TrainingSettings
 
@@ -54,6 +59,11 @@ class Settings:
         str | None,
         "MLflow store; unset: mlflow.db in the root. The demo has its own, var/demo/mlflow.db",
     ] = None
+    artifacts_uri: Annotated[
+        str | None,
+        "where runs of a store that is a database keep their files, such as s3://bucket/mlflow; "
+        "unset: mlartifacts beside mlflow.db",
+    ] = None
     sm_endpoint: Annotated[
         str | None,
         "endpoint that the dashboard shows; unset: what the last promotion chose, else staging",
@@ -68,6 +78,8 @@ class Settings:
     monitoring: MonitoringSettings = MonitoringSettings()
     notify: NotifySettings = NotifySettings()
     schedule: ScheduleSettings = ScheduleSettings()
+    api: ApiSettings = ApiSettings()
+    audit: AuditSettings = AuditSettings()
     gate: GateSettings = GateSettings()
     guard: GuardSettings = GuardSettings()
     cities: Mapping[str, City] = field(default_factory=dict)

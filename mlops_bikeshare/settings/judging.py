@@ -28,7 +28,7 @@ class MonitoringSettings:
         float,
         "how far PR-AUC and F1 may lie below what they were when the champion was judged",
         Between(0, 1),
-    ] = 0.05
+    ] = 0.10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,7 @@
-"""Settings of operations: who is told, and what runs when."""
+"""Settings of operations: who is told, who may ask, and what runs when."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from mlops_bikeshare.domain.bounds import CLOCK_TIME, Between, Spelt
 
@@ -23,6 +23,36 @@ class NotifySettings:
         str | None, "from then on, city time, only what is critical is told", CLOCK_TIME
     ] = None
     quiet_to: Annotated[str | None, "until then, city time", CLOCK_TIME] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditSettings:
+    """Where the audit is kept beside the workspace."""
+
+    mirror: Annotated[
+        str | None,
+        "PostgreSQL that keeps a copy (postgresql://user@host/database); better kept in the "
+        "environment, it may hold a password",
+    ] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiSettings:
+    """Where the operations API listens, and to whom."""
+
+    host: Annotated[str, "address it listens on; other than loopback only with a token"] = (
+        "127.0.0.1"
+    )
+    port: Annotated[int, "its port; 0 takes a free one", Between(0, 65_535)] = 8282
+    token: Annotated[
+        str | None, "what every request must carry; better kept in the environment, it is a secret"
+    ] = None
+    feed: Annotated[
+        Literal["token", "public"], "who may read the predictions feed: as the rest, or everybody"
+    ] = "token"
+    most_waiting: Annotated[
+        int, "most jobs that wait; more are refused until one is done", Between(1, 1000)
+    ] = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

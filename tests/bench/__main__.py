@@ -17,6 +17,7 @@ from pathlib import Path
 
 from mlops_bikeshare.domain.errors import BikeshareError
 from tests.bench import (
+    api,
     cli,
     dashboard,
     features,
@@ -26,6 +27,7 @@ from tests.bench import (
     moves,
     release,
     replay,
+    scale,
     scoring,
     season,
     serving,
@@ -49,6 +51,7 @@ BENCHES: dict[str, Run] = {
     "features.offline": features.offline,
     "features.offline_write": features.offline_write,
     "features.online": features.online,
+    "features.dask": scale.on_dask,
     "training.two_targets_one_dataset": training.two_targets,
     "scoring.stacked": scoring.stacked,
     "monitoring.quality_day": monitoring.quality_of_a_day,
@@ -58,6 +61,7 @@ BENCHES: dict[str, Run] = {
     "release.gate_judge": release.judged,
     "release.gate_and_rollback": moves.moved,
     "serving.mlflow": serving.against_mlflow,
+    "serving.api": api.one_record,
     "infer.batch_2400": infer.batch,
     "dashboard.warm_page": dashboard.pages,
     "dashboard.what_if": what_if.moved,
@@ -81,10 +85,13 @@ def main() -> int:
     warnings.simplefilter("ignore")
     load = os.getloadavg()[0]
     print(f"{_machine()}, load {load:.1f} at the start", flush=True)
+    rows: list[Row] = []
     with fresh_home() as home:
-        rows = list(_measured(Bed(home, asked.quick), _chosen(asked)))
+        for row in _measured(Bed(home, asked.quick), _chosen(asked)):
+            rows.append(row)
+            _write(OUTPUT, rows)  # what is measured is kept when a later bench is cut off
     print(f"\n{table(rows)}\n\n{_machine()}, load {load:.1f} → {os.getloadavg()[0]:.1f}")
-    _write(OUTPUT, rows)
+    print(f"written to {OUTPUT.relative_to(ROOT)}")
     return 1 if any(row.met is False for row in rows) else 0
 
 
@@ -138,7 +145,6 @@ def _write(path: Path, rows: list[Row]) -> None:
     draft = path.with_suffix(".tmp")
     draft.write_text(json.dumps([row.to_json() for row in rows], indent=1) + "\n", encoding="utf-8")
     draft.replace(path)
-    print(f"written to {path.relative_to(ROOT)}")
 
 
 if __name__ == "__main__":

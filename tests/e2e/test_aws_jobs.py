@@ -97,15 +97,14 @@ def calls(stands: Account) -> Iterator[Recorder]:  # noqa: ARG001 - calls need a
 
 @pytest.fixture(scope="module")
 def ws(home: Path, calls: Recorder) -> Workspace:  # noqa: ARG001 - listens from the start
-    """Two cities with a day and some hours behind them, and versions."""
+    """Two cities, one with a day and some hours behind it, and versions of both."""
     ws = opened(home / "disk")
-    for number, name in enumerate(("demo", "boston")):
-        city = ws.settings.city(name)
-        made = simulate(stations=10, days=2, seed=number, start=START, timezone=city.timezone)
-        made.write(home / name)
-        span = Window(Window.day(START).start, NOON)
-        ingest.import_recording(ws, city, home / name, window=span)
-    features.build(ws, ws.settings.city("demo"))
+    city = ws.settings.city("demo")
+    made = simulate(stations=10, days=2, seed=7, start=START, timezone=city.timezone)
+    made.write(home / "recording")
+    before = Window(Window.day(START).start, NOON)
+    ingest.import_recording(ws, city, home / "recording", window=before)
+    features.build(ws, city)
     ws.advance(NOON)
     _versions(ws, home)
     return ws
@@ -238,7 +237,7 @@ def _never(seconds: float) -> None:
 def test_a_poll_of_a_live_feed_is_stored_once(
     served: Workspace, home: Path, calls: Recorder
 ) -> None:
-    recording = open_recording(home / "boston")
+    recording = open_recording(home / "recording")
     with served_feed(ReplayedCity(recording, served.clock)) as url:
         boston = dataclasses.replace(served.settings.city("boston"), gbfs_url=url)
         lambda_ = opened(home / "ingest")
@@ -251,6 +250,7 @@ def test_a_poll_of_a_live_feed_is_stored_once(
     assert [one["told"]["already_there"] for one in done] == [False, True]
 
 
+@pytest.mark.long
 def test_from_a_pass_to_a_rollback_every_decision_lies_on_s3(
     served: Workspace, home: Path, calls: Recorder, stands: Account
 ) -> None:
@@ -373,7 +373,7 @@ def test_a_day_later_labels_are_judged_and_what_lies_in_pieces_is_merged(
 ) -> None:
     city = served.settings.city("demo")
     morning = Window(NOON, NOON + timedelta(hours=2))
-    ingest.import_recording(served, city, home / "demo", window=morning)
+    ingest.import_recording(served, city, home / "recording", window=morning)
     told = {}
     for job, at in (
         ("monitor", NOON + timedelta(hours=2)),

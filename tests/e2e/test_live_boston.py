@@ -223,7 +223,7 @@ def resident_mb(pid: object) -> float:
 
 
 @pytest.mark.long
-def test_a_week_of_live_mode_takes_no_more_memory_than_its_first_day(served: Served) -> None:
+def test_a_week_of_live_mode_takes_no_more_memory_than_its_first_whole_day(served: Served) -> None:
     if not Path("/proc/self/task").is_dir():
         pytest.skip("memory is read from /proc, which this system has not")
     begin, Weighing.host = BEGIN + timedelta(days=2), served.ws.path / "host.json"
@@ -231,6 +231,7 @@ def test_a_week_of_live_mode_takes_no_more_memory_than_its_first_day(served: Ser
     done, _ = lived(served, begin=begin, hours=7 * 24, names=("boston",), share=0.02, pace=Weighing)
 
     assert (done[0].polls, done[0].skipped) == (7 * 288, 0)
-    first, last = Weighing.noons[0], Weighing.noons[-1]
     assert len(Weighing.noons) == 7
-    assert {name: last[name] - first[name] < 40 for name in first} == dict.fromkeys(first, True)
+    # From the second noon on there is a whole day to look back on, and one that was merged.
+    first, last = Weighing.noons[1], Weighing.noons[-1]
+    assert {name: last[name] - first[name] < 30 for name in first} == dict.fromkeys(first, True)

@@ -667,3 +667,7 @@ def test_staging_is_stopped_or_moved_when_nothing_needs_it(world: World) -> None
     assert state.leading.version == "2"
     production.stop_staging(world.ws, city)
     assert endpoints.find(world.ws.clients, resized.endpoint) is None
+    assert production.start_staging(world.ws, city).running
+    again = endpoints.describe(world.ws.clients, resized.endpoint)
+    assert (again.status, again.config, again.leading.version) == ("InService", state.config, "2")
+    assert production.start_staging(world.ws, city).running, "it runs: nothing to do"

@@ -243,8 +243,8 @@ class _Steps:
         staging = target["staging"]
         if endpoints.find(self.ws.clients, staging) is None:
             return
-        text = f"{staging} is idle until the next challenger: `bikeshare staging --stop`"
-        self._note("staging", f"{text}, or --instance-type for a smaller machine", target)
+        text = f"{staging} is idle until the next challenger: `bikeshare staging stop`"
+        self._note("staging", f"{text}, or `bikeshare staging downsize`", target)
 
     def incident(self, target: Params) -> None:  # noqa: ARG002 - every action has this shape
         """The folder for whoever asks what happened."""

@@ -1,12 +1,16 @@
 from datetime import UTC, date, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mlops_bikeshare.domain.errors import TableError
 from mlops_bikeshare.domain.tables import STATION_INFORMATION_RAW as STATIONS
 from mlops_bikeshare.domain.windows import Window
+from mlops_bikeshare.lake.compaction import compact_day
 from mlops_bikeshare.lake.lake import Lake
 from mlops_bikeshare.lake.local import LocalStore
 
@@ -77,3 +81,32 @@ def test_the_newest_time_of_an_empty_table_is_unknown(lake: Lake) -> None:
     lake.write(STATIONS, rows("2021-09-01T05:00"), city="boston", name="a")
 
     assert lake.newest(STATIONS, city="boston") == datetime(2021, 9, 1, 5, tzinfo=UTC)
+
+
+@settings(max_examples=6)
+@given(
+    names=st.lists(st.integers(0, 30), min_size=4, max_size=8, unique=True),
+    looks=st.sets(st.integers(0, 7), min_size=2),
+    merged_after=st.integers(2, 8),
+)
+def test_what_is_read_between_writes_changes_no_later_answer(
+    names: list[int], looks: set[int], merged_after: int
+) -> None:
+    """Parts that come in any order, are looked at now and then, and are merged once."""
+    with TemporaryDirectory() as folder:
+        store = LocalStore(Path(folder))
+        used = Lake(store)
+        for number, name in enumerate(names):
+            at = f"2021-09-01T{name // 12:02}:{name % 12 * 5:02}"
+            used.write(STATIONS, rows(at), city="boston", name=f"{'ab'[name % 2]}_{name:02}")
+            if number == merged_after:
+                compact_day(used, STATIONS, city="boston", day=date(2021, 9, 1))
+            if number in looks:
+                for prefix in ("", "a_"):
+                    used.read(STATIONS, city="boston", name_prefix=prefix)
+        for prefix in ("", "a_", "b_"):
+            one, other = (
+                lake.read(STATIONS, city="boston", name_prefix=prefix)
+                for lake in (used, Lake(store))
+            )
+            pd.testing.assert_frame_equal(one, other)

@@ -1,0 +1,1 @@
+"""Flows on more than one process or machine, by Dask."""
