@@ -177,23 +177,24 @@ class Workspace:
     @property
     def sm_endpoint(self) -> str | None:
         """The endpoint that the last promotion chose for the dashboard; None before the first."""
-        chosen = self._remembered().get("sm_endpoint")
+        chosen = self.remembered().get("sm_endpoint")
         return None if chosen is None else str(chosen)
 
     def show(self, endpoint: str) -> None:
         """Let the dashboard show this endpoint from now on."""
-        self._remember({**self._remembered(), "sm_endpoint": endpoint})
+        self.remember({**self.remembered(), "sm_endpoint": endpoint})
 
     def follow(self) -> None:
         """Move a simulated clock to where other processes have moved it."""
         if not isinstance(self.clock, SimulatedClock):
             return
-        now = self._remembered().get("now")
+        now = self.remembered().get("now")
         at = None if now is None else parse_time(now, key=STATE_FILE)
         if at is not None and at > self.clock.at:
             self.clock.set(at)
 
-    def _remembered(self) -> dict[str, Any]:
+    def remembered(self) -> dict[str, Any]:
+        """What workspace.json says: the kind of clock, the owner, what the dashboard shows."""
         kept = self.state.read(STATE_FILE)
         try:
             found: dict[str, Any] = {} if kept is None else json.loads(kept)
@@ -202,7 +203,8 @@ class Workspace:
             raise SettingsError(f"{where} is not JSON; mend or delete the workspace") from None
         return found
 
-    def _remember(self, facts: Mapping[str, Any]) -> None:
+    def remember(self, facts: Mapping[str, Any]) -> None:
+        """Write it anew."""
         self.state.replace(STATE_FILE, json.dumps(facts).encode())
 
     @property
@@ -214,8 +216,8 @@ class Workspace:
         """Move a simulated clock forward and remember it; a real clock moves by itself."""
         if isinstance(self.clock, SimulatedClock) and at > self.clock.at:
             self.clock.set(at)
-            state = {**self._remembered(), "clock": "simulated", "now": at.isoformat()}
-            self._remember(state)
+            state = {**self.remembered(), "clock": "simulated", "now": at.isoformat()}
+            self.remember(state)
 
 
 def open_workspace(
@@ -228,7 +230,7 @@ def open_workspace(
     if simulated:
         check_may_simulate(settings)
     found = Workspace(settings, RealClock(), _store(settings))
-    state = found._remembered()  # noqa: SLF001 - its own constructor
+    state = found.remembered()
     kind = state.get("clock")
     if kind is None:
         kind = "simulated" if simulated else "real"
@@ -244,7 +246,7 @@ def open_workspace(
         clock = SimulatedClock(parse_time(state.get("now", "1970-01-01"), key=STATE_FILE))
     if not state and (settings.profile == "local" or simulated or owner):
         state = {"clock": kind} | ({"owner": owner} if owner else {})
-        found._remember(state)  # noqa: SLF001
+        found.remember(state)
     own = settings.with_workspace(settings.workspace, default_city=state.get("owner"))
     return Workspace(own, clock, found.store)
 

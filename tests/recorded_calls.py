@@ -82,7 +82,7 @@ RARE: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
     ("deployer", "glue:UpdateTable", _TABLES, "lake/glue.py"),
     *(
         ("deployer", f"cloudwatch:{name}", (_ALARM,), "monitoring/cloudwatch_alarms.py")
-        for name in ("DeleteAlarms", "PutMetricAlarm")
+        for name in ("DeleteAlarms", "ListTagsForResource", "PutMetricAlarm", "TagResource")
     ),
     ("deployer", "cloudwatch:DescribeAlarms", ("*",), "monitoring/cloudwatch_alarms.py"),
     (

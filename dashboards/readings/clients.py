@@ -12,6 +12,7 @@ from dashboards.readings.choosing import Choice, Empty
 from mlops_bikeshare.backends import STATE_FILE, Workspace, open_workspace
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.clock import RealClock
+from mlops_bikeshare.domain.errors import SettingsError
 from mlops_bikeshare.domain.tables import STATION_INFORMATION_RAW
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class Clients:
             database=settings.lake.database,
             workgroup=settings.lake.workgroup,
             results=choice.athena_output or f"{address}/athena_results/",
-            profile=choice.aws_profile,
+            profile=_profile(choice),
         )
         return athena.AthenaQuery(connection)
 
@@ -62,7 +63,7 @@ class Clients:
             return SqliteMetricStore(path) if path.is_file() else None
         from mlops_bikeshare.monitoring import cloudwatch
 
-        ws = Workspace(settings, RealClock())
+        ws = _on_aws(choice)
         reader = cloudwatch.client(settings.region, attempts=4, profile=choice.aws_profile)
         return cloudwatch.CloudWatchMetricStore(
             reader=reader, writer=reader, marks=ws.lake.store, now=ws.clock.now
@@ -79,11 +80,32 @@ def opened(choice: Choice) -> Workspace | Empty:
     if (choice.settings.var / STATE_FILE).is_file():
         return open_workspace(choice.settings)
     if choice.settings.profile == "aws":
-        return Workspace(choice.settings, RealClock())
+        return _on_aws(choice)
     name = choice.workspace.value
     what = f"There is no workspace {name!r} yet ({choice.workspace.origin})."
     todo = "Make the demo city with its models and predictions, then reload this page."
     return Empty(what, todo, "make demo")
+
+
+def _on_aws(choice: Choice) -> Workspace:
+    """The workspace in its bucket, read with the profile that was named."""
+    from mlops_bikeshare.lake import s3
+
+    settings = choice.settings
+    asked = s3.client(settings.region, profile=_profile(choice))
+    store = s3.S3Store(asked, bucket=settings.lake.bucket, folder=settings.workspace)
+    return Workspace(settings, RealClock(), store)
+
+
+def _profile(choice: Choice) -> str | None:
+    """`aws_profile`; SettingsError where this machine has none of that name."""
+    from mlops_bikeshare.lake import s3
+
+    name = choice.aws_profile
+    if name is not None and name not in (known := s3.profiles()):
+        there = ", ".join(sorted(known)) or "none"
+        raise SettingsError(f"aws_profile: no profile {name!r} in ~/.aws; there are: {there}")
+    return name
 
 
 def city_of(choice: Choice, ws: Workspace) -> City | Empty:

@@ -69,7 +69,7 @@ Read by the dashboard; each may also be an environment variable, such as `BIKESH
 | `street_tiles` | street map: `true` at once, `false` never, or where tiles are | on request |
 | `athena_output` | `s3://` folder of results; it makes the dashboard read AWS | unset |
 | `region` | AWS region | `region` |
-| `aws_profile` | profile of Athena and CloudWatch | boto3's own |
+| `aws_profile` | profile of Athena, CloudWatch and S3 | boto3's own |
 | `db` | database of Athena | `lake.database` |
 | `workgroup` | workgroup of Athena | `lake.workgroup` |
 | `cw_custom_ns` | namespace of the model's metrics | `Bikeshare/Model` |

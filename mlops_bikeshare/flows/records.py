@@ -26,7 +26,7 @@ from mlops_bikeshare.release import audit as chain
 from mlops_bikeshare.release.gate import report_from_json
 from mlops_bikeshare.release.plan import Plan, plan_from_json
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 AUDIT = "audit.jsonl"
 _JOURNAL, _GATE = "journal", "gate"
 _HEAD, _PLAN = f"{_JOURNAL}/audit-head.json", ".plan.json"
@@ -62,13 +62,13 @@ def audit(ws: Workspace, kind: str, *, why: str, facts: Mapping[str, Any]) -> st
 
 
 def _audit(ws: Workspace, kind: str, *, why: str, facts: Mapping[str, Any]) -> str:
-    with ws.state.appending(AUDIT) as file:
-        lines, torn = file.found.whole, file.found.torn
+    with ws.state.appending(AUDIT) as log:
+        lines, torn = log.found.whole, log.found.torn
         previous = chain.verify(lines, head=_head(ws))
         if torn:
             facts = {**facts, "dropped_torn_line": torn.decode(errors="replace")}
         entry = chain.entry(previous, kind=kind, at=ws.now, who=who(), why=why, facts=facts)
-        file.append(chain.line(entry))
+        log.append(chain.line(entry))
         _keep_head(ws, chain.Head(len(lines) + 1, entry["digest"]))
         entries = [*(json.loads(line) for line in lines), entry]
         _mirror(ws, entries)
@@ -124,7 +124,7 @@ def _copy(ws: Workspace, entries: list[dict[str, Any]]) -> None:
     try:
         ws.audit_copy.keep(entries)
     except BikeshareError as error:
-        log.error("the audit's copy is behind: %s", error)
+        _log.error("the audit's copy is behind: %s", error)
 
 
 def _copies(ws: Workspace) -> list[chain.Head]:
@@ -199,8 +199,8 @@ def journal(ws: Workspace, plan: Plan) -> list[dict[str, Any]]:
 
 def note(ws: Workspace, entry: Mapping[str, Any]) -> None:
     """Append an entry to its plan's journal."""
-    with ws.state.appending(_journal_name(entry["plan"])) as file:
-        file.append(json.dumps(to_json(entry)))
+    with ws.state.appending(_journal_name(entry["plan"])) as log:
+        log.append(json.dumps(to_json(entry)))
 
 
 def _journal_name(plan_id: str) -> str:

@@ -95,6 +95,8 @@ def run(
 
 def log_steps(run_id: str, values: Iterable[Stepped]) -> None:
     """Metrics with their steps, into any run, finished ones too."""
+    if not run_id:  # a version that was registered without a run has no place for it
+        return
     from mlflow import MlflowClient
     from mlflow.entities import Metric
 
@@ -106,6 +108,8 @@ def log_steps(run_id: str, values: Iterable[Stepped]) -> None:
 
 def log_pictures(run_id: str, pictures: Mapping[str, bytes], *, folder: str = "pictures") -> None:
     """PNG pictures, into any run, finished ones too."""
+    if not run_id:  # a version that was registered without a run has no place for it
+        return
     from mlflow import MlflowClient
 
     with tempfile.TemporaryDirectory(prefix="bikeshare-") as scratch:
@@ -123,6 +127,8 @@ def _handed_over(ws: Workspace) -> bool:
 
 def log_texts(run_id: str, texts: Mapping[str, str], *, folder: str) -> None:
     """Text files by name, into any run, finished ones too."""
+    if not run_id:  # a version that was registered without a run has no place for it
+        return
     from mlflow import MlflowClient
 
     with tempfile.TemporaryDirectory(prefix="bikeshare-") as scratch:
@@ -165,11 +171,11 @@ def _experiment(mlflow: Any, ws: Workspace, city: City) -> str:
 
 
 def _artifacts(ws: Workspace) -> str | None:
-    """As set, else beside a database, in the lake's bucket on AWS; None: a server knows."""
+    """As set; else beside a local database, in the lake's bucket on AWS; None: a server knows."""
     settings = ws.settings
     if settings.mlflow_uri.startswith(("http:", "https:")):
         return None
-    if settings.artifacts_uri:
+    if settings.artifacts_uri is not None and not settings.is_rehearsal:
         return settings.artifacts_uri
     if settings.profile == "aws":
         return f"{ws.lake_address}/mlflow"

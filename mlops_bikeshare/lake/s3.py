@@ -33,7 +33,16 @@ _HINTS = {
 }
 
 
-def client(region: str, *, attempts: int = 5, url: str | None = None) -> Any:
+def profiles() -> list[str]:
+    """The names in ~/.aws that a client may be made of."""
+    from boto3.session import Session
+
+    return list(Session().available_profiles)
+
+
+def client(
+    region: str, *, attempts: int = 5, profile: str | None = None, url: str | None = None
+) -> Any:
     """A boto3 client of S3 that tries so many times; `url` is for tests on the wire."""
     import botocore.session
     from boto3.session import Session
@@ -45,7 +54,7 @@ def client(region: str, *, attempts: int = 5, url: str | None = None) -> Any:
     config = Config(connect_timeout=5, read_timeout=60, retries=retries)
     local = Config(proxies={}, s3={"addressing_style": "path"})
     dummy = {"aws_access_key_id": "local", "aws_secret_access_key": "local"} if url else {}
-    return Session(botocore_session=asked).client(
+    return Session(botocore_session=asked, profile_name=profile).client(
         "s3",
         region_name=region,
         endpoint_url=url,

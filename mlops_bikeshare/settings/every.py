@@ -62,7 +62,7 @@ class Settings:
     artifacts_uri: Annotated[
         str | None,
         "where runs of a store that is a database keep their files, such as s3://bucket/mlflow; "
-        "unset: mlartifacts beside mlflow.db",
+        "unset: mlartifacts beside mlflow.db, on AWS the bucket of the lake",
     ] = None
     sm_endpoint: Annotated[
         str | None,

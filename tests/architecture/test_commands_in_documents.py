@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -13,12 +14,17 @@ import pytest
 import typer
 import yaml
 
-from mlops_bikeshare.cli import app
+from mlops_bikeshare.cli import app, main
 from mlops_bikeshare.flows import doctor
 from mlops_bikeshare.settings import keys
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = ("README.md", "CONTRIBUTING.md", "docs/tutorial.md")
+PAGES = (
+    *("README.md", "CONTRIBUTING.md", "docs/tutorial.md", "docs/security.md"),
+    *("docs/cost.md", "docs/cities.md", "docs/release.md", "docs/runbook.md"),
+)
+# Commands that ask nobody and change nothing: they are run.
+HARMLESS = {"cost", "schedule"}
 PROGRAMS = ("make", "bikeshare", "mlflow", "pre-commit")
 MAKEFILE = (ROOT / "Makefile").read_text()
 COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
@@ -87,6 +93,21 @@ CHECKS = dict(
 def test_what_a_document_tells_people_to_type_exists(page: str, words: list[str]) -> None:
     assert page in PAGES
     CHECKS[words[0]](words[1:])
+
+
+@pytest.mark.parametrize(
+    "words",
+    [words for _, words in TYPED if words[0] == "bikeshare" and words[1] in HARMLESS],
+    ids=" ".join,
+)
+def test_what_a_document_tells_people_to_type_runs(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("BIKESHARE_HOME", str(ROOT))
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(ROOT / "ops" / "prices.toml", "mine.toml")
+
+    assert main(words[1:]) == 0
 
 
 def test_the_documents_were_read() -> None:

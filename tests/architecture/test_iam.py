@@ -150,7 +150,9 @@ def test_no_action_has_a_wildcard_and_no_resource_is_everything_without_need() -
 
 @pytest.mark.parametrize("job", RIGHTS.jobs)
 def test_a_policy_fits_into_what_iam_takes(job: str) -> None:
-    assert len(json.dumps(POLICIES[job], separators=(",", ":"))) <= 6144
+    longest = json.dumps(POLICIES[job], separators=(",", ":")).replace("-prod-", "-staging-")
+
+    assert len(longest) <= 6144
 
 
 def test_every_operation_of_aws_in_the_code_is_some_jobs_permission() -> None:
@@ -169,7 +171,10 @@ def test_every_operation_of_aws_in_the_code_is_some_jobs_permission() -> None:
 
 
 # What only commands of people ask (`bikeshare alarms apply`), and methods of mlflow's own client.
-BY_PEOPLE = {"PutMetricAlarm", "DeleteAlarms", "DescribeAlarms"}
+BY_PEOPLE = {
+    *("PutMetricAlarm", "DeleteAlarms", "DescribeAlarms"),
+    *("ListTagsForResource", "TagResource"),
+}
 MLFLOWS = {"CreateDeployment", "UpdateDeployment"}
 CLIENTS = {"_client", "_reader", "_writer", "client", "sagemaker", "runtime", "s3"}
 

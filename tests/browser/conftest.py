@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from tests.browser import made_city, made_day
-from tests.browser.driven import CHROMIUM, FLAGS, CityMap, Dashboard, dashboard
+from tests.browser.driven import CHROMIUM, FLAGS, WAIT_MS, CityMap, Dashboard, dashboard
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -74,6 +74,7 @@ def pictures(request: pytest.FixtureRequest) -> Path:
 @pytest.fixture
 def city_map(browser: Browser) -> Iterator[CityMap]:
     context = browser.new_context(viewport={"width": 1280, "height": 900})
+    context.set_default_timeout(WAIT_MS)
     shown = CityMap(context.new_page())
     shown.page.on("request", lambda r: shown.hosts.add(r.url.split("/")[2].split(":")[0]))
     yield shown

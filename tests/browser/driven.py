@@ -27,7 +27,8 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-START_S = 40
+START_S = 60
+WAIT_MS = 60_000  # on a busy machine the first visitor waits long
 
 
 @dataclass(frozen=True)
@@ -103,9 +104,9 @@ class CityMap:
     @property
     def frame(self) -> Frame:
         """The component's frame, once its dots are on the map."""
-        self.page.wait_for_selector("iframe[title^='streamlit_folium']", timeout=20_000)
+        self.page.wait_for_selector("iframe[title^='streamlit_folium']", timeout=WAIT_MS)
         frame = next(f for f in self.page.frames if "streamlit_folium" in f.url)
-        frame.wait_for_function("() => window.map && window.map.stationCanvas", timeout=20_000)
+        frame.wait_for_function("() => window.map && window.map.stationCanvas", timeout=WAIT_MS)
         return frame
 
     def dots(self) -> list[dict[str, Any]]:
@@ -123,13 +124,13 @@ class CityMap:
         raise AssertionError("every dot is covered by another")
 
     def wait_for_dots_below(self, count: int) -> None:
-        self.frame.wait_for_function(_FEWER, arg=count, timeout=20_000)
+        self.frame.wait_for_function(_FEWER, arg=count, timeout=WAIT_MS)
 
     def wait_for_dots(self, count: int) -> None:
-        self.frame.wait_for_function(_EXACTLY, arg=count, timeout=20_000)
+        self.frame.wait_for_function(_EXACTLY, arg=count, timeout=WAIT_MS)
 
     def wait_for_heat(self) -> None:
-        self.frame.wait_for_function(_HEAT, timeout=20_000)
+        self.frame.wait_for_function(_HEAT, timeout=WAIT_MS)
 
     def click(self, station: str) -> None:
         self.page.mouse.click(*self.place(station))
@@ -145,7 +146,7 @@ class CityMap:
 
     def wait_for_station(self, station: str) -> None:
         """Until the panel shows a station's counts and chances."""
-        self.page.wait_for_function(_SHOWN, arg=station, timeout=20_000)
+        self.page.wait_for_function(_SHOWN, arg=station, timeout=WAIT_MS)
 
     def wait_until_drawn(self) -> None:
         """Until the server has nothing more to send, and nothing fades in any more."""
@@ -156,7 +157,7 @@ class CityMap:
         return {dot["station_id"]: dot["colour"] for dot in self.dots()}
 
     def wait_for_other_colours(self, before: dict[str, str]) -> None:
-        self.frame.wait_for_function(_RECOLOURED, arg=before, timeout=20_000)
+        self.frame.wait_for_function(_RECOLOURED, arg=before, timeout=WAIT_MS)
 
     def ring(self) -> str | None:
         """The station that the ring is around."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from mlops_bikeshare.cli import main
 from mlops_bikeshare.cloud.stacks import Plan, Stack, Stacks, change_set, client
 from mlops_bikeshare.domain.errors import CloudError
 from mlops_bikeshare.flows import aws
@@ -268,3 +269,49 @@ def test_an_option_that_lacks_a_parameter_says_where_to_add_it() -> None:
 
     with pytest.raises(CloudError, match=r"needs Repository: add them to .*dev\.toml"):
         aws.wanted(SETTINGS, asked)
+
+
+@pytest.fixture
+def as_a_person(there: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Credentials and addresses as boto3 itself finds them."""
+    monkeypatch.setenv("BIKESHARE_HOME", str(ROOT))
+    monkeypatch.setenv("AWS_ENDPOINT_URL_CLOUDFORMATION", there.url)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "local")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "local")
+
+
+@pytest.mark.usefixtures("as_a_person")
+def test_the_command_shows_what_is_missing_and_says_so_by_its_exit_code(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["aws", "diff", "--env", "dev", "--image", "0.1.0"]) == 1
+
+    told = capsys.readouterr().out
+    assert "bikeshare-dev-data: create\n  + AWS::KMS::Key Key" in told
+    assert "+ AWS::Lambda::Function InferFunction" in told
+    assert "nothing was changed by hand" in told
+
+
+@pytest.mark.usefixtures("as_a_person")
+def test_nothing_is_deleted_unless_the_environment_is_named_twice(
+    there: Account, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["aws", "destroy", "--env", "dev", "--confirm", "prod"]) == 2
+    assert "nothing was deleted" in capsys.readouterr().err
+    assert main(["aws", "destroy", "--env", "dev", "--confirm", "dev"]) == 0
+    assert "bikeshare-dev-roles: was not there" in capsys.readouterr().out
+    assert not there.asked("DeleteStack")
+
+
+@pytest.mark.usefixtures("as_a_person")
+def test_an_account_that_refuses_is_one_line(
+    there: Account, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_CLOUDFORMATION", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    there.log.clear()
+
+    assert main(["aws", "diff", "--env", "dev"]) == 2
+
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert line.startswith("bikeshare: stack bikeshare-dev-data: AWS cannot be asked")

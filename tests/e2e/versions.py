@@ -25,7 +25,7 @@ def artifacts(
     group = {"horizons_min": list(horizons_min), "a": 1.2, "b": 0.8, "c": 0.1}
     targets = {
         name: TargetFiles(
-            boosters={HORIZONS_MIN: _trees(seed * 10 + number, inputs)},
+            boosters={tuple(horizons_min): _trees(seed * 10 + number, inputs)},
             column=f"p_{name}",
             calibrators=[group],
             threshold=0.4,

@@ -35,6 +35,7 @@ def read(ws: Workspace, name: str) -> dict[str, dict[str, Any]]:
 @contextmanager
 def changing(ws: Workspace, name: str) -> Iterator[dict[str, dict[str, Any]]]:
     """The newest document, to be changed; whoever comes meanwhile waits."""
+    ws.path.mkdir(parents=True, exist_ok=True)  # on AWS nothing else may lie here
     with (ws.path / name).with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         document = read(ws, name)

@@ -41,7 +41,7 @@ def saved(ws: Workspace, city: City, run_id: str) -> str:
     key = hashlib.sha256(view.encode()).hexdigest()[:_KEY_LENGTH]
     client.set_experiment_tag(experiment, TAG + key, view)
     where = f"{tracking.window(ws.settings)}/#/experiments/{experiment}/runs"
-    return f"{where}?viewStateShareKey={key}&compareRunsMode=CHART"
+    return f"{where}?viewStateShareKey={key}&compareRunsMode=CHART&workflowType=machine_learning"
 
 
 def _rival(client: Any, city: City, experiment: str, run_id: str) -> list[str]:

@@ -2,9 +2,11 @@ from pathlib import Path
 
 import pytest
 
-from dashboards.readings import choose
+from dashboards.readings import choose, opened
 from dashboards.readings.choosing import KEYS, SECRETS, Views
+from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.errors import SettingsError
+from mlops_bikeshare.lake.s3 import S3Store
 
 EXAMPLE = Path(__file__).resolve().parents[3] / ".streamlit" / "secrets.example.toml"
 
@@ -72,3 +74,22 @@ def test_the_example_names_every_key_and_is_taken_as_it_stands(home: Path) -> No
     secrets(home, everything)
     choice = choose(home, {}, workspace=None)
     assert (choice.settings.profile, choice.views) == ("aws", Views())
+
+
+def test_the_lake_is_read_with_the_profile_that_was_named_and_an_unknown_one_is_refused(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = home / "credentials"
+    keys.write_text("[ops]\naws_access_key_id = key-of-ops\naws_secret_access_key = secret\n")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(keys))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(home / "none"))
+    aws = 'athena_output = "s3://results/here/"\naws_profile = "{}"\n'
+    secrets(home, aws.format("ops"))
+    found = opened(choose(home, {}, workspace=None))
+    assert isinstance(found, Workspace)
+    assert isinstance(found.lake.store, S3Store)
+    signer = found.lake.store._client._request_signer
+    assert signer._credentials.access_key == "key-of-ops"
+    secrets(home, aws.format("sop"))
+    with pytest.raises(SettingsError, match=r"aws_profile: no profile 'sop' in ~/.aws; .* ops"):
+        opened(choose(home, {}, workspace=None))

@@ -19,8 +19,9 @@ from mlops_bikeshare.domain.windows import Window, stamp
 from mlops_bikeshare.lake import s3
 from mlops_bikeshare.lake.compaction import compact_day
 from mlops_bikeshare.lake.duckdb import DuckDbQuery
-from mlops_bikeshare.lake.lake import Lake
+from mlops_bikeshare.lake.lake import CACHED_VALUES, Lake
 from mlops_bikeshare.lake.local import LocalStore
+from mlops_bikeshare.lake.memory import Memory
 from mlops_bikeshare.lake.partition import merged_name, visible
 from mlops_bikeshare.lake.store import Store
 from tests.aws_wire import aws_on_the_wire
@@ -126,6 +127,26 @@ def test_the_parts_of_a_day_leave_memory_when_its_merged_object_is_read(tmp_path
     kept = [key for held in lake._memory._kept.values() for key in held.keys]
     assert {key.rpartition("/")[2][:6] for key in kept} == {"whole-", "a_2025"}
     assert len(kept) == 2
+
+
+def test_a_week_of_reading_the_last_day_keeps_no_more_in_memory_than_its_third_day(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake = Lake(LocalStore(tmp_path))
+    monkeypatch.setattr(lake, "_memory", Memory(CACHED_VALUES, idle_looks=60))
+    kept: list[int] = []
+    for step in range(7 * 12):
+        at = START + timedelta(hours=2 * step)
+        lake.write(INFERENCE, batch(at), city=CITY, name=f"a_{stamp(at)}")
+        last_day = Window(at - timedelta(hours=22), at + timedelta(seconds=1))
+        assert len(rows(lake, window=last_day)) == 2 * min(step + 1, 12)
+        rows(lake, window=last_day, columns=["endpoint", "dt", "station_id"])
+        if at.hour == 2:
+            compact_day(lake, INFERENCE, city=CITY, day=at.date() - timedelta(days=1))
+        kept += [sum(len(held.keys) for held in lake._memory._kept.values())] * (at.hour == 22)
+
+    # Today's parts and yesterday's merged object, each read in two ways.
+    assert kept[2:] == [kept[2]] * 5
 
 
 def test_a_part_that_comes_late_or_again_is_read_once(store: Store) -> None:
