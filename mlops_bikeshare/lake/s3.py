@@ -48,13 +48,13 @@ def client(
     from boto3.session import Session
     from botocore.config import Config
 
-    asked = botocore.session.Session()
+    asked = botocore.session.Session(profile=profile)
     asked.register_component("data_loader", _service_models())
     retries: Any = {"mode": "standard", "total_max_attempts": attempts}
     config = Config(connect_timeout=5, read_timeout=60, retries=retries)
     local = Config(proxies={}, s3={"addressing_style": "path"})
     dummy = {"aws_access_key_id": "local", "aws_secret_access_key": "local"} if url else {}
-    return Session(botocore_session=asked, profile_name=profile).client(
+    return Session(botocore_session=asked).client(
         "s3",
         region_name=region,
         endpoint_url=url,

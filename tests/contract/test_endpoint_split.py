@@ -1,14 +1,21 @@
 """A split of traffic and back, on a real host, with no request lost on the way."""
 
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from mlops_bikeshare.domain.errors import EndpointError
+from mlops_bikeshare.backends import Workspace, open_workspace
+from mlops_bikeshare.domain.errors import EndpointError, Refused
+from mlops_bikeshare.flows import production
 from mlops_bikeshare.serving import configs, endpoints, split
+from mlops_bikeshare.settings import load
 from tests.contract.models import create_endpoint, put_model, variant
 from tests.contract.test_host_variants import ask
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -106,3 +113,27 @@ def test_a_config_that_starts_with_other_weights_is_copied_once_and_never_change
     assert configs.starting_with(host.clients, "landed", landed) == name
     assert configs.starting_with(host.clients, name, landed) == name
     assert configs.starting_with(host.clients, "canary", {"AllTraffic": 0.7}) == "canary"
+
+
+def test_staging_that_was_stopped_starts_with_the_config_that_it_had(
+    host: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(ROOT / "bikeshare.toml", tmp_path)
+    ws = open_workspace(load(tmp_path, {}, {}), simulated=True)
+    city = ws.settings.city("boston")
+    monkeypatch.setattr(Workspace, "clients", property(lambda _: host.clients))
+    create_endpoint(host.clients, "bikeshare-staging", variant("AllTraffic", "two"))
+    with pytest.raises(Refused, match="never stopped"):
+        production.start_staging(ws, ws.settings.city("paris"))
+
+    assert not production.stop_staging(ws, city).running
+    assert endpoints.find(host.clients, "bikeshare-staging") is None
+    for _ in range(2):  # again: it runs, nothing to do
+        assert production.start_staging(ws, city).running
+
+    state = endpoints.describe(host.clients, "bikeshare-staging")
+    assert (state.status, state.config, state.leading.version) == (
+        "InService",
+        "bikeshare-staging",
+        "2",
+    )
