@@ -171,7 +171,14 @@ class SqliteMetricStore:
         return np.array(rows, dtype=np.float64).reshape(-1, 2)
 
     def _prepare(self) -> None:
-        self._db.execute("PRAGMA journal_mode = WAL").fetchall()
+        import stamina
+
+        # To the second of two that make the store at once SQLite says "locked" without waiting.
+        for attempt in stamina.retry_context(
+            on=_is_locked, attempts=None, timeout=_BUSY_S, wait_initial=0.01, wait_max=0.2
+        ):
+            with attempt:
+                self._db.execute("PRAGMA journal_mode = WAL").fetchall()
         self._db.execute("PRAGMA synchronous = FULL")
         with self._transaction() as db:
             version = db.execute("PRAGMA user_version").fetchone()[0]
@@ -193,6 +200,11 @@ class SqliteMetricStore:
                 self._db.execute("ROLLBACK")
                 raise
             self._db.execute("COMMIT")
+
+
+def _is_locked(error: Exception) -> bool:
+    busy = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+    return isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode in busy
 
 
 def _first_time(db: sqlite3.Connection, once: str, rows: Sequence[_Row]) -> bool:

@@ -34,7 +34,7 @@ class Created:
     archives: list[tuple[str, str]] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Clients:
     """SageMaker, its runtime and S3 in one place."""
 

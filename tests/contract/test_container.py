@@ -123,7 +123,12 @@ def imported(module: str, seen: set[str]) -> set[str]:
     source = path if path.is_file() else path.with_suffix("") / "__init__.py"
     nodes = list(ast.walk(ast.parse(source.read_text())))
     names = {a.name for node in nodes if isinstance(node, ast.Import) for a in node.names}
-    names |= {str(node.module) for node in nodes if isinstance(node, ast.ImportFrom)}
+    here = module if source.name == "__init__.py" else module.rpartition(".")[0]
+    names |= {
+        f"{here}.{node.module}" if node.level else str(node.module)
+        for node in nodes
+        if isinstance(node, ast.ImportFrom)
+    }
     ours = {name for name in names if name.startswith("mlops_bikeshare")}
     found = {name.partition(".")[0] for name in names - ours} - sys.stdlib_module_names
     return found.union(*(imported(name, seen) for name in ours))

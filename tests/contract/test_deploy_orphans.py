@@ -22,7 +22,7 @@ class _Raw:
         return [REFUSED]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Trouble(Clients):
     """Clients whose `fails`-th request inside a deploy is refused, or done and its answer lost."""
 

@@ -117,7 +117,8 @@ def test_bad_quality_trains_and_what_is_no_better_is_skipped(
 ) -> None:
     of = {"EndpointName": ws.settings.endpoint("prod", city.name), "City": city.name}
     ws.metrics.put([point("PR-AUC-24h", 0.5, at=NOW, dimensions=of)])
-    done = retrain(grown(ws, 2), city)
+    demanding = grown(ws, 2, **{"retrain.least_gain": 0.5})
+    done = retrain(demanding, city)
     assert (done.choice.row, done.choice.cause) == ("REACTIVE", "quality")
     assert done.verdict == "SKIP"
     assert all("is less than" in r or "not clear" in r for r in done.reasons)

@@ -178,7 +178,7 @@ def test_ctrl_c_ends_a_demo_in_one_line_and_the_next_one_starts_anew(
             demo.send_signal(signal.SIGINT)
             rest = demo.stderr.read()
 
-        assert demo.returncode == 2
+        assert demo.returncode == 2, rest
         assert rest.splitlines()[-1].startswith(
             "bikeshare: stopped by you; nothing is half-written"
         )

@@ -204,7 +204,7 @@ def ingester(settings: Settings, together: Any, number: int) -> None:
         at = NOON + minutes(5 * i)
         own = at + timedelta(seconds=number)
         rows = status_rows(stations(at), fetched_at=own, observed_at=at).arrow
-        together.wait()
+        together.wait(60)  # one that dies must not leave the other waiting
         ingest.keep(ws, city, Reading(fetched_at=own, rows=rows, observed_at=at), at)
         if i % 4 == 3:
             ingest.catch_up(ws, city)

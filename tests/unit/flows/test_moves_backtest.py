@@ -34,13 +34,13 @@ SPLIT = Split(
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("recording")
-    made = simulate(stations=14, days=5, seed=3, start=date(2025, 6, 2), timezone=CITY.timezone)
+    made = simulate(stations=24, days=5, seed=3, start=date(2025, 6, 2), timezone=CITY.timezone)
     made.write(folder)
     return moves_backtest.score(
         open_recording(folder),
         CITY,
         SPLIT,
-        plan=Plan(params=FitParams(rounds=15, leaves=15, threads=1)),
+        plan=Plan(params=FitParams(rounds=40, leaves=15, threads=1)),
         fleet=Fleet(vans=1, capacity=10),
         every_min=180,
         cadence_min=20,
