@@ -5,10 +5,11 @@ Output   Told for each channel. What was told is kept in `notified.json` of the 
 
 Never in the way: a channel is given `notify.timeout_s`, one that fails is logged and counted
 (`NotificationFailures`) and is due again the next time; whatever goes wrong is logged, not raised.
-One process tells at a time; another that comes meanwhile leaves it to that one.
+One process tells at a time: that of another city, or of another job, is waited for a little.
 """
 
 import logging
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -27,6 +28,7 @@ from mlops_bikeshare.monitoring.notify import Bounded, Message, Notice
 
 log = logging.getLogger(__name__)
 FILE, LOCK = "notified.json", "notified.lock"
+_TRIES, _PAUSE_S = 20, 0.5
 # A channel that is new, or was down for long, is not told old stories.
 NEWS = timedelta(hours=24)
 MOST_NEWS = 200
@@ -44,8 +46,12 @@ class Told:
 def tell(ws: Workspace, city: City, seen: Sequence[Seen] = ()) -> list[Told]:
     """Tell what is due; never raises."""
     try:
-        with ws.state.alone(LOCK) as free:
-            return _tell(ws, city, seen) if free else []
+        for _ in range(_TRIES):
+            with ws.state.alone(LOCK) as free:
+                if free:
+                    return _tell(ws, city, seen)
+            time.sleep(_PAUSE_S)
+        log.warning("notifications of %s: another process tells; due the next time", city.name)
     except (BikeshareError, OSError, ValueError) as error:
         log.error("notifications of %s: %s", city.name, error)
     except Exception:

@@ -157,6 +157,20 @@ def test_releases_are_news_once(day: Open, channel: Told) -> None:
     assert channel.take() == []
 
 
+def test_while_another_process_tells_what_is_due_is_not_left_to_it(
+    day: Open, channel: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ws, city = day()
+    watched.serve(ws, PROD, "2", kind="promotion")
+    other = ws.state.alone(notify.LOCK)
+    assert other.__enter__()
+    monkeypatch.setattr("time.sleep", lambda _: other.__exit__(None, None, None))
+
+    notify.tell(ws, city)
+
+    assert channel.take() == ["promoted"]
+
+
 def test_a_host_that_is_gone_is_an_alarm_and_silences_none(day: Open, channel: Told) -> None:
     ws, city = day()
     live(ws, city, 20, Invocation5XXErrors=1.0)  # no host runs in this workspace
