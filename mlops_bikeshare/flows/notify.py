@@ -9,7 +9,6 @@ One process tells at a time: that of another city, or of another job, is waited 
 """
 
 import logging
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -28,7 +27,6 @@ from mlops_bikeshare.monitoring.notify import Bounded, Message, Notice
 
 log = logging.getLogger(__name__)
 FILE, LOCK = "notified.json", "notified.lock"
-_TRIES, _PAUSE_S = 20, 0.5
 # A channel that is new, or was down for long, is not told old stories.
 NEWS = timedelta(hours=24)
 MOST_NEWS = 200
@@ -46,11 +44,9 @@ class Told:
 def tell(ws: Workspace, city: City, seen: Sequence[Seen] = ()) -> list[Told]:
     """Tell what is due; never raises."""
     try:
-        for _ in range(_TRIES):
-            with ws.state.alone(LOCK) as free:
-                if free:
-                    return _tell(ws, city, seen)
-            time.sleep(_PAUSE_S)
+        with remembered.waited_for(ws, LOCK) as free:
+            if free:
+                return _tell(ws, city, seen)
         log.warning("notifications of %s: another process tells; due the next time", city.name)
     except (BikeshareError, OSError, ValueError) as error:
         log.error("notifications of %s: %s", city.name, error)

@@ -10,6 +10,7 @@ import pytest
 
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
+from mlops_bikeshare.domain.errors import LakeError
 from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.flows import alarms, notify
 from mlops_bikeshare.flows.judging import reference
@@ -267,6 +268,20 @@ def test_ticks_of_two_cities_at_once_lose_nothing_of_each_other(day: Open) -> No
     assert {n: one["count"] for n, one in alarms.read(ws).items() if "alarm-" in n} == {
         f"alarm-{number}": 20 for number in range(4)
     }
+
+
+def test_what_another_process_keeps_changing_is_not_changed_beside_it(
+    day: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ws, _ = day()
+    monkeypatch.setattr("time.sleep", lambda _: None)
+
+    with (
+        ws.state.alone("alarms.lock"),
+        pytest.raises(LakeError, match="being changed by another process"),
+        remembered.changing(ws, alarms.FILE),
+    ):
+        pytest.fail("two change it at once")
 
 
 def test_what_cannot_be_kept_or_compared_is_told_all_the_same(
