@@ -1,7 +1,8 @@
 """CloudFormation on the wire: moto's server, and what moto leaves out.
 
 `states`: stack → states that DescribeStacks tells next, each once, before moto's own again.
-`drifted`: stack → resources that DetectStackDrift then finds. `log`: the actions that were asked.
+`drifted`: stack → resources that DetectStackDrift then finds. `events`: stack → what happened to
+it, the newest first. `planning`: no change set is ever made. `log`: the actions that were asked.
 """
 
 from collections.abc import Iterable, Iterator
@@ -31,6 +32,12 @@ _DRIFTS = """<DescribeStackResourceDriftsResponse><DescribeStackResourceDriftsRe
 _DRIFT = """<member><LogicalResourceId>{0}</LogicalResourceId><ResourceType>{1}</ResourceType>
 <StackResourceDriftStatus>MODIFIED</StackResourceDriftStatus><PropertyDifferences><member>
 <PropertyPath>{2}</PropertyPath></member></PropertyDifferences></member>"""
+_EVENTS = """<DescribeStackEventsResponse><DescribeStackEventsResult>
+<StackEvents>{events}</StackEvents></DescribeStackEventsResult></DescribeStackEventsResponse>"""
+_EVENT = """<member><LogicalResourceId>{0}</LogicalResourceId><ResourceType>{1}</ResourceType>
+<ResourceStatus>{2}</ResourceStatus><ResourceStatusReason>{3}</ResourceStatusReason></member>"""
+_PLANNING = """<DescribeChangeSetResponse><DescribeChangeSetResult>
+<Status>CREATE_PENDING</Status></DescribeChangeSetResult></DescribeChangeSetResponse>"""
 
 
 @dataclass
@@ -41,6 +48,8 @@ class Account:
     inner: Any = None
     states: dict[str, list[str]] = field(default_factory=dict)
     drifted: dict[str, list[tuple[str, str, str]]] = field(default_factory=dict)
+    events: dict[str, list[tuple[str, str, str, str]]] = field(default_factory=dict)
+    planning: bool = False
     log: list[tuple[str, str]] = field(default_factory=list)
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
@@ -59,16 +68,18 @@ class Account:
     def _answer(self, action: str, name: str, detection: str) -> str | None:
         if action == "DescribeStacks" and self.states.get(name):
             return _STACK.format(name=name, state=self.states[name].pop(0))
-        if action == "DetectStackDrift":
-            return _DETECTING.format(name=name)
-        if action == "DescribeStackDriftDetectionStatus":
-            return _DETECTED.format(name=detection)
+        if action == "DescribeStackEvents" and name in self.events:
+            events = "".join(_EVENT.format(*one) for one in self.events[name])
+            return _EVENTS.format(events=events)
         if action == "DescribeStackResourceDrifts":
             drifts = "".join(_DRIFT.format(*one) for one in self.drifted.get(name, []))
             return _DRIFTS.format(drifts=drifts)
-        if action == "ContinueUpdateRollback":
-            return _CONTINUED
-        return None
+        always = {
+            "DetectStackDrift": _DETECTING.format(name=name),
+            "DescribeStackDriftDetectionStatus": _DETECTED.format(name=detection),
+            "ContinueUpdateRollback": _CONTINUED,
+        }
+        return (always | ({"DescribeChangeSet": _PLANNING} if self.planning else {})).get(action)
 
     def asked(self, action: str) -> list[str]:
         """The stacks of which this was asked."""

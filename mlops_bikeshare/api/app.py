@@ -4,8 +4,8 @@ Input    HTTP requests with JSON bodies of at most 1 MiB; with a token set, each
 Output   JSON; /metrics as Prometheus reads it, the predictions feed as it was published. What takes
          long is a job: 202 with its id, or, if it ends within `wait_s`, 200 with its result.
          Errors are {"detail": …}: 401 token, 404 no such thing, 409 a decision went against it or
-         nothing is there to act on, 413 body, 422 what was asked is wrong (what was sent is never
-         repeated), 429 too many jobs wait, 503 the endpoint does not answer.
+         nothing is there to act on, 413 body, 422 what was asked is wrong (a body of another form
+         is never repeated), 429 too many jobs wait, 503 the endpoint does not answer.
 Source   OpenAPI 3.1 at /openapi.json.
 """
 

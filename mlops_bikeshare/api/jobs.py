@@ -75,6 +75,7 @@ class Jobs:
         """Queue a job; FullError when `most_waiting` wait already."""
         name = uuid.uuid4().hex
         with self._transaction() as connection:
+            connection.execute("BEGIN IMMEDIATE")  # sqlite3 itself begins with the first write
             query = "SELECT COUNT(*) FROM jobs WHERE state = 'queued'"
             (waiting,) = connection.execute(query).fetchone()
             if waiting >= most_waiting:
@@ -109,6 +110,7 @@ class Jobs:
     def begin_next(self) -> Job | None:
         """Take the oldest that waits; None when none does."""
         with self._transaction() as connection:
+            connection.execute("BEGIN IMMEDIATE")
             query = "SELECT id FROM jobs WHERE state = 'queued' ORDER BY number LIMIT 1"
             row = connection.execute(query).fetchone()
             if row is None:

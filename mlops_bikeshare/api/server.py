@@ -14,6 +14,7 @@ queued again: its journal says how far it came, and the flow goes on from there.
 import asyncio
 import contextlib
 import fcntl
+import logging
 import signal
 import socket
 import time
@@ -27,10 +28,12 @@ from mlops_bikeshare.api.app import build_app
 from mlops_bikeshare.api.jobs import Job, Jobs
 from mlops_bikeshare.api.worker import JOBS, Worker, command
 from mlops_bikeshare.backends import Workspace
-from mlops_bikeshare.domain.errors import SettingsError
+from mlops_bikeshare.domain.errors import BikeshareError, SettingsError
+from mlops_bikeshare.domain.wording import masked
 from mlops_bikeshare.flows.releasing import execute
 from mlops_bikeshare.serving.host.http import BoundedHttp
 
+log = logging.getLogger(__name__)
 LOOPBACK = ("127.0.0.1", "localhost")
 LOCK_FILE = "api.lock"
 GRACE_S = 10
@@ -61,11 +64,15 @@ def settle(ws: Workspace, jobs: Jobs, why: str) -> None:
 
 
 def _goes_on(ws: Workspace, job: Job) -> bool:
-    """Whether the journal has something to go on with, of just this kind."""
+    """Whether the journal has something to go on with, of just this kind; if it can be read."""
     kind = _GOES_ON.get(job.kind)
     if kind is None or job.attempts >= MOST_ATTEMPTS:
         return False
-    found = execute.unfinished(ws, ws.settings.endpoint("prod", job.city))
+    try:
+        found = execute.unfinished(ws, ws.settings.endpoint("prod", job.city))
+    except (BikeshareError, ValueError) as error:  # a line that is no JSON is one too
+        log.error("job %s (%s) does not go on: %s", job.id, job.kind, masked(str(error)))
+        return False
     return found is not None and found.kind == kind
 
 

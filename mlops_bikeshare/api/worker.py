@@ -92,13 +92,13 @@ class Worker:
     def _watch(self, process: "subprocess.Popen[bytes]") -> None:
         """Wait for the end; the job that was under way is settled, the others are gone on with."""
         code = process.wait()
-        if process.stdin is not None:
-            with contextlib.suppress(BrokenPipeError):
-                process.stdin.close()
         self._in_vain = 0 if self._jobs.running() else self._in_vain + 1
         self._settle("the API was stopped" if self._stopping else f"its process ended ({code})")
         with self._changing:
             self._process = None
+            if process.stdin is not None:  # not before: who wakes it meanwhile still writes there
+                with contextlib.suppress(BrokenPipeError):
+                    process.stdin.close()
             if self._stopping or self._in_vain >= _IN_VAIN or not self._jobs.waiting():
                 return
             log.warning("the worker ended (%s); another one goes on", code)

@@ -42,7 +42,7 @@ class Prices:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Size:
-    """How large an environment is."""
+    """How large an environment is; `waking`: of the critical alarms among all of them."""
 
     cities: int
     instance_type: str
@@ -54,6 +54,7 @@ class Size:
     drift_min: int = 60
     metrics_per_city: int = 0
     alarm_metrics_per_city: int = 0
+    waking_metrics_per_city: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +130,7 @@ def knobs(prices: Prices, size: Size) -> list[Knob]:
         "halve the jobs' memory (MemoryMb)": {"memory_mb": size.memory_mb // 2},
         "judge every 30 minutes (schedule.monitor_min)": {"monitor_min": 30},
         "no alarm but those that wake people": {
-            "alarm_metrics_per_city": size.alarm_metrics_per_city // 2
+            "alarm_metrics_per_city": size.waking_metrics_per_city
         },
         "one city fewer": {"cities": size.cities - 1},
         **{

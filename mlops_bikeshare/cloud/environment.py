@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from mlops_bikeshare.cloud.stacks import Stack
+from mlops_bikeshare.cloud.plan import Stack
 from mlops_bikeshare.cloud.template import Document
 from mlops_bikeshare.domain.errors import CloudError
 

@@ -13,15 +13,23 @@ creation that failed is deleted and created anew, an update that cannot be taken
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from mlops_bikeshare.cloud import template
+from mlops_bikeshare.cloud.plan import (
+    Action,
+    Change,
+    Drift,
+    Plan,
+    Stack,
+    all_of,
+    read_change,
+    read_drift,
+)
 from mlops_bikeshare.domain.errors import CloudError
 
-Action = Literal["create", "create again", "update", "nothing"]
 POLL_S = 3.0
 HALF_CREATED = (
     "REVIEW_IN_PROGRESS",
@@ -30,46 +38,8 @@ HALF_CREATED = (
     "CREATE_FAILED",
     "DELETE_FAILED",
 )
+_BEGUN = ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "DELETE_IN_PROGRESS")
 _NO_CHANGES = ("didn't contain changes", "No updates are to be performed")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stack:
-    """What should be there. `kept`: it holds what cannot be made again."""
-
-    name: str
-    document: template.Document
-    parameters: Mapping[str, str] = field(default_factory=dict)
-    kept: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One resource: Add, Modify, Remove; `replaced`: yes, no, perhaps."""
-
-    action: str
-    resource: str
-    kind: str
-    replaced: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What applying would do."""
-
-    stack: Stack
-    action: Action
-    changes: tuple[Change, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Drift:
-    """A resource that is not as its template says: MODIFIED or DELETED."""
-
-    resource: str
-    kind: str
-    state: str
-    properties: tuple[str, ...] = ()
 
 
 def client(region: str, *, url: str | None = None) -> Any:
@@ -129,7 +99,7 @@ class Stacks:
         state = self.settled(stack.name)
         if state is None or state in HALF_CREATED:
             action: Action = "create again" if state else "create"
-            return Plan(stack=stack, action=action, changes=_all_of(stack))
+            return Plan(stack=stack, action=action, changes=all_of(stack))
         if state == "UPDATE_ROLLBACK_FAILED":
             with _spoken(stack.name):
                 self._client.continue_update_rollback(StackName=stack.name)
@@ -179,7 +149,7 @@ class Stacks:
                 )
                 found += page["StackResourceDrifts"]
                 if not page.get("NextToken"):
-                    return [_drift(one) for one in found]
+                    return [read_drift(one) for one in found]
                 more = {"NextToken": page["NextToken"]}
 
     def settled(self, name: str, *, begun: bool = False) -> str | None:
@@ -191,10 +161,7 @@ class Stacks:
             # A stack under review is waited for only while its change set is being executed.
             if not waiting or (state == "REVIEW_IN_PROGRESS" and not begun):
                 return state
-            if self._monotonic() >= deadline:
-                msg = f"stack {name} is still {state} after {self._timeout_s:.0f} s"
-                raise CloudError(f"{msg}; it goes on by itself, run the same command again")
-            self._pause(POLL_S)
+            self._wait(f"stack {name} is still {state}", deadline)
 
     def _changes(self, stack: Stack, *, kind: str) -> tuple[Change, ...]:
         """A new change set under our name: what it would change."""
@@ -234,6 +201,7 @@ class Stacks:
             self._client.delete_change_set(StackName=name, ChangeSetName=change_set(name))
 
     def _described(self, name: str) -> tuple[Change, ...]:
+        deadline = self._monotonic() + self._timeout_s
         while True:
             pages = list(self._pages(name))
             state, reason = pages[0]["Status"], pages[0].get("StatusReason", "")
@@ -243,14 +211,17 @@ class Stacks:
                 self._client.delete_change_set(StackName=name, ChangeSetName=change_set(name))
                 return ()
             if state == "CREATE_COMPLETE":
-                return tuple(_change(entry) for page in pages for entry in page.get("Changes", []))
-            self._pause(POLL_S)
+                return tuple(
+                    read_change(entry) for page in pages for entry in page.get("Changes", [])
+                )
+            self._wait(f"the plan of stack {name} is still {state}", deadline)
 
     def _pages(self, name: str) -> Iterator[dict[str, Any]]:
         pages = self._client.get_paginator("describe_change_set")
         yield from pages.paginate(StackName=name, ChangeSetName=change_set(name))
 
     def _detected(self, name: str, detection: str) -> None:
+        deadline = self._monotonic() + self._timeout_s
         while True:
             told = self._client.describe_stack_drift_detection_status(
                 StackDriftDetectionId=detection
@@ -261,38 +232,30 @@ class Stacks:
             if state == "DETECTION_FAILED":
                 reason = told.get("DetectionStatusReason", "no reason was given")
                 raise CloudError(f"stack {name}: its drift could not be detected: {reason}")
-            self._pause(POLL_S)
+            self._wait(f"looking for drift in stack {name} is still {state}", deadline)
+
+    def _wait(self, still: str, deadline: float) -> None:
+        if self._monotonic() >= deadline:
+            msg = f"{still} after {self._timeout_s:.0f} s"
+            raise CloudError(f"{msg}; it goes on by itself, run the same command again")
+        self._pause(POLL_S)
 
     def _reason(self, name: str) -> str:
-        """Why the first resource failed, from the newest events."""
+        """Why the first resource failed since the stack last began to change."""
+        said = "no resource failed by itself"
         with _spoken(name):
-            events = self._client.describe_stack_events(StackName=name)["StackEvents"]
-        for event in reversed(events):
-            if event["ResourceStatus"].endswith("_FAILED"):
-                reason = event.get("ResourceStatusReason", "no reason was given")
-                return f"{event['LogicalResourceId']} ({event['ResourceType']}): {reason}"
-        return "no resource failed by itself"
+            pages = self._client.get_paginator("describe_stack_events").paginate(StackName=name)
+            for event in (event for page in pages for event in page["StackEvents"]):
+                if event["ResourceStatus"].endswith("_FAILED"):
+                    reason = event.get("ResourceStatusReason", "no reason was given")
+                    said = f"{event['LogicalResourceId']} ({event['ResourceType']}): {reason}"
+                if event["LogicalResourceId"] == name and event["ResourceStatus"] in _BEGUN:
+                    break  # the newest come first: what is older is another time's
+        return said
 
 
 def _says_no_changes(reason: str) -> bool:
     return any(words in reason for words in _NO_CHANGES)
-
-
-def _all_of(stack: Stack) -> tuple[Change, ...]:
-    found = stack.document["Resources"].items()
-    return tuple(Change("Add", name, entry["Type"]) for name, entry in found)
-
-
-def _change(entry: Mapping[str, Any]) -> Change:
-    told = entry["ResourceChange"]
-    replaced = {"True": "yes", "Conditional": "perhaps"}.get(told.get("Replacement", ""), "")
-    return Change(told["Action"], told["LogicalResourceId"], told["ResourceType"], replaced)
-
-
-def _drift(found: Mapping[str, Any]) -> Drift:
-    paths = tuple(one["PropertyPath"] for one in found.get("PropertyDifferences", []))
-    state = found["StackResourceDriftStatus"]
-    return Drift(found["LogicalResourceId"], found["ResourceType"], state, paths)
 
 
 @contextmanager

@@ -16,7 +16,8 @@ from typing import Any
 
 from mlops_bikeshare.cloud import environment, template
 from mlops_bikeshare.cloud.environment import Environment, Known
-from mlops_bikeshare.cloud.stacks import Drift, Plan, Stack, Stacks
+from mlops_bikeshare.cloud.plan import Drift, Plan, Stack
+from mlops_bikeshare.cloud.stacks import Stacks
 from mlops_bikeshare.domain.errors import CloudError
 from mlops_bikeshare.flows.cloud_templates import FOLDER
 from mlops_bikeshare.settings import Settings

@@ -24,6 +24,7 @@ from mlops_bikeshare.settings import Settings
 
 PRICES = "ops/prices.toml"
 _ENDPOINTS = 2
+_WAKES = {"Key": "severity", "Value": "critical"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +81,7 @@ def _machine(found: Estimate) -> str:
 
 def _size(settings: Settings, env: Environment) -> Size:
     plan, city = settings.schedule, settings.city(env.cities[0])
+    found = alarms.definitions(settings, city)
     return Size(
         cities=len(env.cities),
         instance_type=settings.serving.instance_type,
@@ -89,7 +91,8 @@ def _size(settings: Settings, env: Environment) -> Size:
         monitor_min=plan.monitor_min,
         drift_min=plan.drift_min,
         metrics_per_city=_series(),
-        alarm_metrics_per_city=sum(map(_read_by, alarms.definitions(settings, city))),
+        alarm_metrics_per_city=sum(map(_read_by, found)),
+        waking_metrics_per_city=sum(_read_by(one) for one in found if _WAKES in one["Tags"]),
     )
 
 

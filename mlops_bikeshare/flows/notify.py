@@ -5,7 +5,7 @@ Output   Told for each channel. What was told is kept in `notified.json` of the 
 
 Never in the way: a channel is given `notify.timeout_s`, one that fails is logged and counted
 (`NotificationFailures`) and is due again the next time; whatever goes wrong is logged, not raised.
-One process tells at a time; another that comes meanwhile leaves it to that one.
+One process tells at a time: that of another city, or of another job, is waited for a little.
 """
 
 import logging
@@ -44,8 +44,10 @@ class Told:
 def tell(ws: Workspace, city: City, seen: Sequence[Seen] = ()) -> list[Told]:
     """Tell what is due; never raises."""
     try:
-        with ws.state.alone(LOCK) as free:
-            return _tell(ws, city, seen) if free else []
+        with remembered.waited_for(ws, LOCK) as free:
+            if free:
+                return _tell(ws, city, seen)
+        log.warning("notifications of %s: another process tells; due the next time", city.name)
     except (BikeshareError, OSError, ValueError) as error:
         log.error("notifications of %s: %s", city.name, error)
     except Exception:

@@ -5,8 +5,8 @@ Input    records, each a mapping of every feature of the deployed version to a n
 Output   Predicted: chances per record in its order, and which version answered: its digest, when it
          was trained. Nothing is kept: neither a batch nor its quality sees it, but the endpoint's
          own meters (calls, latency, data capture) count it as any other request.
-Raises   InputError for a feature that is missing or that the version does not know; EndpointError
-         when the endpoint does not answer.
+Raises   InputError for a feature that is missing or that the version does not know, and for an
+         endpoint of another city; EndpointError when the endpoint does not answer.
 """
 
 from collections.abc import Mapping, Sequence
@@ -71,12 +71,13 @@ def predict(
     """Ask an endpoint (default: the city's production)."""
     name = endpoint or ws.settings.endpoint("prod", city.name)
     state = _endpoint(ws, name)
-    model = version_of(ws, city, state.leading.version or "")
+    model = _leading(ws, city, state)
     asked = _frame(records, model)
     state, answers = answers_of(ws, city, state, asked, floor_time(ws.now))
     if not answers.answered.all():
         failure = next(chunk.failure for chunk in answers.chunks if chunk.failure)
         raise EndpointError(f"endpoint {name}: {failure}")
+    model = _leading(ws, city, state) if state.variants else model  # it may have moved meanwhile
     by = {variant.name: variant.version for variant in state.variants}
     said = [
         answers.frame[[f"{t.probability}_{h}" for h in model.horizons_min]].to_numpy(float).tolist()
@@ -105,6 +106,15 @@ def version_of(ws: Workspace, city: City, version: str) -> Version:
                 horizons_min=tuple(spec["horizons_min"]),
             )
         return _known[key]
+
+
+def _leading(ws: Workspace, city: City, state: EndpointState) -> Version:
+    """The version that leads; another city has versions of the same numbers."""
+    model = version_of(ws, city, state.leading.version or "")
+    if state.leading.digest != model.artefact_digest:
+        msg = f"endpoint {state.name} does not serve version {model.version} of {city.name}"
+        raise InputError(f"{msg}, but another of that number; name the city that it is of")
+    return model
 
 
 def _endpoint(ws: Workspace, name: str) -> EndpointState:

@@ -46,7 +46,7 @@ def publish(ws: Workspace, city: City, dt: datetime) -> bool:
     if rows.empty:
         return False
     body, now = predictions_feed.document(city, rows), published(ws, city)
-    if now is not None and (now == body or _dt(now) > _dt(body)):
+    if now is not None and (now == body or _is_newer(now, than=dt)):
         return False
     ws.lake.store.replace(key_of(city), body)
     return True
@@ -60,5 +60,9 @@ def try_to_publish(ws: Workspace, city: City, dt: datetime) -> None:
         log.error("the predictions of %s at %s were not published: %s", city.name, dt, error)
 
 
-def _dt(body: bytes) -> datetime:
-    return datetime.fromisoformat(json.loads(body)["last_updated"])
+def _is_newer(body: bytes, *, than: datetime) -> bool:
+    """Whether it is of a later batch; what cannot be read is of none, and is replaced."""
+    try:
+        return datetime.fromisoformat(json.loads(body)["last_updated"]) > than
+    except (ValueError, KeyError, TypeError):
+        return False

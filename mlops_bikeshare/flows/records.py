@@ -62,9 +62,10 @@ def audit(ws: Workspace, kind: str, *, why: str, facts: Mapping[str, Any]) -> st
 
 
 def _audit(ws: Workspace, kind: str, *, why: str, facts: Mapping[str, Any]) -> str:
+    head = _head(ws)  # before the lines, as below
     with ws.state.appending(AUDIT) as log:
         lines, torn = log.found.whole, log.found.torn
-        previous = chain.verify(lines, head=_head(ws))
+        previous = chain.verify(lines, head=head)
         if torn:
             facts = {**facts, "dropped_torn_line": torn.decode(errors="replace")}
         entry = chain.entry(previous, kind=kind, at=ws.now, who=who(), why=why, facts=facts)

@@ -21,8 +21,8 @@ STEPS = [
     for job in found["jobs"].values()
     for step in job["steps"]
 ]
-# What a step tells the next job.
-OTHERS = ('echo "wanted=',)
+# What a step tells the next job; within an echo its failure would be lost.
+OTHERS = ("jq -r ",)
 
 
 def test_there_is_one_for_each_occasion() -> None:

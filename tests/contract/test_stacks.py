@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from mlops_bikeshare.cli import main
-from mlops_bikeshare.cloud.stacks import Plan, Stack, Stacks, change_set, client
+from mlops_bikeshare.cloud.plan import Plan, Stack
+from mlops_bikeshare.cloud.stacks import Stacks, change_set, client
 from mlops_bikeshare.domain.errors import CloudError
 from mlops_bikeshare.flows import aws
 from mlops_bikeshare.settings import load
@@ -33,6 +34,8 @@ def there(server: Account) -> Account:
     httpx.post(f"{server.url}/moto-api/reset", trust_env=False).raise_for_status()
     server.states.clear()
     server.drifted.clear()
+    server.events.clear()
+    server.planning = False
     server.log.clear()
     return server
 
@@ -174,6 +177,35 @@ def test_a_failed_deploy_names_the_stack_and_its_state(stacks: Stacks, there: Ac
 
     with pytest.raises(CloudError, match="bikeshare-dev-data is UPDATE_ROLLBACK_COMPLETE"):
         stacks.apply(plan)
+
+
+def test_the_reason_of_a_failed_deploy_is_the_first_of_this_time(
+    stacks: Stacks, there: Account
+) -> None:
+    applied(stacks, stack("One"))
+    plan = stacks.plan(stack("One", "Two"))
+    there.states["bikeshare-dev-data"] = ["UPDATE_ROLLBACK_COMPLETE"]
+    own = ("bikeshare-dev-data", "AWS::CloudFormation::Stack")
+    there.events["bikeshare-dev-data"] = [  # the newest first
+        (*own, "UPDATE_ROLLBACK_COMPLETE", ""),
+        ("Three", "AWS::SNS::Topic", "CREATE_FAILED", "Resource creation cancelled"),
+        ("Two", "AWS::SNS::Topic", "CREATE_FAILED", "no more topics"),
+        (*own, "UPDATE_IN_PROGRESS", "User Initiated"),
+        ("Old", "AWS::SNS::Topic", "UPDATE_FAILED", "a month ago"),
+    ]
+
+    with pytest.raises(CloudError, match=r"Two \(AWS::SNS::Topic\): no more topics"):
+        stacks.apply(plan)
+
+
+def test_a_plan_that_is_never_made_is_an_error_that_says_to_come_again(
+    stacks: Stacks, there: Account
+) -> None:
+    applied(stacks, stack("One"))
+    there.planning = True
+
+    with pytest.raises(CloudError, match=r"plan of stack .* still CREATE_PENDING after 50 s"):
+        stacks.plan(stack("One", "Two"))
 
 
 def test_what_was_changed_by_hand_is_told_and_is_a_difference(

@@ -2,21 +2,25 @@
 
 Output   `read`: what was kept last, empty where there is nothing or nothing that can be read: then
          it is logged, for what is forgotten is told again, which is better than never.
-         `changing`: the same under a lock of this machine; what is in the document at the end is
-         kept, so that processes of several cities lose nothing of each other.
-Raises   OSError or LakeError when it is not taken; the document before stays.
+         `changing`: the same under a lock of the workspace, wherever its processes run; what is in
+         the document at the end is kept, so that several cities lose nothing of each other.
+Raises   OSError or LakeError when it is not taken, or another process keeps the lock; the document
+         before stays.
 """
 
-import fcntl
 import json
 import logging
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from mlops_bikeshare.backends import Workspace
+from mlops_bikeshare.domain.errors import LakeError
 
 log = logging.getLogger(__name__)
+# Ten seconds: to tell a channel takes a few, to change a document none.
+_TRIES, _PAUSE_S = 100, 0.1
 
 
 def read(ws: Workspace, name: str) -> dict[str, dict[str, Any]]:
@@ -35,12 +39,25 @@ def read(ws: Workspace, name: str) -> dict[str, dict[str, Any]]:
 @contextmanager
 def changing(ws: Workspace, name: str) -> Iterator[dict[str, dict[str, Any]]]:
     """The newest document, to be changed; whoever comes meanwhile waits."""
-    ws.path.mkdir(parents=True, exist_ok=True)  # on AWS nothing else may lie here
-    with (ws.path / name).with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    lock = f"{name.removesuffix('.json')}.lock"
+    with waited_for(ws, lock) as free:
+        if not free:
+            raise LakeError(f"{name} is being changed by another process; run the same again")
         document = read(ws, name)
         yield document
         write(ws, name, document)
+
+
+@contextmanager
+def waited_for(ws: Workspace, lock: str) -> Iterator[bool]:
+    """A lock of the workspace; False if another process keeps it for long."""
+    for _ in range(_TRIES):
+        with ws.state.alone(lock) as free:
+            if free:
+                yield True
+                return
+        time.sleep(_PAUSE_S)
+    yield False
 
 
 def write(ws: Workspace, name: str, document: Mapping[str, Any]) -> None:

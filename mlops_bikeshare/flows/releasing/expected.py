@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import Refused
-from mlops_bikeshare.flows import tracking
+from mlops_bikeshare.flows import records, tracking
+from mlops_bikeshare.flows.releasing import execute
 from mlops_bikeshare.registry import versions
+from mlops_bikeshare.release import plan as release
+from mlops_bikeshare.release.plan import Plan
 
 if TYPE_CHECKING:
     from mlops_bikeshare.settings import Stage
@@ -19,7 +22,7 @@ if TYPE_CHECKING:
 def check(
     ws: Workspace, city: City, *, version: str | None, staging: str | None, prod: str | None
 ) -> None:
-    """Refuse what differs; a version that has landed meanwhile is the one that was meant."""
+    """Refuse what differs."""
     named: dict[Stage, str | None] = {"staging": staging, "prod": prod}
     for stage, name in named.items():
         is_ = ws.settings.endpoint(stage, city.name)
@@ -27,12 +30,24 @@ def check(
             raise Refused(f"{city.name}: {stage} is {is_}, not {name}; nothing was done")
     if version is None:
         return
+    what, moves = _next(ws, city)
+    if version != moves:
+        raise Refused(f"{city.name}: {what} is version {moves or 'none'}, not {version}")
+
+
+def _next(ws: Workspace, city: City) -> tuple[str, str | None]:
+    """What a promotion would move: a plan under way goes first, else it is the challenger.
+
+    A champion is never meant: beside a newer challenger its number would let that one pass.
+    """
+    plan = execute.unfinished(ws, ws.settings.endpoint("prod", city.name))
+    if plan is not None and _goes_on(ws, plan):
+        return "the promotion under way", str(plan.target["version"])
     tracking.connect(ws)
-    found = [
-        one.version
-        for alias in (versions.CHALLENGER, versions.CHAMPION)
-        if (one := versions.find_if_any(city.registered_model, alias)) is not None
-    ]
-    if version not in found:
-        there = found[0] if found else "none"
-        raise Refused(f"{city.name}: the challenger is version {there}, not {version}")
+    challenger = versions.find_if_any(city.registered_model, versions.CHALLENGER)
+    return "the challenger", None if challenger is None else challenger.version
+
+
+def _goes_on(ws: Workspace, plan: Plan) -> bool:
+    """A promotion that failed is taken back first, and then begun anew."""
+    return plan.kind == "promotion" and not release.given_up(plan, records.journal(ws, plan))

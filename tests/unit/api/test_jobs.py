@@ -3,14 +3,19 @@
 import sqlite3
 import sys
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from mlops_bikeshare.api.jobs import FullError, Job, Jobs
+from mlops_bikeshare.api.server import settle
 from mlops_bikeshare.api.worker import Worker
+from mlops_bikeshare.backends import open_workspace
 from mlops_bikeshare.domain.errors import SettingsError
+from mlops_bikeshare.settings import Settings
 
 # A worker that crashes on one kind, and cannot even begin another.
 PROGRAM = """
@@ -90,6 +95,21 @@ def test_more_than_may_wait_are_refused(jobs: Jobs) -> None:
     ask(jobs, "train", most=1)
 
 
+def test_many_that_ask_at_once_are_not_more_than_may_wait(jobs: Jobs) -> None:
+    together = threading.Barrier(8)
+
+    def asked(_: int) -> bool:
+        together.wait()
+        try:
+            ask(jobs, "train", most=3)
+        except FullError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(asked, range(8))) == len(jobs.waiting()) == 3
+
+
 def settled(jobs: Jobs, tmp_path: Path, *kinds: str, ends: int) -> dict[str, str]:
     """What became of jobs after the process ended so many times."""
     seen, enough = list[str](), threading.Event()
@@ -123,6 +143,41 @@ def test_a_job_that_crashes_the_worker_takes_nothing_else_with_it(
     assert told["train"] == "done"
     assert told["crash"] == "interrupted its process ended (9)"
     assert told["gate"] in {"done", "interrupted the API was stopped"}
+
+
+def test_a_job_that_comes_while_a_crash_is_settled_is_done(jobs: Jobs, tmp_path: Path) -> None:
+    told = threading.Event()
+
+    def settled_and_asked(why: str) -> None:
+        for job in jobs.running():
+            jobs.end(job.id, "interrupted", error=why)
+            ask(jobs, "gate")
+            worker.wake()
+            told.set()
+
+    command = [sys.executable, "-c", PROGRAM, str(tmp_path / "jobs.db")]
+    worker = Worker(jobs, command, settle=settled_and_asked)
+    ask(jobs, "crash")
+    worker.wake()
+    assert told.wait(60)
+    until = time.monotonic() + 60
+    while jobs.newest(most=1)[0].state != "done" and time.monotonic() < until:
+        continue
+    worker.stop()
+    assert [job.state for job in jobs.newest(most=2)] == ["done", "interrupted"]
+
+
+def test_a_journal_that_cannot_be_read_goes_on_with_nothing(jobs: Jobs, tmp_path: Path) -> None:
+    ws = open_workspace(Settings(root=tmp_path), simulated=True)
+    ws.state.replace("journal/p.plan.json", b"torn")
+    job = ask(jobs, "promote")
+    jobs.begin_next()
+
+    settle(ws, jobs, "the API ended")
+
+    found = jobs.find(job.id)
+    assert found is not None
+    assert found.state == "interrupted"
 
 
 def test_a_worker_that_can_begin_nothing_is_not_started_for_ever(

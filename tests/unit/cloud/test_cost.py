@@ -26,6 +26,7 @@ SIZE = Size(
     memory_mb=2048,
     metrics_per_city=80,
     alarm_metrics_per_city=50,
+    waking_metrics_per_city=10,
 )
 
 
@@ -80,6 +81,7 @@ def test_a_knob_saves_what_the_bill_is_smaller_by() -> None:
     saved = {knob.what: knob.saves_usd for knob in cost.knobs(PRICES, SIZE)}
 
     assert saved["stop staging but for two days a week"] == pytest.approx(5 / 7 * 730 * 0.115)
+    assert saved["no alarm but those that wake people"] == pytest.approx(40 * 0.10)
     assert saved["endpoints on ml.m5.xlarge (serving.instance_type)"] == pytest.approx(
         -1460 * 0.115
     )

@@ -10,6 +10,7 @@ import pytest
 
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
+from mlops_bikeshare.domain.errors import LakeError
 from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.flows import alarms, notify
 from mlops_bikeshare.flows.judging import reference
@@ -157,6 +158,20 @@ def test_releases_are_news_once(day: Open, channel: Told) -> None:
     assert channel.take() == []
 
 
+def test_while_another_process_tells_what_is_due_is_not_left_to_it(
+    day: Open, channel: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ws, city = day()
+    watched.serve(ws, PROD, "2", kind="promotion")
+    other = ws.state.alone(notify.LOCK)
+    assert other.__enter__()
+    monkeypatch.setattr("time.sleep", lambda _: other.__exit__(None, None, None))
+
+    notify.tell(ws, city)
+
+    assert channel.take() == ["promoted"]
+
+
 def test_a_host_that_is_gone_is_an_alarm_and_silences_none(day: Open, channel: Told) -> None:
     ws, city = day()
     live(ws, city, 20, Invocation5XXErrors=1.0)  # no host runs in this workspace
@@ -253,6 +268,20 @@ def test_ticks_of_two_cities_at_once_lose_nothing_of_each_other(day: Open) -> No
     assert {n: one["count"] for n, one in alarms.read(ws).items() if "alarm-" in n} == {
         f"alarm-{number}": 20 for number in range(4)
     }
+
+
+def test_what_another_process_keeps_changing_is_not_changed_beside_it(
+    day: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ws, _ = day()
+    monkeypatch.setattr("time.sleep", lambda _: None)
+
+    with (
+        ws.state.alone("alarms.lock"),
+        pytest.raises(LakeError, match="being changed by another process"),
+        remembered.changing(ws, alarms.FILE),
+    ):
+        pytest.fail("two change it at once")
 
 
 def test_what_cannot_be_kept_or_compared_is_told_all_the_same(

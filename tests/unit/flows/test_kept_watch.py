@@ -2,15 +2,17 @@
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from mlops_bikeshare.domain.errors import Refused
-from mlops_bikeshare.flows import promote, watch
+from mlops_bikeshare.flows import promote, records, watch
 from mlops_bikeshare.flows.releasing import expected
 from mlops_bikeshare.flows.watch import Watched
 from mlops_bikeshare.registry import versions
+from mlops_bikeshare.release.plan import Goal, promotion_plan, record
 from tests import watched
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -96,3 +98,36 @@ def test_another_version_than_the_one_approved_is_refused(
 
     with pytest.raises(Refused, match="challenger is version none, not 7"):
         expected.check(ws, city, version="7", staging="bikeshare-staging", prod="bikeshare-prod")
+
+
+def test_a_challenger_that_came_meanwhile_does_not_pass_under_the_champions_number(
+    world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ws, city = world
+    aliases = {versions.CHAMPION: version("7"), versions.CHALLENGER: version("8")}
+    monkeypatch.setattr(versions, "find_if_any", lambda _, alias: aliases.get(alias))
+
+    expected.check(ws, city, version="8", staging=None, prod=None)
+    with pytest.raises(Refused, match="the challenger is version 8, not 7"):
+        expected.check(ws, city, version="7", staging=None, prod=None)
+
+
+def test_a_promotion_under_way_is_what_goes_on_whoever_is_challenger_by_now(
+    world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ws, city = world
+    monkeypatch.setattr(versions, "find_if_any", lambda *_: version("8"))
+    goal = Goal(
+        city=city.name, endpoint="bikeshare-prod", version="7", digest="d", at=ws.now, why="passed"
+    )
+    plan = promotion_plan(goal, staging="bikeshare-staging", now=None, aliases_now={})
+    records.keep_plan(ws, plan)
+    records.note(ws, record(plan, plan.steps[0], "begun", at=ws.now))
+
+    expected.check(ws, city, version="7", staging=None, prod=None)
+    with pytest.raises(Refused, match="the promotion under way is version 7, not 8"):
+        expected.check(ws, city, version="8", staging=None, prod=None)
+
+
+def version(number: str) -> SimpleNamespace:
+    return SimpleNamespace(version=number)

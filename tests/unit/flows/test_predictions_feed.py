@@ -113,3 +113,15 @@ def test_a_feed_that_cannot_be_written_is_told_and_fails_no_batch(
     monkeypatch.setattr(LocalStore, "replace", full)
     publish.try_to_publish(*at, lived.DT)
     assert "were not published: the disk is full" in caplog.text
+
+
+@pytest.mark.parametrize("spoiled", [b"", b"\xff", b"[]", b'{"last_updated": "soon"}'])
+def test_a_document_that_somebody_spoiled_fails_no_batch_and_is_replaced(
+    at: At, spoiled: bytes
+) -> None:
+    ws, city = at
+    ws.lake.store.replace(publish.key_of(city), spoiled)
+
+    publish.try_to_publish(ws, city, lived.DT)
+
+    assert feed(at)["data"]["city"] == city.name

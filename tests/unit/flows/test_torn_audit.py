@@ -1,4 +1,5 @@
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,8 @@ from mlops_bikeshare.backends import Workspace, open_workspace
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import BikeshareError, TableError
 from mlops_bikeshare.flows import gate, production, records
-from mlops_bikeshare.lake.state import Lines
+from mlops_bikeshare.lake.local_state import LocalState
+from mlops_bikeshare.lake.state import Lines, LineTakenError
 from mlops_bikeshare.settings import Settings
 
 
@@ -62,6 +64,32 @@ def test_an_entry_written_while_the_audit_is_read_is_no_sign_of_tampering(
     monkeypatch.setattr(records, "_audit_lines", lines_then_another)
     assert read(ws)
     assert len(records.audited(ws)) == 3
+
+
+class Taken:
+    """A log on S3 that grew since it was opened."""
+
+    def __init__(self, found: Lines) -> None:
+        self.found = found
+
+    def append(self, line: str) -> None:
+        raise LineTakenError(line)
+
+
+def test_an_entry_written_while_another_is_made_is_followed_and_no_sign_of_tampering(
+    ws: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextmanager
+    def opened_and_another(state: LocalState, name: str) -> Iterator[Taken]:
+        found = state.lines(name)
+        monkeypatch.undo()
+        records.audit(ws, "gate", why="meanwhile", facts={})
+        yield Taken(found)
+
+    monkeypatch.setattr(LocalState, "appending", opened_and_another)
+    records.audit(ws, "deploy", why="after it", facts={})
+
+    assert [entry["why"] for entry in records.audited(ws)[2:]] == ["meanwhile", "after it"]
 
 
 @pytest.mark.parametrize(
