@@ -46,7 +46,8 @@ def publish(ws: Workspace, city: City, dt: datetime) -> bool:
     if rows.empty:
         return False
     body, now = predictions_feed.document(city, rows), published(ws, city)
-    if now is not None and (now == body or _dt(now) > _dt(body)):
+    newest = now and _dt(now)
+    if now == body or (newest and newest > dt):
         return False
     ws.lake.store.replace(key_of(city), body)
     return True
@@ -60,5 +61,9 @@ def try_to_publish(ws: Workspace, city: City, dt: datetime) -> None:
         log.error("the predictions of %s at %s were not published: %s", city.name, dt, error)
 
 
-def _dt(body: bytes) -> datetime:
-    return datetime.fromisoformat(json.loads(body)["last_updated"])
+def _dt(body: bytes) -> datetime | None:
+    """Of which decision time a document is; None for one that cannot be read, which is replaced."""
+    try:
+        return datetime.fromisoformat(json.loads(body)["last_updated"])
+    except (ValueError, KeyError, TypeError):
+        return None

@@ -96,6 +96,14 @@ def test_the_same_batch_is_published_once_and_an_older_one_never_again(at: At) -
     assert publish.published(ws, city) == second
 
 
+@pytest.mark.parametrize("damaged", [b"", b'{"last_upd', b"[]", b'{"last_updated": null}'])
+def test_a_published_feed_that_cannot_be_read_is_replaced(at: At, damaged: bytes) -> None:
+    ws, city = at
+    ws.lake.store.replace(publish.key_of(city), damaged)
+    publish.try_to_publish(ws, city, lived.DT)
+    assert feed(at)["last_updated"] == "2025-06-02T04:00:00Z"
+
+
 def test_staging_alone_publishes_nothing(at: At) -> None:
     ws, city = at
     dt = lived.DT + timedelta(minutes=10)
