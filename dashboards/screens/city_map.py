@@ -5,8 +5,6 @@ its station is a fragment inside: a click redraws nothing else, and the station 
 map itself stays in the browser, only its dots are exchanged, and only when they differ.
 """
 
-from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -16,7 +14,8 @@ from dashboards import readings, risk, station_layer
 from dashboards.readings import Choice, CityReading
 from dashboards.readings.city import NO_POSITION
 from dashboards.risk import Theme
-from dashboards.screens import parts, station_panel
+from dashboards.screens import parts, station_panel, wanted_rows
+from dashboards.screens.wanted_rows import EITHER, Filter, of_reading
 from dashboards.station_layer import Layer
 from dashboards.wording import both_zones, chance, span
 from mlops_bikeshare.domain.targets import BIKEOUT, DOCKOUT, PROMISE_MIN, TARGETS
@@ -27,27 +26,10 @@ if TYPE_CHECKING:
 MAP_HEIGHT = 560
 ALARMING = 0.6
 LISTED = 8
-EITHER = "either"
 _WHICH = {EITHER: "Either", BIKEOUT.name: "Bikes", DOCKOUT.name: "Docks"}
 _LEAST = (0.0, 0.2, 0.4, 0.6, 0.8)
 _MAP, _CHOSEN, _SOUGHT, _RINGED, _HORIZON = "map", "chosen", "sought", "ringed", "horizon_min"
 _ABOUT = "Where riders will find no bike, or no free dock, in the next two hours."
-
-
-@dataclass(frozen=True, slots=True)
-class Filter:
-    """What the map shows: `which` of the two stockouts, from which risk on, where, over what."""
-
-    which: str = EITHER
-    least: float = 0.0
-    neighbourhoods: tuple[str, ...] = ()
-    heat: bool = False
-    streets: bool = False
-
-
-def of_reading(reading: CityReading) -> tuple[str, str, str, datetime, datetime]:
-    """What tells a reading from another, for caches."""
-    return reading.workspace, reading.city.name, reading.endpoint, reading.dt, reading.now
 
 
 def show(choice: Choice) -> None:
@@ -71,7 +53,7 @@ def _live(choice: Choice) -> None:
     with head:
         _headline(choice, reading)
     with said:
-        rows = _shown(reading, horizon_min, wanted)
+        rows = wanted_rows.shown(reading, horizon_min, wanted)
         st.write(_summary(rows, horizon_min, of=len(reading.stations)))
 
 
@@ -91,8 +73,10 @@ def _looked_at(choice: Choice, reading: CityReading, horizon_min: int, wanted: F
             _map(choice, reading, horizon_min, wanted)
         with panel:
             _find_station(reading)
-            sought = st.session_state.get(_SOUGHT)
-            _listed(_rows(reading, horizon_min) if sought else _shown(reading, horizon_min, wanted))
+            if st.session_state.get(_SOUGHT):
+                _listed(wanted_rows.ranked(reading, horizon_min))
+            else:
+                _listed(wanted_rows.shown(reading, horizon_min, wanted))
 
 
 def _station(choice: Choice, reading: CityReading, station: str, horizon_min: int) -> None:
@@ -206,44 +190,13 @@ def _controls(choice: Choice, reading: CityReading) -> None:
 
 
 @st.cache_resource(
-    ttl=parts.REFRESH_S, max_entries=48, show_spinner=False, hash_funcs={CityReading: of_reading}
-)
-def _rows(reading: CityReading, horizon_min: int) -> "pd.DataFrame":
-    """The stations with their risk, riskiest first."""
-    rows = reading.at(horizon_min=horizon_min)
-    named = rows["name"].fillna("Station " + rows.index.to_series())
-    rows = rows.assign(name=named)
-    return rows.sort_values("risk", ascending=False, na_position="last")
-
-
-@st.cache_resource(
     ttl=parts.REFRESH_S, max_entries=96, show_spinner=False, hash_funcs={CityReading: of_reading}
 )
 def _layer(reading: CityReading, horizon_min: int, wanted: Filter, theme: Theme) -> Layer:
     """The dots as they are sent; the same for all who look at the same."""
-    rows = _shown(reading, horizon_min, wanted)
+    rows = wanted_rows.shown(reading, horizon_min, wanted)
     placed = rows.dropna(subset=["lat", "lon"])
     return station_layer.layer(placed, risk.PALETTES[theme], heat=wanted.heat)
-
-
-@st.cache_resource(
-    ttl=parts.REFRESH_S, max_entries=96, show_spinner=False, hash_funcs={CityReading: of_reading}
-)
-def _shown(reading: CityReading, horizon_min: int, wanted: Filter) -> "pd.DataFrame":
-    """The rows that were asked for, with the risk and the shade of the stockout asked for."""
-    rows = _rows(reading, horizon_min)
-    if wanted.which != EITHER:
-        other = (DOCKOUT if wanted.which == BIKEOUT.name else BIKEOUT).probability
-        risks = rows[f"p_{wanted.which}"]
-        shades = risk.shades(rows.assign(**{other: float("nan")}))
-    else:
-        risks, shades = rows["risk"], risk.shades(rows)
-    rows = rows.assign(risk=risks, shade=shades)
-    if wanted.least > 0:
-        rows = rows[rows["risk"] >= wanted.least]
-    if wanted.neighbourhoods:
-        rows = rows[rows["neighbourhood"].isin(wanted.neighbourhoods)]
-    return rows.sort_values("risk", ascending=False, na_position="last")
 
 
 def _summary(rows: "pd.DataFrame", horizon_min: int, *, of: int) -> str:
@@ -297,19 +250,11 @@ def _find_station(reading: CityReading) -> None:
     )
 
 
-def _called(rows: "pd.DataFrame", words: str) -> "pd.DataFrame":
-    """The stations of this name or id, else those with these words in their name."""
-    said = words.strip().casefold()
-    names = rows["name"].str.casefold()
-    exact = rows[(names == said) | (rows.index.astype(str) == words.strip())]
-    return exact if len(exact) else rows[names.str.contains(said, regex=False)]
-
-
 def _listed(rows: "pd.DataFrame") -> None:
     """What a dispatcher looks at first, or what was sought."""
     sought = str(st.session_state.get(_SOUGHT) or "").strip()
     if sought:
-        found = _called(rows, sought)
+        found = wanted_rows.called(rows, sought)
         known = found.head(LISTED)
         st.markdown(f"**{len(found):,} found, most at risk first**")
     else:
@@ -337,8 +282,8 @@ def _take_click() -> None:
 
 def _take_name(reading: CityReading) -> None:
     """The station where only one is meant, else the list of those that may be."""
-    rows = _rows(reading, reading.horizons_min[0])
-    found = _called(rows, st.session_state[_SOUGHT])
+    rows = wanted_rows.ranked(reading, reading.horizons_min[0])
+    found = wanted_rows.called(rows, st.session_state[_SOUGHT])
     if len(found) == 1:
         st.session_state[_SOUGHT] = ""
     _choose(str(found.index[0]) if len(found) == 1 else None)

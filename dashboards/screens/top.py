@@ -9,7 +9,8 @@ from dashboards import risk
 from dashboards.readings import Choice, CityReading
 from dashboards.readings.moves import Suggested, suggested
 from dashboards.screens import parts
-from dashboards.screens.city_map import choose_horizon, of_reading, read_city
+from dashboards.screens.city_map import choose_horizon, read_city
+from dashboards.screens.wanted_rows import of_reading
 from dashboards.wording import both_zones, span
 from mlops_bikeshare.domain.targets import BIKEOUT, DOCKOUT
 

@@ -88,8 +88,8 @@ def retrain(
         return looked
     if choice.row == "WAIT" and not force:
         return _recorded(ws, looked)
-    judged.check_label(ws, city, standing.version, city.label, whose="a new version would be")
     with outcome.posted(ws, city, "retrain", asked=force):
+        judged.check_label(ws, city, standing.version, city.label, whose="a new version would be")
         done = _done(ws, city, looked, standing, freeze=freeze, track=track)
         return _acted(ws, city, done, force=force)
 

@@ -7,6 +7,7 @@ process, so a kill leaves nothing to clean up.
 
 import fcntl
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -44,10 +45,10 @@ class LocalState:
         return path.read_bytes() if path.is_file() else None
 
     def replace(self, name: str, body: bytes) -> None:
-        """Write a document whole; two processes may do so at once."""
+        """Write a document whole; two processes, or two threads, may do so at once."""
         path = self._root / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
         try:
             draft.write_bytes(body)
             draft.replace(path)

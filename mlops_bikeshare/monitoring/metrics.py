@@ -7,18 +7,14 @@ Output   `series` mirrors CloudWatch's GetMetricData: data with start <= at < en
 Raises   TableError for a value that is not finite or a time without zone: unknown is not posted.
          InputError for an unknown statistic, or a percentile over part of a period: what
          CloudWatch has aggregated cannot be cut.
-Source   AWS, CloudWatch API reference; percentiles interpolate linearly between order
-         statistics (CloudWatch does not publish its method, ours is NumPy's default).
+Source   AWS, CloudWatch API reference.
 """
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal, Protocol, get_args
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Literal, Protocol, get_args
 
 from mlops_bikeshare.domain.errors import InputError, TableError
 from mlops_bikeshare.domain.reports import MetricPoint
@@ -273,34 +269,3 @@ def minutes_up_to(before: datetime, *, within_s: int) -> Window:
     """The whole minutes from `within_s` before `before` to the one that holds it."""
     since = floor_time(before - timedelta(seconds=within_s), step_s=MINUTE_S)
     return Window(since, floor_time(before, step_s=MINUTE_S) + timedelta(seconds=MINUTE_S))
-
-
-def by_period(
-    at_s: NDArray[np.float64], values: NDArray[np.float64], *, statistic: Statistic, period_s: int
-) -> list[tuple[int, float]]:
-    """Period start (seconds since 1970) and statistic; `at_s` sorted, empty periods left out."""
-    period = np.floor_divide(at_s, period_s).astype(np.int64)
-    if not period.size:
-        return []
-    starts = np.append(0, np.flatnonzero(np.diff(period)) + 1)
-    return list(
-        zip(
-            (period[starts] * period_s).tolist(),
-            _reduce(values, starts, statistic).tolist(),
-            strict=True,
-        )
-    )
-
-
-def _reduce(
-    values: NDArray[np.float64], starts: NDArray[np.int64], statistic: Statistic
-) -> NDArray[Any]:
-    rows = np.diff(np.append(starts, values.size))
-    if statistic == "SampleCount":
-        return rows.astype(np.float64)
-    if statistic in {"Sum", "Average"}:
-        return np.add.reduceat(values, starts) / (rows if statistic == "Average" else 1)
-    if statistic in {"Minimum", "Maximum"}:
-        return (np.minimum if statistic == "Minimum" else np.maximum).reduceat(values, starts)
-    share = float(statistic[1:])
-    return np.array([np.percentile(part, share) for part in np.split(values, starts[1:])])

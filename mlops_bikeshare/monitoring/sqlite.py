@@ -26,11 +26,11 @@ from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.monitoring.metrics import (
     MINUTE_S,
     Statistic,
-    by_period,
     check_read,
     checked,
     minutes_up_to,
 )
+from mlops_bikeshare.monitoring.periods import by_period
 
 _BUSY_S = 30.0
 _MIGRATIONS = (

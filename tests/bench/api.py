@@ -17,7 +17,7 @@ import numpy as np
 from mlops_bikeshare.features.definition import FEATURE_NAMES
 from mlops_bikeshare.flows import serve
 from mlops_bikeshare.flows.features import OFFLINE
-from mlops_bikeshare.flows.releasing import steps
+from mlops_bikeshare.flows.releasing import placing
 from mlops_bikeshare.registry import versions
 from tests.bench.bed import Bed
 from tests.bench.measure import BenchError, Row
@@ -35,7 +35,7 @@ def one_record(bed: Bed) -> Iterator[Row]:
     version = versions.find(bed.city.registered_model, bed.version.version)
     count = QUICK_REPEATS if bed.quick else REPEATS
     with serve.hosting(bed.ws):
-        steps.place(bed.ws, bed.city, version, endpoint=ENDPOINT)
+        placing.place(bed.ws, bed.city, version, endpoint=ENDPOINT)
         with _api(bed) as client:
             times = [_asked(client, body) for _ in range(WARM + count)][WARM:]
     p95 = statistics.quantiles(times, n=100, method="inclusive")[94]

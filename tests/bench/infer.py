@@ -19,7 +19,7 @@ from mlops_bikeshare.features.definition import FEATURE_NAMES
 from mlops_bikeshare.features.grid import LOOKBACK
 from mlops_bikeshare.flows import features, infer, serve
 from mlops_bikeshare.flows.features import OFFLINE
-from mlops_bikeshare.flows.releasing import steps
+from mlops_bikeshare.flows.releasing import placing
 from mlops_bikeshare.registry import versions
 from mlops_bikeshare.serving.predict import invoke
 from mlops_bikeshare.settings import Stage
@@ -46,7 +46,7 @@ def batch(bed: Bed) -> Iterator[Row]:
     with serve.hosting(bed.ws):
         for name, stage in STAGES.items():
             endpoint = bed.ws.settings.endpoint(stage, bed.tiled.name)
-            steps.place(bed.ws, bed.tiled, version, endpoint=endpoint)
+            placing.place(bed.ws, bed.tiled, version, endpoint=endpoint)
             count = QUICK_BATCHES if bed.quick else BATCHES
             asked, times = times[:count], times[count:]
             seconds = [once(partial(_batch, bed, dt)).wall_s for dt in asked]
@@ -68,7 +68,7 @@ def linear(bed: Bed) -> Iterator[Row]:
     many = few.loc[np.arange(MANY) % STATIONS].reset_index(drop=True)
     dt = bed.window.end - timedelta(hours=1)
     with serve.hosting(bed.ws):
-        steps.place(bed.ws, bed.city, version, endpoint=ENDPOINT)
+        placing.place(bed.ws, bed.city, version, endpoint=ENDPOINT)
         ask = partial(invoke, bed.ws.clients, ENDPOINT, dt=dt, patience=infer.ONE_BY_ONE)
         ask(few)
         scaled = statistics.median(once(partial(ask, few)).wall_s for _ in range(BATCHES))

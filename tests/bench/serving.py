@@ -26,7 +26,7 @@ import pyarrow as pa
 from mlops_bikeshare.features.definition import FEATURE_NAMES
 from mlops_bikeshare.flows import serve
 from mlops_bikeshare.flows.features import OFFLINE
-from mlops_bikeshare.flows.releasing import steps
+from mlops_bikeshare.flows.releasing import placing
 from mlops_bikeshare.registry import versions
 from mlops_bikeshare.serving import launch
 from mlops_bikeshare.serving.host.workers import ONE_THREAD
@@ -79,7 +79,7 @@ class Served:
 def _ours(bed: Bed) -> Iterator[Served]:
     version = versions.find(bed.city.registered_model, bed.version.version)
     with serve.hosting(bed.ws):
-        steps.place(bed.ws, bed.city, version, endpoint=ENDPOINT)
+        placing.place(bed.ws, bed.city, version, endpoint=ENDPOINT)
     # the endpoint is there already, as after a restart: that is what a start means
     began = time.perf_counter()
     with serve.hosting(bed.ws):

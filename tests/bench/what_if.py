@@ -9,7 +9,7 @@ from datetime import timedelta
 from functools import partial
 
 from mlops_bikeshare.flows import serve, what_if
-from mlops_bikeshare.flows.releasing import steps
+from mlops_bikeshare.flows.releasing import placing
 from mlops_bikeshare.flows.supposing.changes import Changes
 from mlops_bikeshare.registry import versions
 from tests.bench.bed import Bed
@@ -23,7 +23,7 @@ def moved(bed: Bed) -> Iterator[Row]:
     version = versions.find(bed.city.registered_model, bed.version.version)
     endpoint = bed.ws.settings.endpoint("prod", bed.city.name)
     with serve.hosting(bed.ws):
-        steps.place(bed.ws, bed.city, version, endpoint=endpoint)
+        placing.place(bed.ws, bed.city, version, endpoint=endpoint)
         known = what_if.prepare(bed.ws, bed.city, at=bed.window.end - timedelta(hours=4))
         bikes = zip(known.grid.stations, known.grid.bikes[-1].tolist(), strict=True)
         station = next(name for name, now in bikes if now > 0)

@@ -22,7 +22,8 @@ from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.lake.local import LocalStore
 from mlops_bikeshare.monitoring import cloudwatch
 from mlops_bikeshare.monitoring.cloudwatch import SETTLES, CloudWatchMetricStore
-from mlops_bikeshare.monitoring.metrics import MetricStore, Statistic, by_period
+from mlops_bikeshare.monitoring.metrics import MetricStore, Statistic
+from mlops_bikeshare.monitoring.periods import by_period
 from mlops_bikeshare.monitoring.sqlite import SqliteMetricStore
 from mlops_bikeshare.settings import Settings
 from tests.contract.cloudwatch_wire import CloudWatch, serving

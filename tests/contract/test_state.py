@@ -50,6 +50,24 @@ def test_a_document_is_read_as_it_was_last_replaced(state: State) -> None:
     assert state.names("nothing") == []
 
 
+def test_threads_of_one_process_may_replace_a_document_at_once(tmp_path: Path) -> None:
+    state = LocalState(tmp_path)
+    together = threading.Barrier(4)
+
+    def replace(name: bytes) -> None:
+        together.wait()
+        for _ in range(100):
+            state.replace("workspace.json", name * 4096)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(replace, (b"a", b"b", b"c", b"d")))
+
+    body = state.read("workspace.json")
+    assert body is not None
+    assert (len(body), len(set(body))) == (4096, 1)
+    assert state.names(".") == ["workspace.json"]
+
+
 def test_what_is_added_comes_back_in_the_order_of_coming_and_is_kept_for_good(state: State) -> None:
     for name in ("z.plan.json", "a.plan.json"):
         assert state.add("journal", name, name.encode())

@@ -6,10 +6,8 @@ Raises   EndpointError, ModelError, Refused: the step failed, and the plan is ta
 """
 
 import logging
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from mlops_bikeshare.backends import Workspace
@@ -17,9 +15,8 @@ from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import EndpointError, LakeError, ModelError, Refused
 from mlops_bikeshare.domain.variants import BASELINE, CANDIDATE
 from mlops_bikeshare.flows import records
-from mlops_bikeshare.flows.features import LEARNED_TAGS
 from mlops_bikeshare.flows.judging import golden
-from mlops_bikeshare.flows.releasing import alarms, execute, incident, tagged, vitals
+from mlops_bikeshare.flows.releasing import alarms, execute, incident, placing, tagged, vitals
 from mlops_bikeshare.flows.releasing.execute import Actions
 from mlops_bikeshare.flows.runs import decision_runs
 from mlops_bikeshare.registry import versions
@@ -27,7 +24,6 @@ from mlops_bikeshare.registry.versions import ModelVersion
 from mlops_bikeshare.release import conditions, guard
 from mlops_bikeshare.release.plan import CHALLENGER, Params, Plan, Standing
 from mlops_bikeshare.serving import configs, endpoints
-from mlops_bikeshare.serving import deploy as serving
 from mlops_bikeshare.serving.endpoints import EndpointState
 
 log = logging.getLogger(__name__)
@@ -91,7 +87,7 @@ class _Steps:
             found = state.leading
             if (found.version, found.digest) == (target["version"], target["digest"]):
                 return
-        place(self.ws, self.city, self._version(target), endpoint=target["endpoint"])
+        placing.place(self.ws, self.city, self._version(target), endpoint=target["endpoint"])
 
     def split(self, target: Params) -> None:
         """Both versions on the endpoint, all traffic still with Baseline."""
@@ -290,37 +286,3 @@ class _Steps:
     @property
     def _timeout_s(self) -> int:
         return self.ws.settings.serving.timeout_s
-
-
-def place(ws: Workspace, city: City, version: ModelVersion, *, endpoint: str) -> EndpointState:
-    """Put a version on an endpoint and wait until its config itself is in service."""
-    version.check_city(city.name)
-    settings = ws.settings.serving
-    tags = {
-        "city": city.name,
-        "version": version.version,
-        "digest": version.digest,
-        "run": version.run_id,
-        "git": version.tags.get("git", "unknown"),
-        "who": records.who(),
-        # What a batch must send it; a batch is refused where the features are others by then.
-        **{tag: version.tags[tag] for tag in LEARNED_TAGS if tag in version.tags},
-    }
-    hosting = serving.Hosting(
-        bucket=settings.bucket,
-        image_url=settings.image_url,
-        execution_role_arn=settings.execution_role_arn,
-        instance_type=settings.instance_type,
-    )
-    with tempfile.TemporaryDirectory(prefix="bikeshare-") as scratch:
-        folder = versions.download(version, Path(scratch))
-        made = serving.deploy(
-            ws.clients, endpoint=endpoint, model_uri=str(folder), hosting=hosting, tags=tags
-        )
-    try:
-        return endpoints.wait_in_service(
-            ws.clients, endpoint, config=made.config, timeout_s=settings.timeout_s
-        )
-    except EndpointError:
-        serving.discard(ws.clients, made)
-        raise

@@ -50,8 +50,8 @@ def _rival(client: Any, city: City, experiment: str, run_id: str) -> list[str]:
     champion = (
         versions.find_if_any(model, versions.CHAMPION) if versions.is_registered(model) else None
     )
-    if champion is not None and champion.run_id not in {None, run_id}:
-        return [str(champion.run_id)]
+    if champion is not None and champion.run_id not in {"", run_id}:
+        return [champion.run_id]
     trained = client.search_runs(
         [experiment],
         "tags.kind = 'training' and attributes.status = 'FINISHED'",

@@ -5,25 +5,24 @@ Input    starlette requests on `/{bucket}/{key}`: PutObject, multipart, tagging,
 Output   responses with S3's headers and XML. Content goes to the disk as it comes.
 Raises   ApiError, which the front answers as S3's XML error; EntityTooLarge (400, as in S3) for an
          object, the parts of an upload, or a document of tags above their limit.
-Source   Amazon S3 API reference (REST); for aws-chunked "Transferring payload in multiple chunks".
+Source   Amazon S3 API reference (REST).
 """
 
 import asyncio
 import re
 import shutil
 import uuid
-import zlib
-from base64 import b64encode
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 from xml.etree import ElementTree as ET
 from xml.sax.saxutils import escape
 
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
+from mlops_bikeshare.serving.host import uploaded
 from mlops_bikeshare.serving.host.faults import ApiError
 from mlops_bikeshare.serving.host.objects import ObjectStore, etag
 from mlops_bikeshare.serving.host.state import HostState
@@ -32,10 +31,7 @@ MAX_KEYS = 1000
 MAX_OBJECT = 2 * 1024**3  # no larger archive would be unpacked
 MAX_PARTS = 10_000
 MAX_TAGGING = 64 * 1024
-MAX_CHUNK_LINE = 1024
-_PIECE = 1024**2
 _PART = re.compile("[0-9]{1,5}")
-_HEX = re.compile(rb"[0-9a-fA-F]{1,16}")
 _NS = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
 
 
@@ -192,9 +188,9 @@ class S3:
                     check(max(said, size))
                     out.write(piece)
             if "aws-chunked" in request.headers.get("content-encoding", ""):
-                content = await asyncio.to_thread(_unchunk, content)
+                content = await asyncio.to_thread(uploaded.unchunked, content)
             crc = request.headers.get("x-amz-checksum-crc32")
-            await asyncio.to_thread(_check_sum, content, crc)
+            await asyncio.to_thread(uploaded.check_sum, content, crc)
         except BaseException:
             content.unlink(missing_ok=True)
             raise
@@ -230,48 +226,6 @@ def _check_size(size: int, most: int) -> None:
     if size > most:
         message = "Your proposed upload exceeds the maximum allowed size"
         raise ApiError("EntityTooLarge", f"{message} of {most} bytes.")
-
-
-def _unchunk(chunked: Path) -> Path:
-    """Content of an aws-chunked body (`size;signature` lines and data), trailers dropped."""
-    content = chunked.with_suffix(".content")
-    try:
-        with chunked.open("rb") as source, content.open("wb") as out:
-            while size := _chunk_size(source.readline(MAX_CHUNK_LINE)):
-                _copy(source, out, size)
-                source.readline(MAX_CHUNK_LINE)
-    except BaseException:
-        content.unlink()
-        raise
-    chunked.unlink()
-    return content
-
-
-def _copy(source: BinaryIO, out: BinaryIO, size: int) -> None:
-    while size:
-        piece = source.read(min(size, _PIECE))
-        if not piece:
-            raise ApiError("IncompleteBody", "the body ends within a chunk")
-        out.write(piece)
-        size -= len(piece)
-
-
-def _chunk_size(line: bytes) -> int:
-    word = line.split(b";")[0].strip()
-    if not _HEX.fullmatch(word):
-        raise ApiError("InvalidRequest", "the body is not aws-chunked as it says")
-    return int(word, 16)
-
-
-def _check_sum(content: Path, expected: str | None) -> None:
-    if expected is None:
-        return
-    total = 0
-    with content.open("rb") as source:
-        while piece := source.read(1 << 20):
-            total = zlib.crc32(piece, total)
-    if b64encode(total.to_bytes(4, "big")).decode() != expected:
-        raise ApiError("BadDigest", "The CRC32 you specified did not match what was received.")
 
 
 def _entry(key: str, path: Path) -> str:

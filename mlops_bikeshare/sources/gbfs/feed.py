@@ -13,7 +13,7 @@ addresses found before hold.
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from mlops_bikeshare.domain.clock import Clock
@@ -42,6 +42,7 @@ OTHER_TTL_S = 86_400
 _OTHER_LEAST_S = 900
 # An answer a moment before its time beats one a whole poll late.
 _EARLY = timedelta(seconds=5)
+_ALWAYS = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(slots=True)
@@ -64,7 +65,7 @@ class GbfsFeed:
         self._found: tuple[Discovered, datetime] | None = None
         self._electric: tuple[frozenset[str] | None, datetime] | None = None
         self._kept: dict[str, _Kept] = {}
-        self._unlimited: frozenset[str] = frozenset()
+        self._unlimited: tuple[frozenset[str], datetime] | None = None
 
     def read_status(self, at: datetime) -> Reading:  # noqa: ARG002 - the clock says when
         """The status rows now."""
@@ -143,15 +144,27 @@ class GbfsFeed:
         if feed == INFORMATION:
             language = self.discovered().language
             rows = information_rows(document.stations, fetched_at=now, language=language)
-            self._unlimited = rows.unlimited
+            self._unlimited = rows.unlimited, _ALWAYS
             return rows
         return status_rows(
             document.stations,
             fetched_at=now,
             observed_at=told,
             electric=self._electric_types(now),
-            unlimited=self._unlimited,
+            unlimited=self._unlimited_stations(now),
         )
+
+    def _unlimited_stations(self, now: datetime) -> frozenset[str]:
+        """Those that take any number of bikes; a process of a single poll has no list yet."""
+        if self._unlimited is None or now >= self._unlimited[1]:
+            try:
+                listed = self._document(self.discovered().url(INFORMATION)).stations
+                found = information_rows(listed, fetched_at=now).unlimited
+                self._unlimited = found, _ALWAYS
+            except SourceError as error:
+                log.warning("virtual stations are not told apart for now: %s", error)
+                self._unlimited = frozenset(), now + _held(0)
+        return self._unlimited[0]
 
     def _electric_types(self, now: datetime) -> frozenset[str] | None:
         """Which vehicle types are electric; None, and asked again later, if nobody says."""

@@ -14,15 +14,18 @@ import pytest
 
 from mlops_bikeshare.backends import Workspace, open_workspace
 from mlops_bikeshare.domain.city import City
+from mlops_bikeshare.domain.clock import SimulatedClock
 from mlops_bikeshare.domain.errors import InputError, ModelError, Refused
 from mlops_bikeshare.domain.label import Label
 from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.flows import deploy, explain, features, infer, ingest
 from mlops_bikeshare.flows.judging import judged
 from mlops_bikeshare.flows.process.progress import silent
+from mlops_bikeshare.flows.retrain import retrain
 from mlops_bikeshare.flows.runs import training_table
 from mlops_bikeshare.flows.train import Trained, plan_of, summary, train
 from mlops_bikeshare.flows.tune import OBJECTIVE, tune
+from mlops_bikeshare.monitoring.metrics import MODEL
 from mlops_bikeshare.registry import explain as trees
 from mlops_bikeshare.registry import versions
 from mlops_bikeshare.registry.artefact import read_label
@@ -166,6 +169,26 @@ def test_a_version_of_another_threshold_is_not_deployed(
 ) -> None:
     with pytest.raises(ModelError, match="was trained on other features"):
         deploy.deploy(ws, replace(city, label=Label()), version=trained.version)
+
+
+def test_a_retraining_of_another_threshold_is_an_alarm_where_nobody_asked(
+    ws: Workspace, city: City, trained: Trained
+) -> None:
+    own = replace(ws.settings, retrain=replace(ws.settings.retrain, most_days=1))
+    aged = Workspace(own, SimulatedClock(SPLIT.window.end))
+    versions.move_alias(city.registered_model, versions.CHAMPION, trained.version, expected=None)
+    try:
+        with pytest.raises(ModelError, match="their errors cannot be compared"):
+            retrain(aged, replace(city, label=Label()))
+    finally:
+        versions.move_alias(
+            city.registered_model, versions.CHAMPION, None, expected=trained.version
+        )
+    failed = aged.metrics.latest(
+        MODEL, "RetrainFailures", {"City": city.name}, before=aged.now, within_s=60
+    )
+    assert failed is not None
+    assert failed[1] == 1
 
 
 def test_features_are_not_mixed_with_those_of_another_threshold(ws: Workspace, city: City) -> None:
