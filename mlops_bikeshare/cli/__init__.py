@@ -16,6 +16,7 @@ import typer
 from mlops_bikeshare.cli import commands, given, screen
 from mlops_bikeshare.cli.failures import BAD_INPUT, INTERRUPTED, explain
 from mlops_bikeshare.cli.screen import LogFormat, LogLevel
+from mlops_bikeshare.flows.process import stopping
 
 _SIGINT = 130
 _BUG = 70
@@ -80,7 +81,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = typer.main.get_command(app)
     given_ = list(arguments) if arguments is not None else None
     try:
-        code = command.main(args=given_, prog_name="bikeshare", standalone_mode=False)
+        with stopping.heard():
+            code = command.main(args=given_, prog_name="bikeshare", standalone_mode=False)
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else 0
     except (KeyboardInterrupt, typer.Abort):

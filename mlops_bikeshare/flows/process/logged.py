@@ -16,6 +16,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
+from mlops_bikeshare.flows.process import stopping
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -42,7 +43,9 @@ def logged(name: str, tell: Callable[[R], Told]) -> Callable[[Flow[P, R]], Flow[
             began, level = time.perf_counter(), logging.DEBUG if _inside.get() else logging.INFO
             outer = _inside.set(True)
             try:
+                stopping.heed()
                 result = flow(ws, city, *args, **kwargs)
+                stopping.heed()
             finally:
                 _inside.reset(outer)
             _line(level, name, ws, city, tell(result), took_s=time.perf_counter() - began)

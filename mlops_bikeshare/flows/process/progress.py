@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
+from mlops_bikeshare.flows.process import stopping
+
 T = TypeVar("T")
 
 
@@ -26,6 +28,7 @@ def counted(track: Track, *, label: str, total: int) -> Iterator[Callable[[], No
     ticks = iter(track(range(total), label=label, total=total))
 
     def tick() -> None:
+        stopping.heed()
         next(ticks, None)
 
     tick()
