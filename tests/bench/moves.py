@@ -70,7 +70,7 @@ def _two_versions(bed: Bed) -> None:
     client.create_model_version(
         name, first.source, run_id=first.run_id, tags={**first.tags, **fair}
     )
-    versions.move_alias(name, versions.CHALLENGER, "2", expected=first.version)
+    versions.move_alias(name, versions.CHALLENGER, "2", expected=str(first.version))
 
 
 def _a_day(bed: Bed) -> None:
