@@ -13,15 +13,11 @@ queued again: its journal says how far it came, and the flow goes on from there.
 
 import asyncio
 import contextlib
-import fcntl
 import logging
-import signal
 import socket
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import IO
 
-import uvicorn
 from fastapi import FastAPI
 
 from mlops_bikeshare.api.app import build_app
@@ -31,12 +27,10 @@ from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.errors import BikeshareError, SettingsError
 from mlops_bikeshare.domain.wording import masked
 from mlops_bikeshare.flows.releasing import execute
-from mlops_bikeshare.serving.host.http import BoundedHttp
+from mlops_bikeshare.serving.host.orderly import LOOPBACK, OrderlyServer, bound, only_one
 
 log = logging.getLogger(__name__)
-LOOPBACK = ("127.0.0.1", "localhost")
 LOCK_FILE = "api.lock"
-GRACE_S = 10
 MOST_ATTEMPTS = 3
 _LOCK_TRIES, _LOCK_PAUSE_S = 50, 0.1
 _GOES_ON = {"promote": "promotion", "rollback": "rollback"}
@@ -95,61 +89,33 @@ async def _serve(
             await asyncio.to_thread(worker.stop)
 
     app = build_app(ws, jobs, wake=worker.wake, lifespan=lifespan)
-    config = uvicorn.Config(
-        app,
-        http=BoundedHttp,
-        ws="none",
-        log_level="warning",
-        access_log=False,
-        lifespan="on",
-        timeout_graceful_shutdown=GRACE_S,
-        server_header=False,
-    )
-    await _Server(config).serve(sockets=[listener])
-
-
-class _Server(uvicorn.Server):
-    """Uvicorn without its signal handling, which would end the process by the signal."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop)
-        yield
-
-    def _stop(self) -> None:
-        self.should_exit = True
+    await OrderlyServer(app).serve(sockets=[listener])
 
 
 @contextlib.contextmanager
 def _alone(ws: Workspace) -> Iterator[IO[str]]:
     """One API per workspace. The worker holds the lock too: an old one is waited for."""
     with (ws.path / LOCK_FILE).open("w") as lock:
-        if not any(_locked(lock) for _ in range(_LOCK_TRIES)):
+        if not only_one(lock, tries=_LOCK_TRIES, pause_s=_LOCK_PAUSE_S):
             msg = f"another operations API serves workspace {ws.settings.workspace!r}"
             raise SettingsError(f"{msg}; use it, or stop it")
         yield lock
 
 
-def _locked(lock: IO[str]) -> bool:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        time.sleep(_LOCK_PAUSE_S)
-        return False
-    return True
-
-
 @contextlib.contextmanager
 def _listening(host: str, port: int) -> Iterator[socket.socket]:
-    # asyncio switches Nagle's algorithm off only on sockets that say TCP; see the endpoint host.
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener = bound(host, port)
+    except OSError as error:
+        raise _unusable(host, port, error) from None
+    with listener:
         try:
-            listener.bind((host, port))
             listener.listen()
         except OSError as error:
-            msg = f"port {port} on {host} cannot be used ({error.strerror})"
-            raise SettingsError(f"{msg}; set api.port (0: any free one), or --port") from None
+            raise _unusable(host, port, error) from None
         yield listener
+
+
+def _unusable(host: str, port: int, error: OSError) -> SettingsError:
+    msg = f"port {port} on {host} cannot be used ({error.strerror})"
+    return SettingsError(f"{msg}; set api.port (0: any free one), or --port")

@@ -12,17 +12,13 @@ goes.
 
 import asyncio
 import contextlib
-import fcntl
 import json
 import os
 import shutil
-import signal
 import socket
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TextIO
 
 import uvicorn
 import uvloop
@@ -32,22 +28,20 @@ from mlops_bikeshare.domain.errors import EndpointError
 from mlops_bikeshare.serving.host.app import build_app
 from mlops_bikeshare.serving.host.control import ControlPlane
 from mlops_bikeshare.serving.host.exposition import Exposition
-from mlops_bikeshare.serving.host.http import BoundedHttp
 from mlops_bikeshare.serving.host.lifecycle import Lifecycle
 from mlops_bikeshare.serving.host.meter import Meter, Sink
 from mlops_bikeshare.serving.host.objects import ObjectStore
+from mlops_bikeshare.serving.host.orderly import LOOPBACK, OrderlyServer, bound, only_one
 from mlops_bikeshare.serving.host.runtime import Runtime
 from mlops_bikeshare.serving.host.s3 import S3
 from mlops_bikeshare.serving.host.state import HostState
 from mlops_bikeshare.serving.host.workers import LOOK_S, keep_short
 from mlops_bikeshare.serving.launch import LOG
 
-LOOPBACK = ("127.0.0.1", "localhost")
 ANYWHERE = ("0.0.0.0", "")  # noqa: S104 - refused without a token
 READY_FILE = "host.json"
 LOCK_FILE = "host.lock"
-LOCK_TRIES = 10
-GRACE_S = 10
+LOCK_TRIES, LOCK_PAUSE_S = 10, 0.02
 
 
 def run_host(
@@ -88,20 +82,6 @@ def run_host(
             (root / READY_FILE).unlink(missing_ok=True)
 
 
-class _Server(uvicorn.Server):
-    """Uvicorn without its signal handling, which would end the process before our workers ended."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop)
-        yield
-
-    def _stop(self) -> None:
-        self.should_exit = True
-
-
 async def _serve(
     root: Path,
     listener: socket.socket,
@@ -136,18 +116,7 @@ async def _serve(
     control = ControlPlane(state, lifecycle, store)
     s3 = S3(store, state)
     app = build_app(control, runtime, s3, exposition, token=token, lifespan=lifespan)
-    server = _Server(
-        uvicorn.Config(
-            app,
-            http=BoundedHttp,
-            ws="none",
-            log_level="warning",
-            access_log=False,
-            lifespan="on",
-            timeout_graceful_shutdown=GRACE_S,
-            server_header=False,
-        )
-    )
+    server = OrderlyServer(app)
     beside = [
         asyncio.create_task(_announce(server, root, url)),
         asyncio.create_task(_keep_log_short(root)),
@@ -182,7 +151,8 @@ async def _keep_log_short(root: Path) -> None:
 @contextlib.contextmanager
 def _alone(root: Path) -> Iterator[None]:
     with (root / LOCK_FILE).open("w") as lock:
-        if not any(_locked(lock) for _ in range(LOCK_TRIES)):
+        # `launch.running` holds it for a moment to see whether a host does
+        if not only_one(lock, tries=LOCK_TRIES, pause_s=LOCK_PAUSE_S):
             raise EndpointError(
                 f"another endpoint host serves {root.name}: use it, or stop it with `make stop`"
             )
@@ -191,30 +161,16 @@ def _alone(root: Path) -> Iterator[None]:
         yield
 
 
-def _locked(lock: TextIO) -> bool:
-    try:
-        # The kernel drops it with the process, so a killed host leaves nothing to clean up.
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        # `launch.running` holds it for a moment to see whether a host does
-        time.sleep(0.02)
-        return False
-    return True
-
-
 @contextlib.contextmanager
 def _listening(host: str, port: int) -> Iterator[socket.socket]:
-    # asyncio switches Nagle's algorithm off only on sockets that say TCP; with it on, every answer
-    # waits 40 ms for the client's delayed acknowledgement.
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((host, port))
-        except OSError as error:
-            raise EndpointError(
-                f"port {port} on {host} cannot be used ({error.strerror}): stop what listens "
-                "there, or choose another port (0 takes any free one)"
-            ) from error
+    try:
+        listener = bound(host, port)
+    except OSError as error:
+        raise EndpointError(
+            f"port {port} on {host} cannot be used ({error.strerror}): stop what listens "
+            "there, or choose another port (0 takes any free one)"
+        ) from error
+    with listener:
         yield listener
 
 
