@@ -56,12 +56,13 @@ class Built:
     rows: int
 
 
-def _told(done: Built) -> Told:
+def told(done: Built) -> Told:
+    """What a build says of itself, whichever engine made it."""
     days = {"new_days": done.days_written, "days_there_already": done.days_there}
     return Told(read={"slots": str(done.window)}, wrote={"rows": done.rows, **days})
 
 
-@logged("features", _told)
+@logged("features", told)
 def build(
     ws: Workspace, city: City, *, window: Window | None = None, track: Track = silent
 ) -> Built:

@@ -12,17 +12,12 @@ from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.flows import features
 from mlops_bikeshare.flows.features import Built
-from mlops_bikeshare.flows.process.logged import Told, logged
+from mlops_bikeshare.flows.process.logged import logged
 from mlops_bikeshare.flows.process.progress import Track, silent
 from mlops_bikeshare.flows.scaling import cluster, feature_blocks
 
 
-def _told(done: Built) -> Told:
-    days = {"new_days": done.days_written, "days_there_already": done.days_there}
-    return Told(read={"slots": str(done.window)}, wrote={"rows": done.rows, **days})
-
-
-@logged("features on dask", _told)
+@logged("features on dask", features.told)
 def build(
     ws: Workspace,
     city: City,
