@@ -10,6 +10,7 @@ import io
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ STYLE: Mapping[Role, tuple[str, str, str]] = {
 INK, GRID = "#24292f", "#d0d7de"
 _SIZE = (4.8, 3.5)
 _MARKED = 14  # a line of at most so many points shows them
+_ALONE = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,15 +155,19 @@ def _lines(axes: "Axes", panel: Panel) -> None:
     if panel.least is not None:
         axes.set_ylim(bottom=panel.least)
     if panel.lines and hasattr(panel.lines[0].x[0], "hour"):
-        _hours(axes)
+        _hours(axes, [at for line in panel.lines for at in line.x])
     if axes.get_legend_handles_labels()[1]:
         axes.legend(fontsize=9, loc="best")
 
 
-def _hours(axes: "Axes") -> None:
+def _hours(axes: "Axes", times: Sequence[Any]) -> None:
+    """From the first time to the last; one alone gets an hour to either side, not two years."""
     from matplotlib import dates
 
-    axes.xaxis.set_major_locator(dates.HourLocator(byhour=range(0, 24, 4)))  # type: ignore[no-untyped-call]
+    first, last = min(times), max(times)
+    if first == last:
+        axes.set_xlim(first - _ALONE, last + _ALONE)
+    axes.xaxis.set_major_locator(dates.AutoDateLocator(minticks=3, maxticks=7))  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_formatter(dates.DateFormatter("%H:%M"))  # type: ignore[no-untyped-call]
 
 

@@ -78,6 +78,16 @@ def test_bars_are_drawn_with_the_largest_on_top() -> None:
     assert "below 0.2" in text
 
 
+def test_a_single_time_is_drawn_within_its_hour_and_not_within_years() -> None:
+    """Four years of an axis, drawn hour by hour, once took a gate half a minute."""
+    alone = Line(label="v1", role="champion", x=[MIDNIGHT], y=[12.0])
+    text = svg(Panel(title="t", x_label="UTC", lines=[alone]))
+    ticks = re.findall(r">(\d\d:\d\d)<", text)
+    assert ticks[0] >= "23:00"
+    assert ticks[-1] <= "01:00"
+    assert "00:00" in ticks
+
+
 def test_a_curve_that_is_unknown_is_left_out_and_an_empty_panel_is_not_drawn() -> None:
     nothing = TargetCurves(model=None, persistence=None, onset_model=None, onset_persistence=None)
     some = TargetCurves(model=CURVE, persistence=None, onset_model=None, onset_persistence=None)
