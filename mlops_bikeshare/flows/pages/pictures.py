@@ -72,7 +72,8 @@ def png(*panels: Panel, title: str = "") -> bytes:
             figure.suptitle(title, fontsize=12, fontweight="bold")
         out = io.BytesIO()
         # not savefig, which draws everything once more to find out how large it is
-        FigureCanvasAgg(figure).print_png(out, metadata={"Software": None})
+        canvas = FigureCanvasAgg(figure)
+        canvas.print_png(out, metadata={"Software": None})  # type: ignore[no-untyped-call]
         return out.getvalue()
 
 
