@@ -14,7 +14,7 @@ from mlops_bikeshare.domain.errors import LakeError
 from mlops_bikeshare.lake import s3, s3_state
 from mlops_bikeshare.lake.local_state import LocalState
 from mlops_bikeshare.lake.s3_state import S3State
-from mlops_bikeshare.lake.state import LineTakenError, State
+from mlops_bikeshare.lake.state import LineTakenError, LockLostError, State
 from tests.aws_wire import aws_on_the_wire
 
 BUCKET = "bikeshare-lake"
@@ -164,3 +164,57 @@ def test_a_line_that_somebody_removed_is_a_gap_and_no_shorter_log(asked: Any) ->
 
     with pytest.raises(LakeError, match="00000001 is missing, but later lines are there"):
         state.lines("audit.jsonl")
+
+
+def test_a_lock_that_this_process_does_not_hold_guards_nothing(asked: Any) -> None:
+    state = on_s3(asked, uuid.uuid4().hex)
+    with pytest.raises(LockLostError, match="another may go on"):
+        state.check_alone("release.lock")
+
+
+def test_a_holder_whose_beats_do_not_arrive_loses_its_lock_before_another_may_have_it(
+    asked: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, beaten = [0.0], threading.Event()
+
+    class Slow(s3.S3Store):
+        """Answers a beat when the time that the lock is held is over."""
+
+        def replace(self, key: str, body: bytes) -> None:
+            super().replace(key, body)
+            now[0] = s3_state.HELD_S + 1
+            beaten.set()
+
+    monkeypatch.setattr(s3_state, "BEAT_S", 0.01)
+    slow = Slow(asked, bucket=BUCKET, folder=uuid.uuid4().hex)
+    state = S3State(slow, monotonic=lambda: now[0])
+    with state.alone("release.lock") as free:
+        assert free
+        assert beaten.wait(5)
+        with pytest.raises(LockLostError, match="could not be told for 30 s"):
+            state.check_alone("release.lock")
+
+    assert s3_state.HELD_S < s3_state.SILENT_S
+    assert s3_state.BEAT_S + 2 * s3_state.BEAT_TIMEOUT_S < s3_state.HELD_S
+
+
+def test_a_holder_that_is_heard_keeps_its_lock(asked: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    now, late = [0.0], threading.Event()
+
+    class Heard(s3.S3Store):
+        """Answers a beat after 12 s, the first four times."""
+
+        def replace(self, key: str, body: bytes) -> None:
+            super().replace(key, body)
+            if now[0] < 4 * 12:
+                now[0] += 12
+            else:
+                late.set()
+
+    monkeypatch.setattr(s3_state, "BEAT_S", 0.01)
+    heard = Heard(asked, bucket=BUCKET, folder=uuid.uuid4().hex)
+    state = S3State(heard, monotonic=lambda: now[0])
+    with state.alone("release.lock"):
+        assert late.wait(5)
+        assert now[0] > s3_state.HELD_S
+        state.check_alone("release.lock")
