@@ -10,11 +10,15 @@ from typing import Any
 
 import pytest
 
-from mlops_bikeshare.domain.errors import LakeError
+from mlops_bikeshare.backends import Workspace
+from mlops_bikeshare.domain.clock import RealClock
+from mlops_bikeshare.domain.errors import LakeError, TableError
+from mlops_bikeshare.flows import records
 from mlops_bikeshare.lake import s3, s3_state
 from mlops_bikeshare.lake.local_state import LocalState
 from mlops_bikeshare.lake.s3_state import S3State
 from mlops_bikeshare.lake.state import LineTakenError, LockLostError, State
+from mlops_bikeshare.settings import load
 from tests.aws_wire import aws_on_the_wire
 
 BUCKET = "bikeshare-lake"
@@ -153,6 +157,35 @@ def test_a_holder_that_is_silent_for_long_by_the_clock_of_s3_loses_its_lock(
 
 def _later(found: tuple[Any, Any], by: timedelta) -> tuple[Any, Any]:
     return found[0] + by, found[1]
+
+
+def test_the_audits_head_never_falls_behind_where_two_processes_write(
+    asked: Any, tmp_path: Path
+) -> None:
+    folder = uuid.uuid4().hex
+    (tmp_path / "bikeshare.toml").touch()
+    settings = load(tmp_path, {}, {})
+    slow, fast = (Workspace(settings, RealClock()) for _ in range(2))
+
+    class Overtaken(S3State):
+        """Another process writes a line, and where it ends, just before this one does."""
+
+        overtaken = False
+
+        def replace(self, name: str, body: bytes) -> None:
+            if not self.overtaken:
+                self.overtaken = True
+                records.audit(fast, "gate", why="fast", facts={"city": "boston"})
+            super().replace(name, body)
+
+    store = s3.S3Store(asked, bucket=BUCKET, folder=folder)
+    slow.__dict__["state"], fast.__dict__["state"] = Overtaken(store), S3State(store)
+    records.audit(slow, "gate", why="slow", facts={"city": "boston"})
+
+    assert [entry["why"] for entry in records.audited(slow)] == ["slow", "fast"]
+    store.delete("state/audit.jsonl/00000002")
+    with pytest.raises(TableError, match="ends with line 1, but 2 lines were written"):
+        records.audited(fast)
 
 
 def test_a_line_that_somebody_removed_is_a_gap_and_no_shorter_log(asked: Any) -> None:
