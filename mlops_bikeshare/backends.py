@@ -60,7 +60,8 @@ class Workspace:
         if self.settings.profile == "aws":
             from mlops_bikeshare.lake.s3_state import BEAT_TIMEOUT_S, S3State
 
-            hurried = None if self.store else _s3(self.settings, 1, timeout_s=BEAT_TIMEOUT_S)
+            patience = {"attempts": 1, "timeout_s": BEAT_TIMEOUT_S}
+            hurried = None if self.store else _s3(self.settings, **patience)
             return S3State(cast("S3Store", self.lake.store), beats=hurried)
         from mlops_bikeshare.lake.local_state import LocalState
 
@@ -277,10 +278,10 @@ def _store(settings: Settings) -> "Store":
     return LocalStore(settings.var / "lake")
 
 
-def _s3(settings: Settings, attempts: int = 5, *, timeout_s: float = 60) -> "S3Store":
+def _s3(settings: Settings, **patience: Any) -> "S3Store":
     from mlops_bikeshare.lake import s3
 
-    asked = s3.client(settings.region, attempts=attempts, timeout_s=timeout_s)
+    asked = s3.client(settings.region, **patience)
     return s3.S3Store(asked, bucket=settings.lake.bucket, folder=settings.workspace)
 
 
