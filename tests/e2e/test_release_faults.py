@@ -363,6 +363,7 @@ def test_an_alarm_that_the_new_version_sets_off_takes_it_back_one_from_before_do
     if failed_before:
         done = promote.promote(world.ws, city)
         fires, _, unsure = promote.summary(world.ws, done).partition("not enough data")
+        assert "not confirmed quiet: firing: " in fires
         assert "errors-5xx" in fires
         assert "latency-warn" in unsure
         return
