@@ -48,13 +48,15 @@ def publish(ws: Workspace, city: City, dt: datetime) -> bool:
     if rows.empty:
         return False
     body = predictions_feed.document(city, rows)
-    with remembered.waited_for(ws, f"publish-{city.name}.lock") as free:
+    lock = f"publish-{city.name}.lock"
+    with remembered.waited_for(ws, lock) as free:
         if not free:
             msg = f"the predictions of {city.name} are being published by another process"
             raise LakeError(f"{msg}; the next batch publishes its own")
         now = published(ws, city)
         if now is not None and (now == body or _is_newer(now, than=dt)):
             return False
+        ws.state.check_alone(lock)
         ws.lake.store.replace(key_of(city), body)
     return True
 
