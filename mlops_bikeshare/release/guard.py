@@ -63,9 +63,12 @@ def judge_hold(vitals: Vitals, rules: GuardSettings, *, batches: int, share_pct:
             f"the clock says {vitals.now:%F %H:%M}, but this step began at {vitals.since:%F %H:%M}"
         )
         raise Refused(f"{msg}; set the clock right, then go on")
+    uncounted = [v.name for v in vitals.variants if v.errors_5xx is None]
+    untimed = [v.name for v in vitals.variants if not v.latency_p95_ms]
+    errors, slowest = _errors(vitals), _slowest(vitals)
     checks = [
-        _service_check(vitals, "Invocation5XXErrors", _errors(vitals), rules.errors_5xx),
-        _service_check(vitals, "ModelLatency p95", _slowest(vitals), rules.latency_p95_ms),
+        _service_check(vitals, "Invocation5XXErrors", errors, rules.errors_5xx, silent=uncounted),
+        _service_check(vitals, "ModelLatency p95", slowest, rules.latency_p95_ms, silent=untimed),
         _check("BatchSuccessRate", vitals.success_rate, ">=", rules.success_rate),
         _batches(vitals.batches, batches),
         *_quality(vitals.sampled, rules, needed=share_pct == 100),  # noqa: PLR2004 - all of it
@@ -105,13 +108,18 @@ def _slowest(vitals: Vitals) -> float | None:
     return max((ms for v in vitals.variants for ms in v.latency_p95_ms.values()), default=None)
 
 
-def _service_check(vitals: Vitals, name: str, value: float | None, limit: float) -> GateCheck:
-    """A value that holds counts only once every variant has been asked."""
+def _service_check(
+    vitals: Vitals, name: str, value: float | None, limit: float, *, silent: Sequence[str]
+) -> GateCheck:
+    """A value that holds counts only once every variant has been asked, and measured."""
     idle = [v.name for v in vitals.variants if not sum(v.invocations.values())]
     found = _check(name, value, "<=", limit)
-    if found.verdict != "pass" or (vitals.variants and not idle):
+    if found.verdict != "pass" or (vitals.variants and not idle and not silent):
         return found
-    return _unknown(name, "<=", limit, f"no requests to {', '.join(idle) or 'any variant'} yet")
+    why = f"no requests to {', '.join(idle) or 'any variant'} yet"
+    if silent and not idle:
+        why = f"nothing was measured of {', '.join(silent)}"
+    return _unknown(name, "<=", limit, why)
 
 
 def _batches(seen: int, needed: int) -> GateCheck:

@@ -58,6 +58,12 @@ GAPS = {
     ),
     "no error count": replace(well(), variants=(replace(variant(), errors_5xx=None),)),
     "no latency": replace(well(), variants=(replace(variant(), latency_p95_ms={}),)),
+    "no error count of the candidate": replace(
+        well(), variants=(variant("Baseline"), replace(variant(), errors_5xx=None))
+    ),
+    "no latency of the candidate": replace(
+        well(), variants=(variant("Baseline"), replace(variant(), latency_p95_ms={}))
+    ),
 }
 
 
