@@ -12,7 +12,7 @@ from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.reports import TargetQuality
 from mlops_bikeshare.domain.windows import CADENCE_S, DAY_S, Window, floor_time
 from mlops_bikeshare.flows.features import station_list
-from mlops_bikeshare.flows.judging import handled, judged
+from mlops_bikeshare.flows.judging import gate_evidence, handled, judged
 from mlops_bikeshare.monitoring import quality
 from mlops_bikeshare.monitoring.metrics import ENDPOINT, MODEL, Statistic
 from mlops_bikeshare.release.evidence import Reading, VariantHealth
@@ -33,9 +33,6 @@ def of_canary(ws: Workspace, city: City, target: Mapping[str, Any], *, since: da
     if window is None:
         return Vitals(since=since, now=ws.now, variants=())
     of = {"EndpointName": endpoint, "City": city.name}
-    beats = _values(
-        ws, MODEL, "PredictionHeartbeat", of, window, statistic="Sum", period_s=CADENCE_S
-    )
     rates = _values(
         ws, MODEL, "BatchSuccessRate", of, window, statistic="Minimum", period_s=CADENCE_S
     )
@@ -48,7 +45,7 @@ def of_canary(ws: Workspace, city: City, target: Mapping[str, Any], *, since: da
             for v in state.variants
             if v.weight > 0
         ],
-        batches=round(sum(beats.values())),
+        batches=len(gate_evidence.beats(ws, of, window)),
         success_rate=min(rates.values(), default=None),
         sampled=_sampled(ws, city, endpoint, target["version"], window),
     )

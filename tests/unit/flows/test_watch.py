@@ -1,13 +1,18 @@
 """Watching production goes on where something beside it fails."""
 
 import shutil
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.errors import LakeError
 from mlops_bikeshare.flows import promote, watch
-from mlops_bikeshare.flows.releasing import alarms
+from mlops_bikeshare.flows.releasing import alarms, vitals
+from mlops_bikeshare.monitoring.metrics import point
+from mlops_bikeshare.serving import endpoints
+from mlops_bikeshare.serving.endpoints import EndpointState
 from tests import watched
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -37,3 +42,24 @@ def test_alarms_that_cannot_be_looked_at_keep_no_rollback_from_happening(
         watch.watch(ws, city)
 
     assert done == [("5XX: 9",)]
+
+
+def test_a_heartbeat_that_was_posted_twice_holds_a_share_for_one_batch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(ROOT / "bikeshare.toml", tmp_path)
+    ws, city = watched.a_day(tmp_path)
+    since, name = ws.now, "resting"
+    of = {"EndpointName": name, "City": city.name}
+    ws.advance(since + timedelta(minutes=20))
+    beat = point("PredictionHeartbeat", 1, at=since + timedelta(minutes=10), dimensions=of)
+    ws.metrics.put([beat, beat])
+    state = EndpointState(
+        name=name, status="InService", config="c", variants=(), failure_reason=None
+    )
+    monkeypatch.setattr(Workspace, "clients", None)
+    monkeypatch.setattr(endpoints, "describe", lambda *_: state)
+
+    seen = vitals.of_canary(ws, city, {"endpoint": name, "version": "2"}, since=since)
+
+    assert seen.batches == 1
