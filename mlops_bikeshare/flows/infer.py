@@ -77,9 +77,10 @@ def infer(ws: Workspace, city: City, *, at: datetime | None = None) -> list[Batc
     """The batch of the newest decision time at or before `at` (default: now)."""
     now = ws.now
     dt = floor_time(at or now)
-    asked = [endpoints.find(ws.clients, name) for name in _names(ws, city)]
-    live = [state for state in asked if state is not None]
+    live, unseen = _looked(ws, city)
     if not live:
+        for error in unseen.values():
+            raise error
         msg = f"{city.name} has no endpoint yet: none of {', '.join(_names(ws, city))} exists"
         raise EndpointError(f"{msg}; run `bikeshare deploy --city {city.name}` first")
     _refuse_the_future(dt, now)
@@ -88,6 +89,7 @@ def infer(ws: Workspace, city: City, *, at: datetime | None = None) -> list[Batc
     if todo:
         _refuse_the_past(dt, now)
         done += _batches(ws, city, todo, dt)
+    done += [_unasked(city, name, dt, error) for name, error in unseen.items()]
     publish.try_to_publish(ws, city, dt)
     for state in live:
         beats.mend(ws, city, state.name, up_to=dt)
@@ -140,6 +142,33 @@ def _refuse_the_past(dt: datetime, now: datetime) -> None:
 
 def _names(ws: Workspace, city: City) -> list[str]:
     return [ws.settings.endpoint("staging", city.name), ws.settings.endpoint("prod", city.name)]
+
+
+def _looked(ws: Workspace, city: City) -> tuple[list[EndpointState], dict[str, EndpointError]]:
+    """The endpoints that there are, and why one of them cannot be looked at."""
+    live, unseen = [], {}
+    for name in _names(ws, city):
+        try:
+            state = endpoints.find(ws.clients, name)
+        except EndpointError as error:
+            log.error("%s cannot be looked at: %s", name, error)
+            unseen[name] = error
+        else:
+            live += [state] if state is not None else []
+    return live, unseen
+
+
+def _unasked(city: City, endpoint: str, dt: datetime, error: EndpointError) -> Batch:
+    """No batch: which version would stand in is not known either; the heartbeat is missing."""
+    return Batch(
+        city=city.name,
+        endpoint=endpoint,
+        dt=dt,
+        stations=0,
+        rows=0,
+        seconds=0,
+        failure=str(error),
+    )
 
 
 def _kept(city: City, endpoint: str, dt: datetime) -> Batch:

@@ -22,7 +22,7 @@ import pytest
 
 from mlops_bikeshare.backends import Workspace, open_workspace
 from mlops_bikeshare.domain.city import City
-from mlops_bikeshare.domain.errors import InputError
+from mlops_bikeshare.domain.errors import EndpointError, InputError
 from mlops_bikeshare.domain.label import Label
 from mlops_bikeshare.domain.tables import INFERENCE
 from mlops_bikeshare.domain.windows import Window, stamp
@@ -282,6 +282,29 @@ def test_what_a_run_that_was_killed_after_its_rows_left_unsaid_the_next_one_post
     assert posted(ws, "BatchSuccessRate") == [pytest.approx(1 - 1 / STATIONS)]
     assert len(ws.lake.read(INFERENCE, city="boston")) == len(rows)
     assert beats.mend(ws, city, ENDPOINT, up_to=NOW + timedelta(minutes=10)) == []
+
+
+def test_an_endpoint_that_cannot_be_looked_at_costs_the_other_no_batch(
+    host: Any, ws: Workspace, city: City, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert host.facts is not None
+    honest = endpoints.find
+
+    def found(clients: Clients, name: str) -> endpoints.EndpointState | None:
+        if name == "bikeshare-prod":
+            raise EndpointError("its model was deleted")
+        return honest(clients, name)
+
+    monkeypatch.setattr(endpoints, "find", found)
+    monkeypatch.setattr(infer, "online_features", lambda *_: features())
+
+    done = {batch.endpoint: batch for batch in infer.infer(ws, city, at=NOW)}
+
+    assert (done[ENDPOINT].stations, done[ENDPOINT].failure) == (STATIONS, None)
+    assert (done["bikeshare-prod"].rows, done["bikeshare-prod"].failure) == (
+        0,
+        "its model was deleted",
+    )
 
 
 def killed(settings: Settings, asked: pd.DataFrame) -> None:
