@@ -105,7 +105,9 @@ def _back(
     with execute.alone(ws):
         tracking.connect(ws)
         began = time.perf_counter()
-        going_on = _going_on(ws, city)
+        half, going_on = _half_back(ws, city), _going_on(ws, city)
+        if half is not None and to in {None, half.target["from_version"]}:
+            return _was_taken_back(ws, city, half, began)
         if going_on is not None:
             _check_goes_on(going_on, to)
         if going_on is not None and going_on.kind == "promotion":
@@ -115,14 +117,19 @@ def _back(
 
 
 def finish_rollback(ws: Workspace, city: City) -> Moved | None:
-    """Finish a rollback that was killed; None when there is none, or it was half taken back."""
+    """Finish a way back that was killed: a rollback, or that of a promotion that had failed.
+
+    None when there is none, or it was a rollback that was half taken back itself.
+    """
     found = execute.unfinished(ws, ws.settings.endpoint("prod", city.name))
-    if found is None or found.kind != "rollback":
+    if found is None or not (found.kind == "rollback" or _half_back(ws, city)):
         return None
     with execute.alone(ws):
         tracking.connect(ws)
         began = time.perf_counter()
-        going_on = _going_on(ws, city)
+        half, going_on = _half_back(ws, city), _going_on(ws, city)
+        if half is not None:
+            return _was_taken_back(ws, city, half, began)
         if going_on is None or going_on.kind != "rollback":
             return None
         return _rolled_back(ws, city, going_on, began)
@@ -199,6 +206,16 @@ def _going_on(ws: Workspace, city: City) -> Plan | None:
     return None if found is None else execute.mend(ws, endpoint, steps.actions(ws, city, found))
 
 
+def _half_back(ws: Workspace, city: City) -> Plan | None:
+    """A promotion that failed, of which not all is undone: its version may still serve."""
+    found = execute.unfinished(ws, ws.settings.endpoint("prod", city.name))
+    if found is None or found.kind != "promotion":
+        return None
+    journal = records.journal(ws, found)
+    failed = release.given_up(found, journal)
+    return found if failed and release.steps_to_undo(found, journal) else None
+
+
 def _check_goes_on(found: Plan, to: str | None) -> None:
     """Refused where a rollback would finish something else than what was asked for."""
     version, endpoint = found.target["version"], found.target["endpoint"]
@@ -219,6 +236,11 @@ def _taken_back(ws: Workspace, city: City, found: Plan, reason: str, began: floa
         back = planned.rollback(ws, city, reason=reason, to=None)
         return _rolled_back(ws, city, back, began)
     execute.give_up(ws, found, actions, why=reason)
+    return _was_taken_back(ws, city, found, began)
+
+
+def _was_taken_back(ws: Workspace, city: City, found: Plan, began: float) -> Moved:
+    """What riders get again, and the folder for whoever asks why."""
     incident.write(ws, city, found)
     state = endpoints.describe(ws.clients, found.target["endpoint"])
     return Moved(

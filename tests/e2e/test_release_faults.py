@@ -611,6 +611,33 @@ def test_a_rollback_that_was_killed_is_finished_by_watch_without_a_trigger(world
     assert watch.watch(world.ws, city).moved is None
 
 
+@pytest.mark.parametrize("by", ["rollback", "watch"])
+def test_what_ends_a_promotion_that_was_half_taken_back_goes_no_further_back(
+    world: World, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    city = world.judged()
+    promote.promote(world.ws, city)
+    world.register(city, world.sources[0][0].source, world.sources[0][1].digest)
+    versions.move_alias(city.registered_model, "challenger", "3", expected=None)
+    world.passes(city, "3")
+    with monkeypatch.context() as patch:
+        patch.setattr(golden, "verify", _raising(EndpointError("it answers nonsense")))
+        patch.setattr(endpoints, "restore_config", _raising(EndpointError("no host runs")))
+        with pytest.raises(EndpointError, match="no host runs"):
+            promote.promote(world.ws, city)
+    assert world.prod(city).leading.version == "3"
+
+    if by == "watch":
+        back = watch.watch(world.ws, city).moved
+    else:
+        back = promote.rollback(world.ws, city, reason="riders complain")
+
+    assert back is not None
+    assert (back.kind, back.from_version, back.to_version) == ("rollback", "3", "2")
+    assert world.state(city)[0] == "2"
+    assert world.kinds(city)[-1] == "promotion failed"
+
+
 def test_the_audit_is_a_table_too_and_tells_who_was_in_production_when(world: World) -> None:
     city = world.judged()
     before = world.ws.now
