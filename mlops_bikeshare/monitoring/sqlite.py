@@ -2,7 +2,8 @@
 
 Input    a path; the file is made and migrated when the store is opened.
 Output   see `metrics.MetricStore`. Times are kept to the millisecond.
-Raises   LakeError when the file cannot be opened, is not ours or is of a newer version;
+Raises   LakeError when the file cannot be opened, is not ours or is of a newer version, when it
+         cannot be written (a full disk) or read;
          TableError for a value that is not finite or a time without zone.
 Source   sqlite.org: WAL (one writer, readers never wait), PRAGMA user_version. A put is one
          transaction and is on the disk when it returns (synchronous = FULL).
@@ -136,7 +137,7 @@ class SqliteMetricStore:
     def names(self, namespace: str) -> list[tuple[str, dict[str, str]]]:
         """Every name with its dimensions, sorted."""
         ask = "SELECT name, dimensions FROM metric WHERE namespace = ? ORDER BY name, dimensions"
-        with self._lock:
+        with self._spoken(), self._lock:
             rows = self._db.execute(ask, (namespace,)).fetchall()
         return [(name, json.loads(dimensions)) for name, dimensions in rows]
 
@@ -145,7 +146,7 @@ class SqliteMetricStore:
 
         A name stays, though all its values are gone: another process may be about to post one.
         """
-        with self._lock:
+        with self._spoken(), self._lock:
             ids = self._db.execute("SELECT id FROM metric").fetchall()
         gone = 0
         for (metric_id,) in ids:  # one by one: nobody waits for all of it
@@ -166,7 +167,7 @@ class SqliteMetricStore:
     ) -> NDArray[np.float64]:
         """Milliseconds and value of each datum with start <= at < end, by time."""
         key = (namespace, name, _text(dimensions), _ms(start), _ms(end))
-        with self._lock:
+        with self._spoken(), self._lock:
             rows = self._db.execute(f"{_BETWEEN} ORDER BY at_ms", key).fetchall()
         return np.array(rows, dtype=np.float64).reshape(-1, 2)
 
@@ -180,7 +181,7 @@ class SqliteMetricStore:
             with attempt:
                 self._db.execute("PRAGMA journal_mode = WAL").fetchall()
         self._db.execute("PRAGMA synchronous = FULL")
-        with self._transaction() as db:
+        with self._begun() as db:
             version = db.execute("PRAGMA user_version").fetchone()[0]
             if version > len(_MIGRATIONS):
                 msg = f"version {version} is newer than this program's {len(_MIGRATIONS)}"
@@ -192,14 +193,28 @@ class SqliteMetricStore:
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._spoken(), self._begun() as db:
+            yield db
+
+    @contextmanager
+    def _begun(self) -> Iterator[sqlite3.Connection]:
         with self._lock:
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield self._db
+                self._db.execute("COMMIT")
             except BaseException:
-                self._db.execute("ROLLBACK")
+                if self._db.in_transaction:  # SQLite ends it itself when the disk is full
+                    self._db.execute("ROLLBACK")
                 raise
-            self._db.execute("COMMIT")
+
+    @contextmanager
+    def _spoken(self) -> Iterator[None]:
+        """SQLite's errors as one that callers know how to take."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise LakeError(f"metric store {self._path}: {error}") from error
 
 
 def _is_locked(error: Exception) -> bool:

@@ -322,6 +322,19 @@ def test_a_store_of_before_forgetting_is_migrated_with_what_it_holds(path: Path)
         assert again.put([datum(1, 3)], once="a") is False
 
 
+def test_a_store_without_room_says_so_keeps_nothing_and_goes_on_once_there_is_some(
+    path: Path,
+) -> None:
+    with SqliteMetricStore(path) as store:
+        store._db.execute("PRAGMA max_page_count = 10").fetchall()
+        with pytest.raises(LakeError, match=r"metrics\.db: database or disk is full"):
+            store.put([datum(1, value) for value in range(20_000)], once="a")
+        store._db.execute("PRAGMA max_page_count = 10000").fetchall()
+        assert read(store) == []
+        assert store.put([datum(1, 3)], once="a")
+        assert read(store) == [(0, 3)]
+
+
 def test_threads_share_a_store(path: Path) -> None:
     with SqliteMetricStore(path) as store:
         threads = [
