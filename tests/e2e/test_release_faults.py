@@ -273,8 +273,11 @@ def test_a_model_that_answers_nan_reaches_neither_staging_nor_production(
 
     with pytest.raises(EndpointError):
         deploy.deploy(world.ws, city, version="3")
+    failed = records.audited(world.ws)[-1]
+    assert (failed["kind"], failed["facts"]["version"]) == ("deploy failed", None)
     with pytest.raises(EndpointError):
         promote.promote(world.ws, city)
+    assert records.audited(world.ws)[-1]["facts"]["version"] == "1"
 
     staging = world.ws.settings.endpoint("staging", city.name)
     assert endpoints.find(world.ws.clients, staging) is None

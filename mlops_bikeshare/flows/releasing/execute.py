@@ -74,7 +74,7 @@ def give_up(
     if not records.has_audit(ws, kind, plan.id):
         state = endpoints.find(ws.clients, target["endpoint"])
         back = {
-            "version": target["from_version"],
+            "version": state.leading.version if state else None,
             "endpoint_config": state.config if state else None,
         }
         gone = {"failed_version": target["version"], "failed_digest": target["digest"]}
