@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from mlops_bikeshare.domain.reports import GateCheck, Relation
 from mlops_bikeshare.domain.windows import CADENCE_S, floor_time
 from mlops_bikeshare.domain.wording import plain
-from mlops_bikeshare.release.evidence import GateEvidence, VariantHealth
+from mlops_bikeshare.release.evidence import GateEvidence, QualityOfRecord, VariantHealth
 from mlops_bikeshare.release.lines import decide, left_behind, next_tick, unknown
 from mlops_bikeshare.settings import GateSettings
 
@@ -100,11 +100,16 @@ def _of_record(evidence: GateEvidence) -> GateCheck:
         why = "the table monitoring_quality has no window of the time of the metrics"
         flips = "`bikeshare monitor` writes windows and metrics together"
         return unknown(name, "<=", 0, why, flips=flips, next_at=at)
-    down = f", feed down for {record.feed_down} decision times" if record.feed_down else ""
-    seen = f"window to {record.window_end:%F %H:%M}, revision {record.revision}{down}"
+    seen = f"window to {record.window_end:%F %H:%M}, revision {record.revision}{_down(record)}"
     unlike = f"; not the table's: {', '.join(record.unlike)}" if record.unlike else ""
     flips = "find out who else posts under this endpoint's name"
     return decide(name, len(record.unlike), "<=", 0, seen + unlike, flips=flips, next_at=at)
+
+
+def _down(record: QualityOfRecord) -> str:
+    if record.feed_down is None:
+        return ", nobody looked whether the feed was down"
+    return f", feed down for {record.feed_down} decision times" if record.feed_down else ""
 
 
 def _no_variant(rules: GateSettings) -> GateCheck:

@@ -42,12 +42,13 @@ class VariantHealth:
 class QualityOfRecord:
     """The window in the table `monitoring_quality` that the metrics speak of.
 
-    `unlike`: metrics that differ from what the table held when they were posted.
+    `feed_down`: None where nobody looked. `unlike`: metrics that differ from what the table held
+    when they were posted.
     """
 
     window_end: datetime
     revision: int
-    feed_down: int
+    feed_down: int | None
     unlike: Sequence[str] = ()
 
 

@@ -120,7 +120,7 @@ def of_record(
     record = QualityOfRecord(
         window_end=at,
         revision=int(rows["revision"].max()),
-        feed_down=0 if np.isnan(down) else int(down),
+        feed_down=None if np.isnan(down) else int(down),
         unlike=tuple(unlike),
     )
     return record, now

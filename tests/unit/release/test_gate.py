@@ -405,3 +405,20 @@ def test_errors_are_forgiven_once_their_hour_has_left_the_window() -> None:
 def test_the_revision_of_the_quality_judged_is_pinned() -> None:
     found = replace(evidence(), pinned={"quality_revision": 2})
     assert gate.judge(found, RULES).pinned == {"quality_revision": 2}
+
+
+@pytest.mark.parametrize(
+    ("feed_down", "words"),
+    [
+        (None, ", nobody looked whether the feed was down"),
+        (0, ""),
+        (6, ", feed down for 6 decision times"),
+    ],
+)
+def test_a_feed_that_nobody_looked_at_is_not_said_to_have_been_up(
+    feed_down: int | None, words: str
+) -> None:
+    record = QualityOfRecord(window_end=END, revision=1, feed_down=feed_down)
+    report = gate.judge(replace(evidence(), quality=record), RULES)
+    seen = line(report, "quality of record")
+    assert (seen.verdict, seen.detail.partition("revision 1")[2]) == ("pass", words)
