@@ -121,8 +121,9 @@ class CloudWatchMetricStore:
         metric = _metric(namespace, name, dimensions)
         if is_percentile(statistic):
             return self._ask([(metric, statistic)], window, period_s=period_s)[0]
-        # Whatever periods CloudWatch would choose for a window like this, minutes are minutes.
-        minutes = window.widened(step_s=MINUTE_S)
+        minutes = _minutes(window)
+        if minutes is None:
+            return []
         step_s = min(period_s, self._finest_s(window.start))
         if statistic != "Average":
             (found,) = self._ask([(metric, statistic)], minutes, period_s=step_s)
@@ -226,6 +227,16 @@ class CloudWatchMetricStore:
         """The shortest period that CloudWatch still has for data of that age."""
         age = self._now() - start
         return next((step_s for kept, step_s in _KEPT if age < kept), _COARSEST_S)
+
+
+def _minutes(window: Window) -> Window | None:
+    """Its minutes, which cannot be cut: not the one that it begins in the middle of.
+
+    What failed just before a version came would count against it, and set off one rollback more.
+    """
+    start = from_seconds(-(-to_seconds(window.start) // MINUTE_S) * MINUTE_S)
+    end = window.widened(step_s=MINUTE_S).end
+    return Window(start, end) if start < end else None
 
 
 def _folded(found: Series, *, statistic: Statistic, period_s: int) -> Series:

@@ -3,7 +3,8 @@
 Input    `MetricPoint`s: single data, one value each, aware times.
 Output   `series` mirrors CloudWatch's GetMetricData: data with start <= at < end in periods that
          are aligned to 1970, [period, period + period_s); a period without data is left out.
-         Windows are cut to the minute, which is what CloudWatch keeps.
+         CloudWatch keeps minutes: the one that a window begins in the middle of does not count
+         there, the one that it ends in does.
 Raises   TableError for a value that is not finite or a time without zone: unknown is not posted.
          InputError for an unknown statistic, or a percentile over part of a period: what
          CloudWatch has aggregated cannot be cut.

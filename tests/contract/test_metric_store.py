@@ -109,6 +109,15 @@ def test_periods_are_aligned_to_1970_whatever_the_window(store: MetricStore) -> 
     assert read(store, window=window) == [(0, 1), (300, 2)]
 
 
+def test_nothing_from_before_a_window_counts_though_it_begins_within_a_minute(
+    store: MetricStore,
+) -> None:
+    store.put([datum(2.2, 9), datum(3, 1)])
+    began = T0 + timedelta(minutes=2.5)
+    assert read(store, window=Window(began, T0 + timedelta(minutes=7))) == [(0, 1)]
+    assert read(store, window=Window(began, T0 + timedelta(minutes=2.9))) == []
+
+
 @pytest.mark.parametrize("statistic", get_args(Statistic))
 def test_every_statistic_is_numpys_percentiles_interpolating(
     store: MetricStore, statistic: Statistic
