@@ -10,9 +10,9 @@ in the table, judges it again, and the store knows that its points were posted. 
 the table alone: a metric store has no past that can be rewritten.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from itertools import groupby
 
 import numpy as np
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.reports import QualityReport
+from mlops_bikeshare.domain.tables import INFERENCE
 from mlops_bikeshare.domain.targets import PROMISE_MIN, TARGETS
 from mlops_bikeshare.domain.windows import CADENCE_S, Window, to_seconds
 from mlops_bikeshare.features.grid import Grid
@@ -83,9 +84,10 @@ def judge_owed(
     on_the_hour = any(at.timestamp() % REVISE_EVERY_S == 0 for at in (*new, end))
     late = _judged_ends(ws, city, oldest, end) if since or on_the_hour else set()
     ends = sorted({*new, *late})
+    batches = set(ws.lake.days(INFERENCE, city=city.name)) if ends else set()
     found: list[QualityReport] = []
     for _, part in groupby(ends, key=lambda at: at.date()):
-        found += _judge(ws, city, list(part), hours=hours)
+        found += _judge(ws, city, list(part), hours=hours, batches=batches)
     return found
 
 
@@ -108,13 +110,19 @@ def _judged_ends(ws: Workspace, city: City, oldest: datetime, end: datetime) -> 
     return {item.end for item in there}
 
 
-def _judge(ws: Workspace, city: City, ends: list[datetime], *, hours: int) -> list[QualityReport]:
-    """Windows that end within one day; memory holds that day and the one before it."""
+def _judge(
+    ws: Workspace, city: City, ends: list[datetime], *, hours: int, batches: Set[date]
+) -> list[QualityReport]:
+    """Windows that end within one day; memory holds that day and the one before it.
+
+    `batches`: the days that have any. A city that rests for a winter owes windows without end,
+    which cost nothing.
+    """
     span = Window(Window.before(ends[0], hours=hours).start, ends[-1])
     known = judged.matured(span, ends[-1])
-    names = [ws.settings.endpoint(stage, city.name) for stage in ("staging", "prod")]
-    if known is None:
+    if known is None or batches.isdisjoint(known.days()):
         return []
+    names = [ws.settings.endpoint(stage, city.name) for stage in ("staging", "prod")]
     said = {name: judged.predictions(ws, city, name, known) for name in names}
     said = {name: rows for name, rows in said.items() if len(rows)}
     if not said:

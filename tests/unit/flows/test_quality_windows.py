@@ -14,7 +14,7 @@ from mlops_bikeshare.domain.label import Label
 from mlops_bikeshare.domain.tables import MONITORING_QUALITY
 from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.flows import monitor
-from mlops_bikeshare.flows.judging import quality_record, quality_windows
+from mlops_bikeshare.flows.judging import judged, quality_record, quality_windows
 from mlops_bikeshare.monitoring.metrics import MODEL
 from tests.unit.flows import tiny
 
@@ -228,3 +228,22 @@ def test_each_version_is_judged_by_the_label_that_it_was_trained_with(tmp_path: 
 
     assert found["1"] == pytest.approx(share(Window(SPAN.start, half), Label()))
     assert found["2"] == pytest.approx(share(Window(half, END), Label(threshold=4, mode="within")))
+
+
+def test_days_without_a_batch_are_not_read_again_at_every_look(
+    made: tuple[Workspace, City], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ws, city = made
+    tiny.poll(ws, SPAN)
+    judge(ws, city)
+    read: list[Window] = []
+    honest = judged.predictions
+
+    def counted(ws: Workspace, city: City, endpoint: str, window: Window) -> pd.DataFrame:
+        read.append(window)
+        return honest(ws, city, endpoint, window)
+
+    monkeypatch.setattr(judged, "predictions", counted)
+    judge(ws, city, at=END + timedelta(days=20))
+
+    assert len(read) == 4, "of two days, of two endpoints"
