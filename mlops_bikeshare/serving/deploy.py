@@ -121,7 +121,7 @@ def undo(clients: Clients, created: Created) -> None:
 
 
 def _took(clients: Clients, endpoint: str, configs: Sequence[str]) -> bool:
-    """Whether the endpoint serves, or is about to serve, one of these configs."""
+    """Whether the endpoint serves, or may be about to serve, one of these configs."""
     if not configs:
         return False
     try:
@@ -129,7 +129,16 @@ def _took(clients: Clients, endpoint: str, configs: Sequence[str]) -> bool:
             return False
         return wait_settled(clients, endpoint, timeout_s=SETTLED_S).config in configs
     except EndpointError:
+        return _moves(clients, endpoint)
+
+
+def _moves(clients: Clients, endpoint: str) -> bool:
+    """What still moves after all that time may be moving to what was made for it."""
+    try:
+        state = find(clients, endpoint)
+    except EndpointError:
         return False
+    return state is not None and state.status in MOVING
 
 
 def _replaceable(clients: Clients, endpoint: str) -> bool:

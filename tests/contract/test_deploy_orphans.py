@@ -8,6 +8,7 @@ import pytest
 from botocore.awsrequest import AWSResponse
 
 from mlops_bikeshare.domain.errors import EndpointError
+from mlops_bikeshare.serving import deploy as deploying
 from mlops_bikeshare.serving import endpoints
 from mlops_bikeshare.serving.deploy import Hosting, deploy
 from mlops_bikeshare.serving.session import Clients
@@ -94,3 +95,15 @@ def test_no_failed_call_leaves_a_model_a_config_or_an_archive_that_nothing_uses(
         if clients.seen[number] == last:
             break
     assert clients.seen[number] == last
+
+
+def test_an_endpoint_that_still_moves_when_patience_ends_may_be_taking_the_config(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    moving = endpoints.EndpointState(
+        name="e", status="Updating", config="old", variants=(), failure_reason=None
+    )
+    monkeypatch.setattr(deploying, "find", lambda *_: moving)
+    monkeypatch.setattr(endpoints, "find", lambda *_: moving)
+    monkeypatch.setattr(deploying, "SETTLED_S", 0.0)
+    assert deploying._took(Clients(url="http://127.0.0.1:9", region="r"), "e", ["new"])
