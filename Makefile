@@ -249,7 +249,8 @@ $(CHECKERS)/.installed: ops/checkers/requirements.txt ops/checkers/simulator
 
 iam-calls: setup ## record anew which calls of AWS each job makes, into ops/iam/calls.json (minutes)
 	@rm -f var/calls.json; mkdir -p var
-	@BIKESHARE_RECORD_CALLS=$(CURDIR)/var/calls.json $(BIN)/pytest -q -n0 tests/e2e/test_aws_jobs.py tests/e2e/test_aws_day.py
+	@BIKESHARE_RECORD_CALLS=$(CURDIR)/var/calls.json $(BIN)/pytest -q -n0 tests/e2e/test_aws_jobs.py \
+	  tests/e2e/test_aws_day.py tests/e2e/test_sagemaker_jobs.py
 	@mv var/calls.json ops/iam/calls.json && git diff --stat -- ops/iam/calls.json
 
 staging: setup ## stop, start or downsize staging: make staging ARGS="stop --city boston"
