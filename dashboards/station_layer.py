@@ -1,13 +1,15 @@
 """Stations on a folium map: fast for thousands, clickable, drawn without the internet.
 
-Input    a frame with lat, lon, name, both chances, risk and shade per station_id (see risk.py).
+Input    a frame with lat, lon, name, counts now, capacity, both chances, risk and shade (risk.py)
+         per station_id.
 Output   `ground`: the map itself, which stays; `layer`: the stations as they are sent; `dots`: the
          feature group that streamlit-folium exchanges, so that a new horizon keeps zoom and place.
 Method   one canvas of circle markers from a compact array: a folium object or a GeoJSON feature
          per station costs 5 to 30 times as much. Places go as hundred-thousandths of a degree from
          the south-west corner, chances as percent. streamlit-folium reports a click 250 ms late
-         (its debounce); the layer hands it the very same value at once instead. The heat layer is
-         wide, faint circles below the dots: no plugin, nothing from a CDN.
+         (its debounce); the layer hands it the very same value at once instead, and shows what is
+         known of the station on a card in the map, so that nobody waits for the server. The heat
+         layer is wide, faint circles below the dots: no plugin, nothing from a CDN.
 """
 
 import json
@@ -31,6 +33,7 @@ RETURNED = "last_active_drawing"
 _MANY = 1000
 _PER_DEGREE = 1e5
 _NEARLY = 0.5
+_COUNTED = ("num_bikes_available", "num_docks_available", "capacity")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,30 @@ class _Dots(MacroElement):  # type: ignore[misc]
   const said = function (c) {
     return c < 0 ? "unknown" : c === 0.5 ? "<1%" : c === 99.5 ? ">99%" : c + "%";
   };
+  const count = (n, what) => n < 0 ? what + " unknown" : n + " " + what;
+  const tell = function (dot) {
+    if (!map.stationCard) {
+      const card = L.DomUtil.create("div", "station-card"), style = card.style;
+      L.DomEvent.disableClickPropagation(card);
+      card.setAttribute("role", "status");
+      style.cssText = "padding:6px 10px;border-radius:6px;max-width:230px;"
+        + "font:13px/1.45 sans-serif";
+      map.stationCard = new L.Control({position: "topright"});
+      map.stationCard.onAdd = () => card;
+      map.stationCard.addTo(map);
+    }
+    const card = map.stationCard.getContainer(), title = document.createElement("b");
+    card.style.background = look.ground;
+    card.style.color = look.ink;
+    card.style.border = "1px solid " + look.outline;
+    title.textContent = dot.label[0];
+    const lines = [count(dot.counts[0], "bikes") + ", " + count(dot.counts[1], "docks free"),
+      "capacity " + (dot.counts[2] < 0 ? "unknown" : dot.counts[2]),
+      "in " + look.horizon_min + " min: " + dot.label[1]];
+    card.replaceChildren(title, ...lines.flatMap(l => [document.createElement("br"), l]));
+    card.dataset.station = dot.feature.properties.station_id;
+  };
+  if (!look.chosen && map.stationCard) { map.stationCard.remove(); map.stationCard = null; }
   if (map.stationRing) map.stationRing.remove();
   const at = (up, right) => [look.corner[0] + up / 1e5, look.corner[1] + right / 1e5];
   if (look.heat) {
@@ -73,14 +100,19 @@ class _Dots(MacroElement):  # type: ignore[misc]
         fillColor: styles[style][0], fillOpacity: 0.06 + 0.22 * p}));
     }
   }
-  for (const [id, up, right, name, bikes, docks, style] of stations) {
+  for (const [id, up, right, name, bikes, docks, style, ...counts] of stations) {
     const dot = L.circleMarker(at(up, right), {renderer: map.stationCanvas, weight: 1,
       color: look.outline, fillOpacity: 0.95, fillColor: styles[style][0],
       radius: styles[style][1]});
     dot.feature = {type: "Feature", properties: {station_id: id}};
     dot.label = [name, "out of bikes " + said(bikes) + ", out of docks " + said(docks)];
+    dot.counts = counts;
     group.addLayer(dot);
-    if (id === look.chosen) { ring(dot); map.panInside(dot.getLatLng(), {padding: [40, 40]}); }
+    if (id === look.chosen) {
+      ring(dot);
+      tell(dot);
+      map.panInside(dot.getLatLng(), {padding: [40, 40]});
+    }
   }
   group.bindTooltip(function (dot) {
     const box = document.createElement("div"), title = document.createElement("b");
@@ -90,6 +122,7 @@ class _Dots(MacroElement):  # type: ignore[misc]
   });
   group.on("click", function (event) {
     ring(event.layer);
+    tell(event.layer);
     const known = window.__GLOBAL_DATA__, value = event.layer.toGeoJSON();
     known.last_active_drawing = value;
     known.previous_data = {last_active_drawing: value};
@@ -144,13 +177,16 @@ def layer(placed: "pd.DataFrame", palette: Palette, *, heat: bool = False) -> La
         map(_percent, ordered[BIKEOUT.probability].tolist()),
         map(_percent, ordered[DOCKOUT.probability].tolist()),
         ordered["shade"].map(number).tolist(),
+        *(_whole(ordered[name]) for name in _COUNTED),
         strict=True,
     )
     return Layer(_json(list(rows)), _json(styles), (south, west), heat)
 
 
-def dots(layer: Layer, palette: Palette, *, chosen: str | None) -> folium.FeatureGroup:
-    """The stations of a layer; `chosen` gets a ring."""
+def dots(
+    layer: Layer, palette: Palette, *, chosen: str | None, horizon_min: int
+) -> folium.FeatureGroup:
+    """The stations of a layer; `chosen` gets a ring and its card, which a click gives at once."""
     look = {
         "ground": palette.ground,
         "tiles": palette.tiles,
@@ -159,6 +195,7 @@ def dots(layer: Layer, palette: Palette, *, chosen: str | None) -> folium.Featur
         "chosen": chosen,
         "corner": layer.corner,
         "heat": layer.heat,
+        "horizon_min": horizon_min,
     }
     group = folium.FeatureGroup(name="stations")
     group.add_child(_Dots(layer.stations, layer.styles, _json(look)))
@@ -178,6 +215,11 @@ def _percent(p: float) -> float:
     if 0 < p < 0.01:  # noqa: PLR2004 - the least that is said
         return _NEARLY
     return 100 - _NEARLY if 0.99 < p < 1 else round(p * 100)  # noqa: PLR2004 - the most
+
+
+def _whole(counts: "pd.Series[float]") -> list[int]:
+    """Counts; -1 unknown."""
+    return counts.astype("Float64").fillna(-1).astype(int).tolist()
 
 
 def _json(value: object) -> str:

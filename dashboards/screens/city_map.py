@@ -47,6 +47,7 @@ def _live(choice: Choice) -> None:
     said = st.container()
     # First what the browser needs longest for, by what the controls were set to.
     horizon_min, wanted = _as_set(choice, reading)
+    _ring_the_chosen()  # new dots come without the ring and the card that a click drew
     _looked_at(choice, reading, horizon_min, wanted)
     with row:
         _controls(choice, reading)
@@ -230,7 +231,10 @@ def _map(choice: Choice, reading: CityReading, horizon_min: int, wanted: Filter)
         use_container_width=True,
         returned_objects=[station_layer.RETURNED],
         feature_group_to_add=station_layer.dots(
-            layer, risk.PALETTES[theme], chosen=st.session_state.get(_RINGED)
+            layer,
+            risk.PALETTES[theme],
+            chosen=st.session_state.get(_RINGED),
+            horizon_min=horizon_min,
         ),
         on_change=_take_click,
     )

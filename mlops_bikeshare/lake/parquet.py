@@ -4,8 +4,8 @@ Rows of stations are sorted by station and then time, others by time: within a s
 report times change little, so that DELTA_BINARY_PACKED finds small steps (a day of Boston's polls:
 153 kB; sorted by time 391 kB; snappy defaults 267 kB: decision 0005). Ids, and times that
 stations share, are dictionary-encoded. Counts and flags are snappy, which is read faster, the rest
-is zstd; a poll, which is written in haste and merged the day after, is snappy but for its ids, each
-of which it holds once.
+is zstd; a poll, which is written in haste and merged the day after, keeps the order of its feed and
+is snappy but for its ids, each of which it holds once.
 `validate` raises TableError with the offending rows; `decode` trusts what `encode` wrote. `merge`
 makes one object of many, which says what it holds.
 """
@@ -73,12 +73,9 @@ def _explain(table: Table, frame: "pd.DataFrame") -> None:
 
 def encode(table: Table, rows: "pa.Table") -> bytes:
     """Parquet bytes of validated rows."""
-    import pyarrow.compute as pc
-
-    if not _one_moment(table, rows):
-        return _written(_sorted(table, rows))
-    # the ids alone decide, at half of the cost
-    return _written(rows.take(pc.sort_indices(rows[STATION.name])), quick=True)
+    if _one_moment(table, rows):
+        return _written(rows, quick=True)
+    return _written(_sorted(table, rows))
 
 
 def merge(table: Table, parts: "Sequence[tuple[str, bytes]]", held: Sequence[str]) -> bytes:

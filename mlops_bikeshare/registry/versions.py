@@ -114,10 +114,12 @@ def move_alias(name: str, alias: str, version: str | None, *, expected: str | No
 
 
 def set_tags(name: str, version: str, tags: Mapping[str, str]) -> None:
-    """Set tags of a version."""
+    """Set tags of a version; those that say so already cost nothing."""
     client = _client()
+    there = client.get_model_version(name, version).tags
     for key, value in tags.items():
-        client.set_model_version_tag(name, version, key, value)
+        if there.get(key) != value:
+            client.set_model_version_tag(name, version, key, value)
 
 
 def download(version: ModelVersion, into: Path) -> Path:

@@ -6,6 +6,7 @@ as a batch in a process of its own would.
 
 import statistics
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -39,7 +40,9 @@ STAGES: dict[str, Stage] = {
 
 
 def batch(bed: Bed) -> Iterator[Row]:
-    version = versions.find(bed.city.registered_model, bed.version.version)
+    learned = versions.find(bed.city.registered_model, bed.version.version)
+    of_tiles = {**learned.tags, versions.CITY_TAG: bed.tiled.name}  # the same stations, six times
+    version = replace(learned, tags=of_tiles)
     first = bed.window.end - timedelta(hours=12)
     times = [first + timedelta(minutes=10 * i) for i in range(2 * BATCHES)]
     _fill(bed, Window(first - LOOKBACK, times[-1] + timedelta(seconds=1)))
@@ -93,6 +96,7 @@ def _batch(bed: Bed, dt: datetime) -> None:
 def _fill(bed: Bed, window: Window) -> None:
     """The tiled city's stations, profiles, and one curated object per poll."""
     lake, city = bed.ws.lake, bed.tiled.name
+    features.check_definition(bed.ws, bed.tiled)  # signs an empty lake
     stations = tiled_stations(bed.stations, count=STATIONS)
     lake.write(STATION_INFORMATION_RAW, stations, city=city, name="stations")
     day = Window.day(window.start.date())

@@ -19,6 +19,7 @@ from mlops_bikeshare.flows import deploy, gate, monitor, promote, records, serve
 from mlops_bikeshare.flows.features import OFFLINE, ONLINE
 from mlops_bikeshare.flows.judging import beats
 from mlops_bikeshare.registry import versions
+from mlops_bikeshare.serving import endpoints
 from mlops_bikeshare.settings import Stage
 from tests.bench.bed import END, Bed
 from tests.bench.measure import Row, once
@@ -47,6 +48,9 @@ def moved(bed: Bed) -> Iterator[Row]:
         _pass(bed)
         promote.promote(ws, city)
         back = promote.rollback(ws, city, reason="measured")
+        for stage in VERSIONS:  # what comes after measures a host of its own endpoints
+            name = ws.settings.endpoint(stage, city.name)
+            endpoints.delete_endpoint(ws.clients, name, timeout_s=ws.settings.serving.timeout_s)
         yield Row(
             name="release.rollback",
             ours=back.seconds,

@@ -148,6 +148,11 @@ class CityMap:
         """Until the panel shows a station's counts and chances."""
         self.page.wait_for_function(_SHOWN, arg=station, timeout=WAIT_MS)
 
+    def wait_for_card(self, station: str) -> str:
+        """What the card in the map says once it is about a station."""
+        told = self.frame.wait_for_function(_CARD, arg=station, timeout=WAIT_MS)
+        return str(told.json_value())
+
     def wait_until_drawn(self) -> None:
         """Until the server has nothing more to send, and nothing fades in any more."""
         self.page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
@@ -186,6 +191,10 @@ _SHOWN = """station => {
   const told = [...document.querySelectorAll("[data-testid=stCaptionContainer]")];
   return told.some(c => c.textContent.startsWith("Station " + station + " ·"))
     && document.querySelectorAll("[data-testid=stMetric]").length === 5;
+}"""
+_CARD = """station => {
+  const card = document.querySelector(".station-card");
+  return card && card.dataset.station === station ? card.innerText : null;
 }"""
 _SETTLED = """() => !document.querySelector("[data-stale=true]")
   && document.getAnimations().every(a => a.playState !== "running"

@@ -48,6 +48,8 @@ def test_a_click_on_a_dot_shows_the_station_and_does_not_rebuild_the_map(
     station = city_map.apart()
     city_map.frame.evaluate("void (window.dot = Object.values(window.map._layers).at(-1))")
     city_map.click(station)
+    card = city_map.wait_for_card(station)
+    assert re.search(r"\d+ bikes, \d+ docks free\ncapacity \d+\nin 30 min: out of bikes ", card)
     page = city_map.page
     page.get_by_text(f"Station {station} · counted 12 min ago").wait_for()
     for label in ("Bikes", "Docks free", "Capacity", "Out of bikes in 30 min"):
@@ -74,6 +76,7 @@ def test_the_chosen_station_stays_through_another_horizon_and_has_its_ring(
     city_map.page.get_by_text("Out of bikes in 60 min").wait_for()
     assert city_map.page.get_by_text(f"Station {station} ·").count() == 1
     assert city_map.ring() == station
+    assert "in 60 min:" in city_map.wait_for_card(station)
 
 
 def test_a_station_is_found_by_its_name_with_the_keyboard(

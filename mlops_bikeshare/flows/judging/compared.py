@@ -63,17 +63,26 @@ def compared(ws: Workspace, city: City, window: Window) -> list[Served]:
     said = {stage: rows for stage, rows in said.items() if len(rows)}
     if not said:
         return []
-    shared = reduce(lambda a, b: a.merge(b, on=_KEY), [rows[_KEY] for rows in said.values()])
+    said = _shared(said)
     stations = sorted(station_list(ws, city)["station_id"])
     happened = judged.outcomes(ws, city, stations, known, horizon_min=max(HORIZONS_MIN))
     found = []
     for stage, rows in said.items():
-        table = judged.joined(ws, city, shared.merge(rows, on=_KEY), happened)
+        table = judged.joined(ws, city, rows, happened)
         part = _judge(ws, city, stage, names[stage], table, window)
         yardsticks = judged.yardsticks(ws, city, part.version)
         told = {t: _dispatch(table, t, y, happened) for t, y in yardsticks.items()}
         found.append(replace(part, dispatch=told))
     return found
+
+
+def _shared(said: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """The rows that all answered, in one order; mostly they are the same ones from the start."""
+    keys = [rows[_KEY].reset_index(drop=True) for rows in said.values()]
+    if all(keys[0].equals(other) for other in keys[1:]):
+        return said
+    shared = reduce(lambda a, b: a.merge(b, on=_KEY), keys)
+    return {stage: shared.merge(rows, on=_KEY) for stage, rows in said.items()}
 
 
 def _newest(ws: Workspace, city: City, endpoint: str, window: Window) -> pd.DataFrame:

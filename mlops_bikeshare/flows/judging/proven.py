@@ -65,7 +65,7 @@ def _differing(ws: Workspace, city: City, day: date, online: pd.DataFrame) -> pd
 
 
 def _times(rows: pd.DataFrame) -> list[datetime]:
-    return sorted({at.to_pydatetime() for at in rows["dt"]})
+    return [at.to_pydatetime() for at in rows["dt"].drop_duplicates().sort_values()]
 
 
 def _profiles(ws: Workspace, city: City, day: date) -> list[ProfileState]:

@@ -28,6 +28,7 @@ STYLE: Mapping[Role, tuple[str, str, str]] = {
 }
 INK, GRID = "#24292f", "#d0d7de"
 _SIZE = (4.8, 3.5)
+_DPI = 110
 _MARKED = 14  # a line of at most so many points shows them
 _ALONE = timedelta(hours=1)
 
@@ -62,12 +63,17 @@ class Panel:
 
 def png(*panels: Panel, title: str = "") -> bytes:
     """Panels side by side, two in a row, on white."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
     with _drawing():
         figure = _figure(panels)
+        figure.set_dpi(_DPI)
         if title:
             figure.suptitle(title, fontsize=12, fontweight="bold")
         out = io.BytesIO()
-        figure.savefig(out, format="png", dpi=110, metadata={"Software": None})
+        # not savefig, which draws everything once more to find out how large it is
+        canvas = FigureCanvasAgg(figure)
+        canvas.print_png(out, metadata={"Software": None})  # type: ignore[no-untyped-call]
         return out.getvalue()
 
 

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from .trees import ALL, WORD, Floats, Tree
 
-CHUNK_ROWS = 256  # the masks of so many rows stay in a processor's cache
+CHUNK_ROWS = 64  # what so many rows take stays in a processor's cache: 256 cost three times as much
 FEW_ROWS = 8  # up to here all tables are read at once: a call per table would cost more
 _HALF_WORD = 32
 _FINE = 40

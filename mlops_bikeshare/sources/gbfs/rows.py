@@ -38,7 +38,7 @@ from mlops_bikeshare.sources.gbfs.refused import (
     refused_rows,
     unnamed,
 )
-from mlops_bikeshare.sources.gbfs.stations import newest, objects_of, told
+from mlops_bikeshare.sources.gbfs.stations import newest, objects_of, told, told_each
 from mlops_bikeshare.sources.gbfs.values import Floats, Times
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ _COUNTS = (
     "num_docks_disabled",
 )
 _FLAGS = ("is_installed", "is_renting", "is_returning")
+_STATUS = ("station_id", *_COUNTS, *_FLAGS, "last_reported")
 # Clocks of stations and of the operator may run a little ahead of ours.
 SKEW = timedelta(minutes=5)
 
@@ -84,16 +85,17 @@ def status_rows(
     `unlimited`: stations whose free docks have no number.
     """
     objects, places, others = objects_of(stations)
-    ids = values.ids(told(objects, "station_id"))
+    said = told_each(objects, _STATUS)
+    ids = values.ids(said["station_id"])
     faults = [unnamed(ids)]
-    counts = {name: values.counts(told(objects, name)) for name in _COUNTS}
-    flags = {name: values.flags(told(objects, name)) for name in _FLAGS}
+    counts = {name: values.counts(said[name]) for name in _COUNTS}
+    flags = {name: values.flags(said[name]) for name in _FLAGS}
     for name, column in counts.items():
         faults.append(out_of_bounds(column_of(STATION_STATUS_RAW, name), column))
     for name, flag in flags.items():
         faults.append(Fault(flag == values.WRONG, name, "true or false"))
     good = ~np.logical_or.reduce([fault.broken for fault in faults])
-    reported = _trusted(values.times(told(objects, "last_reported")), fetched_at)
+    reported = _trusted(values.times(said["last_reported"]), fetched_at)
     kept, repeated = newest(ids, reported, good)
     counts["num_ebikes_available"] = ebikes(objects, electric)
     if unlimited:

@@ -2,12 +2,13 @@
 
 Input    the list `data.stations` of a document, any version.
 Output   `objects_of`: the entries that are objects. `told`: a list with each one's value, None
-         where it is not given. `newest`: one place per station id.
+         where it is not given; `told_each`: one for each name. `newest`: one place per station id.
 Source   GBFS v1.0 to v3.1-RC3. Version 3 says vehicles where 1 and 2 say bikes; where a feed gives
          both, bikes count.
 """
 
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,21 @@ def told(objects: Sequence[Any], name: str) -> list[Any]:
         column = [station[name] for station in objects]
     except KeyError:
         column = [station.get(name) for station in objects]
+    return _filled(objects, name, column)
+
+
+def told_each(objects: Sequence[Any], names: Sequence[str]) -> dict[str, list[Any]]:
+    """The same for several names; one look at each station where all say what the first says."""
+    there = [name for name in names if name in objects[0]] if objects else []
+    try:
+        rows = map(itemgetter(*there), objects) if len(there) > 1 else ()
+        seen = dict(zip(there, map(list, zip(*rows, strict=True)), strict=False))
+    except KeyError:
+        seen = {}
+    return {n: _filled(objects, n, seen[n]) if n in seen else told(objects, n) for n in names}
+
+
+def _filled(objects: Sequence[Any], name: str, column: list[Any]) -> list[Any]:
     also = ALSO.get(name)
     if also is None or None not in column:
         return column

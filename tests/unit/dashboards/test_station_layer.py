@@ -16,6 +16,9 @@ def stations(name: str = "Quay") -> pd.DataFrame:
             "p_dockout": [0.0, float("nan")],
             "risk": [0.9, 0.1],
             "shade": ["bikeout-4", "low"],
+            "num_bikes_available": [1, 7],
+            "num_docks_available": [14.0, float("nan")],
+            "capacity": [15, 20],
         },
         index=pd.Index(["001", "002"], name="station_id"),
     )
@@ -23,7 +26,7 @@ def stations(name: str = "Quay") -> pd.DataFrame:
 
 def script(frame: pd.DataFrame, chosen: str | None = None, *, heat: bool = False) -> str:
     sent = layer(frame, PALETTES["light"], heat=heat)
-    group = dots(sent, PALETTES["light"], chosen=chosen)
+    group = dots(sent, PALETTES["light"], chosen=chosen, horizon_min=30)
     group.add_to(ground(frame, street_tiles=None))
     group._id = "feature_group_0"
     return str(generate_leaflet_string(group, base_id="feature_group_0"))
@@ -52,6 +55,8 @@ def test_places_and_chances_are_sent_as_small_numbers() -> None:
     text = script(stations())
     assert '["002",20000,10000,"Gate",0.5,-1,' in text
     assert '["001",0,0,"Quay",90,0,' in text
+    assert ",1,14,15]" in text
+    assert ",7,-1,20]" in text
 
 
 def test_heat_lies_below_the_dots_that_are_at_risk() -> None:
