@@ -1,8 +1,8 @@
 """What the container of a SageMaker job runs: `python -m projects.sagemaker COMMAND [--key value]`.
 
-Input    the command, `features` or `train`; parameters as arguments (processing job) or in
-         input/config/hyperparameters.json (training job) of SageMaker's folder, /opt/ml, or
-         SAGEMAKER_BASE_DIR as in AWS's own containers.
+Input    the command, `features`, `train` or `evaluate` (evaluation.py); parameters as arguments
+         (processing job) or in input/config/hyperparameters.json (training job) of SageMaker's
+         folder, /opt/ml, or SAGEMAKER_BASE_DIR as in AWS's own containers.
 Output   the command's exit code. What it said last is what SageMaker shows for a job that failed:
          output/failure (training) or output/message (processing). A training leaves the files of
          its version in model/, which SageMaker archives.
@@ -49,7 +49,10 @@ def main(arguments: Sequence[str], base: Path) -> int:
     training = command == "train"
     printed, told = io.StringIO(), Told(sys.stderr)  # type: ignore[arg-type] # a text stream
     with contextlib.redirect_stderr(told), contextlib.redirect_stdout(printed):
-        code = _ran(command, [*words, *(("--json", "true") if training else ())])
+        if command == "evaluate":
+            code = _evaluated(base, words)
+        else:
+            code = _ran(command, [*words, *(("--json", "true") if training else ())])
     sys.stdout.write(printed.getvalue())
     if code:
         reason = base / "output" / ("failure" if training else "message")
@@ -74,6 +77,22 @@ def _ran(command: str, words: Sequence[str]) -> int:
         run(command, words, switches=("--json",))
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else 1
+    return 0
+
+
+def _evaluated(base: Path, words: Sequence[str]) -> int:
+    from mlops_bikeshare.cli.failures import explain
+    from projects.evaluation import evaluate
+
+    try:
+        told = evaluate(base, dict(zip(words[::2], words[1::2], strict=True))["--city"])
+    except Exception as error:
+        said = explain(error)
+        if said is None:
+            raise
+        sys.stderr.write(f"bikeshare: {said[0]}\n")
+        return said[1]
+    sys.stdout.write(f"{json.dumps(told)}\n")
     return 0
 
 

@@ -70,10 +70,8 @@ class SageMakerJobs:
 
     def answer(self, operation: str, asked: dict[str, Any]) -> dict[str, Any]:
         """Do what an operation asks."""
-        shape = MODEL.operation_model(operation).input_shape
-        report = ParamValidator().validate(asked, shape)
-        if report.has_errors() or _wrong(asked, shape):
-            raise RefusedError(report.generate_report() or "; ".join(_wrong(asked, shape)))
+        if wrong := wrong_in(operation, asked):
+            raise RefusedError(wrong)
         kind = "Training" if "Training" in operation else "Processing"
         name = asked[f"{kind}JobName"]
         if operation.startswith("Create"):
@@ -118,6 +116,13 @@ def image(home: Path, account: Mapping[str, str]) -> dict[str, str]:
     aws = {k: v for k, v in account.items() if k.startswith("AWS_") or k == "NO_PROXY"}
     fixed = {"BIKESHARE_HOME": str(home), "PYTHONPATH": root, "PATH": path, "HOME": str(home)}
     return {**aws, **fixed, "BIKESHARE_REHEARSE_AWS": "yes", "MLFLOW_DISABLE_TELEMETRY": "true"}
+
+
+def wrong_in(operation: str, asked: Mapping[str, Any]) -> str:
+    """What SageMaker's model does not allow in a request; nothing if all is well."""
+    shape = MODEL.operation_model(operation).input_shape
+    report = ParamValidator().validate(asked, shape)
+    return report.generate_report() or "; ".join(_wrong(asked, shape))
 
 
 def _wrong(value: Any, shape: Shape) -> list[str]:

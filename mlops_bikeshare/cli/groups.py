@@ -85,6 +85,9 @@ _aws = typer.Typer(
 _aws.command("deploy", epilog=examples(_DEPLOY, f"{_DEPLOY} --image 0.1.0 --yes"))(cloud.deploy)
 _aws.command("diff", epilog=examples("bikeshare aws diff --env dev --json"))(cloud.diff)
 _aws.command("destroy", epilog=examples("bikeshare aws destroy --env dev"))(cloud.destroy)
+_aws.command("pipeline", epilog=examples("bikeshare aws pipeline --city boston > pipeline.json"))(
+    cloud.pipeline
+)
 
 GROUPS = {
     "catalog": _catalog,

@@ -29,16 +29,16 @@ class Job:
 
     name: str
     command: str
-    parameters: Mapping[str, str]
+    parameters: Mapping[str, Any]
     environment: Mapping[str, str]
 
     @property
     def kind(self) -> Kind:
-        """Which job of SageMaker it is."""
-        return KINDS[self.command]
+        """Which job of SageMaker it is; what only a pipeline runs is a processing job."""
+        return KINDS.get(self.command, "Processing")
 
     @property
-    def given(self) -> dict[str, str]:
+    def given(self) -> dict[str, Any]:
         """The parameters that have a value."""
         return {key: value for key, value in self.parameters.items() if value}
 

@@ -1,8 +1,10 @@
 """`mlflow run` of features and train as jobs of SageMaker, whose containers really run."""
 
+import json
 import os
 import subprocess
 import sys
+import tarfile
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import Any
 import pytest
 
 from mlops_bikeshare.backends import Workspace, open_workspace
-from mlops_bikeshare.cloud import sagemaker_jobs
+from mlops_bikeshare.cloud import pipeline, sagemaker_jobs
 from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.flows import features, ingest, tracking
 from mlops_bikeshare.flows import train as training
@@ -208,8 +210,8 @@ def test_a_job_asks_nothing_that_its_role_may_not(
 
 
 @pytest.mark.long
-def test_the_page_shows_it_and_a_training_leaves_its_version_for_the_archive(
-    jobs: SageMakerJobs, ws: Workspace
+def test_the_page_shows_it_and_the_pipelines_evaluation_knows_the_version_by_its_archive(
+    home: Path, jobs: SageMakerJobs, ws: Workspace
 ) -> None:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
@@ -228,3 +230,28 @@ def test_the_page_shows_it_and_a_training_leaves_its_version_for_the_archive(
     assert version.run_id == job.asked["Environment"]["MLFLOW_RUN_ID"]
     assert (job.base / "model" / "MLmodel").is_file()
     assert ws.lake.days(OFFLINE, city="demo")[-1] == date(2025, 6, 6)
+
+    base = home / "ml" / "evaluate"
+    told = evaluated(base, job.base / "model", jobs)
+    assert told["version"] == version.version
+    assert told["worst"]["f1"] == min(told["scores"][t]["f1"] for t in ("bikeout", "dockout"))
+    assert set(told["worst"]) == set(pipeline.bars(ws.settings))
+
+
+def evaluated(base: Path, model: Path, jobs: SageMakerJobs) -> dict[str, Any]:
+    """What the step `evaluate` writes of a model that SageMaker has archived."""
+    archive = base / "processing" / "model" / "model.tar.gz"
+    archive.parent.mkdir(parents=True)
+    with tarfile.open(archive, "w:gz") as files:
+        files.add(model, arcname=".")
+    asked = [job.asked for job in jobs.jobs.values() if job.kind == "Training"][-1]
+    subprocess.run(
+        ["python3", "-m", "projects.sagemaker", "evaluate", "--city", "demo"],
+        cwd=jobs.image["BIKESHARE_HOME"],
+        env={**jobs.image, **asked["Environment"], "SAGEMAKER_BASE_DIR": str(base)},
+        check=True,
+    )
+    found: dict[str, Any] = json.loads(
+        (base / "processing" / "evaluation" / "evaluation.json").read_text()
+    )
+    return found
