@@ -28,7 +28,7 @@ from mlops_bikeshare.cloud import sagemaker_jobs
 from mlops_bikeshare.cloud.job_requests import KINDS, Job, environment, request
 from mlops_bikeshare.cloud.sagemaker_jobs import SageMakerJob, State
 from mlops_bikeshare.domain.errors import BikeshareError, CloudError
-from mlops_bikeshare.settings import load
+from mlops_bikeshare.settings import Settings, load
 
 JOB_TAG = "sagemaker_job"
 _STATES = {
@@ -64,7 +64,9 @@ class SubmittedJob(SubmittedRun):  # type: ignore[misc] # mlflow is not typed
         if not RunStatus.is_terminated(
             RunStatus.from_string(tracked.get_run(self._run_id).info.status)
         ):
-            tracked.set_terminated(self._run_id, RunStatus.to_string(_STATES[state.status]))
+            tracked.set_terminated(
+                self._run_id, RunStatus.to_string(_STATES.get(state.status, RunStatus.FAILED))
+            )
         return state
 
     def get_status(self) -> str:
@@ -144,7 +146,16 @@ def _submitted(
         parameters={key: "".join(shlex.split(value)) for key, value in quoted.items()},
         environment=environment(settings) | told,
     )
-    asked = SageMakerJob(sagemaker_jobs.client(settings.region), request(job, settings))
-    asked.start()
+    try:
+        asked = _started(job, settings)
+    except BikeshareError:
+        MlflowClient().set_terminated(run.run_id, RunStatus.to_string(RunStatus.FAILED))
+        raise
     MlflowClient().set_tag(run.run_id, JOB_TAG, asked.name)
     return SubmittedJob(run.run_id, asked)
+
+
+def _started(job: Job, settings: Settings) -> SageMakerJob:
+    asked = SageMakerJob(sagemaker_jobs.client(settings.region), request(job, settings))
+    asked.start()
+    return asked

@@ -178,6 +178,7 @@ def test_what_cannot_be_a_job_is_refused_before_anything_starts(
     variable: dict[str, str | None],
     said: str,
 ) -> None:
+    from mlflow import MlflowClient
     from mlflow.exceptions import ExecutionException
 
     before = len(jobs.jobs)
@@ -191,6 +192,7 @@ def test_what_cannot_be_a_job_is_refused_before_anything_starts(
         submitted(command, calls)
 
     assert len(jobs.jobs) == before
+    assert MlflowClient().search_runs(["0"], "attributes.status = 'RUNNING'") == []
 
 
 @pytest.mark.long
