@@ -227,6 +227,7 @@ cost: setup ## what an environment costs in a month: make cost ARGS="--env prod"
 	@$(BIN)/bikeshare cost $(ARGS)
 
 check-ops: setup $(CHECKERS)/.installed ## check all of ops/ and .github/: templates, rights, workflows, alarm rules
+	@command -v promtool >/dev/null || { echo "make check-ops needs promtool: apt-get install prometheus" >&2; exit 2; }
 	@$(CHECKERS)/bin/cfn-lint --regions ca-central-1 -- $(TEMPLATES) && echo "cfn-lint: clean"
 	@LOG_LEVEL=ERROR $(CHECKERS)/bin/checkov --framework cloudformation --skip-download --compact --quiet \
 	  $(addprefix --file ,$(TEMPLATES)) && echo "checkov: clean"

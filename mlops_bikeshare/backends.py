@@ -58,9 +58,11 @@ class Workspace:
     def state(self) -> "State":
         """What is remembered beside the tables: decisions, plans, locks."""
         if self.settings.profile == "aws":
-            from mlops_bikeshare.lake.s3_state import S3State
+            from mlops_bikeshare.lake.s3_state import BEAT_TIMEOUT_S, S3State
 
-            return S3State(cast("S3Store", self.lake.store))
+            patience = {"attempts": 1, "timeout_s": BEAT_TIMEOUT_S}
+            hurried = None if self.store else _s3(self.settings, **patience)
+            return S3State(cast("S3Store", self.lake.store), beats=hurried)
         from mlops_bikeshare.lake.local_state import LocalState
 
         return LocalState(self.path)
@@ -270,13 +272,17 @@ def _is_empty(settings: Settings) -> bool:
 
 def _store(settings: Settings) -> "Store":
     if settings.profile == "aws":
-        from mlops_bikeshare.lake import s3
-
-        asked = s3.client(settings.region)
-        return s3.S3Store(asked, bucket=settings.lake.bucket, folder=settings.workspace)
+        return _s3(settings)
     from mlops_bikeshare.lake.local import LocalStore
 
     return LocalStore(settings.var / "lake")
+
+
+def _s3(settings: Settings, **patience: Any) -> "S3Store":
+    from mlops_bikeshare.lake import s3
+
+    asked = s3.client(settings.region, **patience)
+    return s3.S3Store(asked, bucket=settings.lake.bucket, folder=settings.workspace)
 
 
 @cache

@@ -22,7 +22,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from mlops_bikeshare.api import asked, queueing, reading
 from mlops_bikeshare.api.jobs import FullError, Jobs
-from mlops_bikeshare.api.sign_in import Bounded, SignIn
+from mlops_bikeshare.api.sign_in import BodyLimit, SignIn
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.errors import (
     BikeshareError,
@@ -63,7 +63,7 @@ def build_app(
         lifespan=lifespan,
         docs_url=None,  # they load scripts from other hosts
         redoc_url=None,
-        middleware=[*_gates(ws), Middleware(Bounded)],
+        middleware=[*_gates(ws), Middleware(BodyLimit)],
         dependencies=[
             Depends(HTTPBearer(auto_error=False, description="the token, if one is set"))
         ],

@@ -41,7 +41,7 @@ class SignIn:
         return said.startswith(_PREFIX) and hmac.compare_digest(given, self._token)
 
 
-class Bounded:
+class BodyLimit:
     """ASGI middleware that reads no more of a body than it may have."""
 
     def __init__(self, app: ASGIApp) -> None:

@@ -58,7 +58,8 @@ def pipeline(city: given.CityName = None) -> None:
 def destroy(
     env: Env,
     data: Annotated[
-        bool, typer.Option("--data", help="The buckets and their key, too; they must be empty.")
+        bool,
+        typer.Option("--data", help="Buckets (they must be empty), their key and MLflow, too."),
     ] = False,
     confirm: Annotated[
         str | None, typer.Option(help="The environment's name again; else it is asked for.")
@@ -75,8 +76,7 @@ def destroy(
     said = confirm or typer.prompt(f"Type {env} to delete its stacks in {found.region}", err=True)
     if said != env:
         raise InputError(f"nothing was deleted: expected {env!r}, got {said!r}")
-    wanted = flow.wanted(settings, found, image="any")
-    done = flow.destroy(Stacks(client(found.region)), wanted, data=data)
+    done = flow.destroy(Stacks(client(found.region)), flow.made(settings, found), data=data)
     screen.show(done, "\n".join(f"{name}: {what}" for name, what in done.items()), as_json=json_)
 
 

@@ -162,13 +162,15 @@ def promote(
     from mlops_bikeshare.flows import promote as flow
     from mlops_bikeshare.flows.releasing import expected, planned
 
+    approved = expected.Expected(version=version, staging=staging_endpoint, prod=prod_endpoint)
     ws, where = opened(city)
-    expected.check(ws, where, version=version, staging=staging_endpoint, prod=prod_endpoint)
     if dry_run:
+        expected.check(ws, where, approved)
         steps = planned.promotion(ws, where, canary=canary)
         screen.show(steps, planned.summary(steps), as_json=json_)
         return
-    done = flow.canary(ws, where) if canary else flow.promote(ws, where)
+    move = flow.canary if canary else flow.promote
+    done = move(ws, where, approved=approved)
     screen.show(done, flow.summary(ws, done), as_json=json_)
 
 

@@ -7,7 +7,7 @@ Raises   CloudError for a key that no template asks for, or a parameter that not
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mlops_bikeshare.cloud.plan import Stack
 from mlops_bikeshare.cloud.template import Document
@@ -15,6 +15,8 @@ from mlops_bikeshare.domain.errors import CloudError
 
 NAMES = ("dev", "staging", "prod")
 PER_CITY = ("alerts", "jobs")
+OPTIONS = ("mlflow", "deployer")
+KEPT = ("data", "mlflow")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,16 +68,28 @@ def stacks(env: Environment, known: Known, templates: Mapping[str, Document]) ->
         raise CloudError(f"environment {env.name}: no template asks for {sorted(unknown)}")
     made = []
     for kind, city in _wanted(env, known):
-        name = "-".join(filter(None, ("bikeshare", env.name, kind, city)))
-        document = templates[kind]
+        name, document = _name(env, kind, city), templates[kind]
         parameters = _parameters(env, known, document, city, name)
-        made.append(Stack(name=name, document=document, parameters=parameters, kept=kind == "data"))
+        made.append(Stack(name=name, document=document, parameters=parameters, kept=kind in KEPT))
     return made
+
+
+def may_be_there(env: Environment, known: Known, templates: Mapping[str, Document]) -> list[Stack]:
+    """What may have been made, in order: an option that is off now may have been on."""
+    every = replace(env, options=OPTIONS)
+    return [
+        Stack(name=_name(env, kind, city), document=templates[kind], kept=kind in KEPT)
+        for kind, city in _wanted(every, replace(known, image=known.image or ""))
+    ]
+
+
+def _name(env: Environment, kind: str, city: str) -> str:
+    return "-".join(filter(None, ("bikeshare", env.name, kind, city)))
 
 
 def _wanted(env: Environment, known: Known) -> list[tuple[str, str]]:
     shared = [(kind, "") for kind in ("data", "roles", "catalog")]
-    options = [(kind, "") for kind in ("mlflow", "deployer") if kind in env.options]
+    options = [(kind, "") for kind in OPTIONS if kind in env.options]
     kinds = PER_CITY if known.image is not None else ("alerts",)
     return [*shared, *options, *((kind, city) for city in env.cities for kind in kinds)]
 

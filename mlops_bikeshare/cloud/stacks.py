@@ -10,6 +10,7 @@ Source   AWS, CloudFormation user guide, "Stack status codes", "Update stacks us
 
 Everything may be interrupted and run again: a stack on its way is waited for, what remains of a
 creation that failed is deleted and created anew, an update that cannot be taken back is continued.
+What is left of a deletion that failed is deleted too, unless it holds what cannot be made again.
 """
 
 import time
@@ -31,6 +32,7 @@ from mlops_bikeshare.cloud.plan import (
 from mlops_bikeshare.domain.errors import CloudError
 
 POLL_S = 3.0
+PROTECTED = "Protected"
 HALF_CREATED = (
     "REVIEW_IN_PROGRESS",
     "ROLLBACK_COMPLETE",
@@ -82,21 +84,24 @@ class Stacks:
 
     def status(self, name: str) -> str | None:
         """The stack's state; None if there is none, or it was deleted."""
-        from botocore.exceptions import ClientError
+        found = self._found(name)
+        return None if found is None else str(found["StackStatus"])
 
-        with _spoken(name):
-            try:
-                found = self._client.describe_stacks(StackName=name)["Stacks"][0]
-            except ClientError as error:
-                if "does not exist" in error.response["Error"]["Message"]:
-                    return None
-                raise
-        state: str = found["StackStatus"]
-        return None if state == "DELETE_COMPLETE" else state
+    def protected(self, stack: Stack) -> bool:
+        """Whether it is there with resources that refuse to be deleted."""
+        asks = PROTECTED in stack.document.get("Parameters", {})
+        found = self._found(stack.name) if asks else None
+        if found is None or found["StackStatus"] == "DELETE_FAILED":
+            return False
+        told = {one["ParameterKey"]: one["ParameterValue"] for one in found.get("Parameters", [])}
+        return told.get(PROTECTED) != "false"
 
     def plan(self, stack: Stack) -> Plan:
         """What applying would do; a stack on its way is waited for first."""
         state = self.settled(stack.name)
+        if state == "DELETE_FAILED" and stack.kept:
+            msg = f"stack {stack.name} is {state}, and holds what cannot be made again"
+            raise CloudError(f"{msg}: {self._reason(stack.name)}; end it by `destroy --data`")
         if state is None or state in HALF_CREATED:
             action: Action = "create again" if state else "create"
             return Plan(stack=stack, action=action, changes=all_of(stack))
@@ -162,6 +167,18 @@ class Stacks:
             if not waiting or (state == "REVIEW_IN_PROGRESS" and not begun):
                 return state
             self._wait(f"stack {name} is still {state}", deadline)
+
+    def _found(self, name: str) -> dict[str, Any] | None:
+        from botocore.exceptions import ClientError
+
+        with _spoken(name):
+            try:
+                found: dict[str, Any] = self._client.describe_stacks(StackName=name)["Stacks"][0]
+            except ClientError as error:
+                if "does not exist" in error.response["Error"]["Message"]:
+                    return None
+                raise
+        return None if found["StackStatus"] == "DELETE_COMPLETE" else found
 
     def _changes(self, stack: Stack, *, kind: str) -> tuple[Change, ...]:
         """A new change set under our name: what it would change."""

@@ -5,8 +5,9 @@ Output   `plan`: Plans in order. `deploy`: stack → what was done. `diff`: plan
          `destroy`: stack → `deleted`, `was not there`, `kept`.
 Raises   CloudError.
 
-What cannot be made again (the stack `data`: buckets and their key) is destroyed only when asked
-for by name, and CloudFormation refuses as long as a bucket holds anything.
+What cannot be made again (the stacks `data`: buckets and their key, and `mlflow`: runs and
+versions) is destroyed only when asked for by name, and CloudFormation refuses as long as a bucket
+holds anything. A stack that is protected is not begun to be deleted, nor is any other then.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -51,7 +52,18 @@ def load(settings: Settings, name: str) -> Environment:
 
 def wanted(settings: Settings, env: Environment, *, image: str | None = None) -> list[Stack]:
     """The stacks that should be there."""
-    known = Known(
+    known = _known(settings, env, image)
+    return environment.stacks(env, known, _templates(settings.root))
+
+
+def made(settings: Settings, env: Environment) -> list[Stack]:
+    """The stacks that may be there, whatever the environment's file says today."""
+    known = _known(settings, env, None)
+    return environment.may_be_there(env, known, _templates(settings.root))
+
+
+def _known(settings: Settings, env: Environment, image: str | None) -> Known:
+    return Known(
         workspace=settings.workspace,
         database=settings.lake.database,
         first_date=settings.lake.first_date,
@@ -62,7 +74,6 @@ def wanted(settings: Settings, env: Environment, *, image: str | None = None) ->
         },
         image=image,
     )
-    return environment.stacks(env, known, _templates(settings.root))
 
 
 def plan(stacks: Stacks, wanted: Sequence[Stack]) -> list[Plan]:
@@ -89,10 +100,14 @@ def diff(stacks: Stacks, wanted: Sequence[Stack]) -> Difference:
     return Difference(plans=tuple(plans), drift={name: stacks.drift(name) for name in there})
 
 
-def destroy(stacks: Stacks, wanted: Sequence[Stack], *, data: bool = False) -> dict[str, str]:
+def destroy(stacks: Stacks, made: Sequence[Stack], *, data: bool = False) -> dict[str, str]:
     """Delete the stacks, the newest first; `data`: what cannot be made again, too."""
+    protected = [one.name for one in made if (data or not one.kept) and stacks.protected(one)]
+    if protected:
+        msg = f"{', '.join(protected)}: protected against deletion, so nothing was deleted"
+        raise CloudError(f'{msg}; set Protected = "false" in the environment\'s file and deploy it')
     done = {}
-    for stack in reversed(wanted):
+    for stack in reversed(made):
         if stack.kept and not data:
             there = stacks.status(stack.name) is not None
             done[stack.name] = "kept" if there else "was not there"

@@ -45,6 +45,7 @@ from mlops_bikeshare.training.split import Split
 SIMULATED = "demo"
 DEFAULT_DAY = "2021-09-01"
 LEAST_DAYS = 6
+ENOUGH_ROWS = 300_000  # teach the simulated city as much as all of its rows
 DRILL = "drill: the way back must be known before it is needed"
 
 
@@ -114,7 +115,7 @@ def demo(
     else:
         replayed = _day(plan.span, day or plan.last_day, of="the simulated city")
     with rehearsal.alone(settings, DEMO):
-        ws = _fresh(settings, where)
+        ws = _fresh(settings if source else _smaller(settings), where)
         told = _lifecycle(ws, where, source or _simulated(ws, where, plan), replayed, track)
         return report.write(ws, _document(told, time.perf_counter() - began))
 
@@ -139,6 +140,12 @@ def _fresh(settings: Settings, city: City) -> Workspace:
     own = settings.with_workspace(DEMO, default_city=city.name)
     own = dataclasses.replace(own, serving=dataclasses.replace(own.serving, port=0))
     return rehearsal.fresh(own, city)
+
+
+def _smaller(settings: Settings) -> Settings:
+    training = settings.training
+    fewer = dataclasses.replace(training, max_rows=min(training.max_rows, ENOUGH_ROWS))
+    return dataclasses.replace(settings, training=fewer)
 
 
 def _simulated(ws: Workspace, city: City, plan: Simulation) -> Recording:

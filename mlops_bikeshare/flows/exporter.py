@@ -21,6 +21,7 @@ from mlops_bikeshare.flows import alarms as ticking
 from mlops_bikeshare.flows import records
 from mlops_bikeshare.flows.releasing import alarms
 from mlops_bikeshare.monitoring.exposition import (
+    CLOCK,
     CONTENT_TYPE,
     INFO,
     LOOKED,
@@ -49,7 +50,7 @@ def exposition(ws: Workspace) -> bytes:
 def samples(ws: Workspace) -> list[Sample]:
     """Every series as it is now."""
     clock = Sample(
-        name=f"{PREFIX}_clock_timestamp_seconds",
+        name=CLOCK,
         value=ws.now.timestamp(),
         meaning="The workspace's time.",
     )

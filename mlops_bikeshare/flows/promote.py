@@ -19,7 +19,8 @@ from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import EndpointError, Refused
 from mlops_bikeshare.flows import notify, records, tracking
 from mlops_bikeshare.flows.process.logged import Told, logged
-from mlops_bikeshare.flows.releasing import execute, incident, planned, steps
+from mlops_bikeshare.flows.releasing import execute, expected, incident, planned, steps
+from mlops_bikeshare.flows.releasing.expected import ANYTHING, Expected
 from mlops_bikeshare.release import plan as release
 from mlops_bikeshare.release.plan import Plan
 from mlops_bikeshare.serving import endpoints
@@ -63,9 +64,9 @@ def _told(moved: Moved) -> Told:
 
 
 @logged("promote", _told)
-def promote(ws: Workspace, city: City) -> Moved:
+def promote(ws: Workspace, city: City, *, approved: Expected = ANYTHING) -> Moved:
     """Move the gated challenger to production, or finish a promotion that was interrupted."""
-    moved = _promoted(ws, city, canary=False)
+    moved = _promoted(ws, city, approved, canary=False)
     if isinstance(moved, Holding):
         raise Refused(f"{moved.waits_for}; `bikeshare promote --canary` goes on with it")
     notify.tell(ws, city)
@@ -73,9 +74,9 @@ def promote(ws: Workspace, city: City) -> Moved:
 
 
 @logged("canary", _told_canary)
-def canary(ws: Workspace, city: City) -> Moved | Holding:
+def canary(ws: Workspace, city: City, *, approved: Expected = ANYTHING) -> Moved | Holding:
     """Begin a canary of the gated challenger, or take it as far as it has proven itself."""
-    found = _promoted(ws, city, canary=True)
+    found = _promoted(ws, city, approved, canary=True)
     notify.tell(ws, city)
     return found
 
@@ -149,8 +150,9 @@ def in_canary(ws: Workspace, city: City) -> bool:
     return found is not None and any(step.action == "hold" for step in found.steps)
 
 
-def _promoted(ws: Workspace, city: City, *, canary: bool) -> Moved | Holding:
+def _promoted(ws: Workspace, city: City, approved: Expected, *, canary: bool) -> Moved | Holding:
     with execute.alone(ws):
+        expected.check(ws, city, approved)
         tracking.connect(ws)
         began = time.perf_counter()
         going_on = _going_on(ws, city)
@@ -158,6 +160,7 @@ def _promoted(ws: Workspace, city: City, *, canary: bool) -> Moved | Holding:
             msg = f"a {going_on.kind} of {going_on.target['endpoint']} was interrupted"
             raise Refused(f"{msg}; finish it first with `bikeshare {going_on.kind}`")
         found = going_on or records.unused(ws, planned.promotion(ws, city, canary=canary))
+        expected.check_plan(found, approved)
         return _advance(ws, city, found, began)
 
 

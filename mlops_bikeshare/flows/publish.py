@@ -2,8 +2,9 @@
 
 Input    a decision time whose batch is in `inference`.
 Output   `published/predictions/city=<city>/predictions.json`, replaced whole: a reader sees one
-         batch or the next, never half of one, and an older batch never takes a newer one's place.
-Raises   LakeError when the lake cannot be written.
+         batch or the next, never half of one, and an older batch never takes a newer one's place:
+         what is there is looked at and replaced under a lock.
+Raises   LakeError when the lake cannot be written, or another process keeps the lock.
 
 What was published is made from the rows in the lake, so a batch that a kill kept from being
 published is published by the next run, in the same bytes.
@@ -15,10 +16,11 @@ from datetime import datetime, timedelta
 
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
-from mlops_bikeshare.domain.errors import BikeshareError
+from mlops_bikeshare.domain.errors import BikeshareError, LakeError
 from mlops_bikeshare.domain.tables import INFERENCE
 from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.flows.judging import beats
+from mlops_bikeshare.flows.process import remembered
 from mlops_bikeshare.flows.publishing import predictions_feed
 from mlops_bikeshare.lake.store import ObjectGoneError
 
@@ -45,10 +47,17 @@ def publish(ws: Workspace, city: City, dt: datetime) -> bool:
     rows = ws.lake.read(INFERENCE, city=city.name, window=at, name_prefix=name)
     if rows.empty:
         return False
-    body, now = predictions_feed.document(city, rows), published(ws, city)
-    if now is not None and (now == body or _is_newer(now, than=dt)):
-        return False
-    ws.lake.store.replace(key_of(city), body)
+    body = predictions_feed.document(city, rows)
+    lock = f"publish-{city.name}.lock"
+    with remembered.waited_for(ws, lock) as free:
+        if not free:
+            msg = f"the predictions of {city.name} are being published by another process"
+            raise LakeError(f"{msg}; the next batch publishes its own")
+        now = published(ws, city)
+        if now is not None and (now == body or _is_newer(now, than=dt)):
+            return False
+        ws.state.check_alone(lock)
+        ws.lake.store.replace(key_of(city), body)
     return True
 
 

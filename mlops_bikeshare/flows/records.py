@@ -147,7 +147,16 @@ def _head(ws: Workspace) -> chain.Head | None:
 
 
 def _keep_head(ws: Workspace, head: chain.Head) -> None:
-    ws.state.replace(_HEAD, json.dumps(dataclasses.asdict(head)).encode())
+    """Write down where the audit ends; on S3 another process may have gone further meanwhile.
+
+    Its own head may have come first, and this one over it: whoever wrote one looks again.
+    """
+    while True:
+        ws.state.replace(_HEAD, json.dumps(dataclasses.asdict(head)).encode())
+        lines = _audit_lines(ws).whole
+        if len(lines) <= head.count:
+            return
+        head = chain.Head(len(lines), json.loads(lines[-1])["digest"])
 
 
 def unused(ws: Workspace, plan: Plan) -> Plan:

@@ -80,18 +80,23 @@ def retrain(
     track: Track = silent,
 ) -> Retrained:
     """Decide whether to retrain; do it, and stage what is better."""
-    tracking.connect(ws)
-    standing = versions.find(city.registered_model, versions.CHAMPION)
-    choice = choose(champion.facts(ws, city, standing), champion.limits(ws, standing))
-    looked = Retrained(city=city.name, champion=standing.version, choice=choice)
     if check:
-        return looked
-    if choice.row == "WAIT" and not force:
-        return _recorded(ws, looked)
+        return _looked(ws, city)[1]
     with outcome.posted(ws, city, "retrain", asked=force):
+        standing, looked = _looked(ws, city)
+        if looked.choice.row == "WAIT" and not force:
+            return _recorded(ws, looked)
         judged.check_label(ws, city, standing.version, city.label, whose="a new version would be")
         done = _done(ws, city, looked, standing, freeze=freeze, track=track)
         return _acted(ws, city, done, force=force)
+
+
+def _looked(ws: Workspace, city: City) -> tuple[ModelVersion, Retrained]:
+    """The champion, and whether it calls for a retraining."""
+    tracking.connect(ws)
+    standing = versions.find(city.registered_model, versions.CHAMPION)
+    choice = choose(champion.facts(ws, city, standing), champion.limits(ws, standing))
+    return standing, Retrained(city=city.name, champion=standing.version, choice=choice)
 
 
 def _done(

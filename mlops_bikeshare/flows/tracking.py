@@ -7,6 +7,7 @@ person can tell them apart (`champion · demo · 06-02..06-08`), and say in a no
 
 import logging
 import os
+import re
 import subprocess
 import tempfile
 import time
@@ -63,8 +64,9 @@ def _check_shared(ws: Workspace) -> None:
 
 
 def window(settings: Settings) -> str:
-    """Where people see the runs: the server itself, else what `make mlflow-ui` opens."""
-    return settings.mlflow_uri if settings.mlflow_uri.startswith("http") else WINDOW
+    """Where people see the runs: the server, without a password, or what `make mlflow-ui` opens."""
+    uri = settings.mlflow_uri
+    return re.sub(r"://\S+@", "://", uri) if uri.startswith("http") else WINDOW
 
 
 @contextmanager

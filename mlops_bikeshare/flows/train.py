@@ -46,7 +46,7 @@ CITY_WIDE = tuple(f.name for f in FEATURES if f.scope != "station")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trained:
-    """What a training made; `comparison`: where MLflow shows it beside what it has to beat."""
+    """What a training made; `comparison`: where MLflow shows it beside its rival, if it does."""
 
     city: str
     version: str
@@ -58,7 +58,7 @@ class Trained:
     quality: tuple[TargetQuality, ...]
     dispatch: dict[str, Any]
     peer: tuple[TargetQuality, ...]
-    comparison: str
+    comparison: str | None
 
 
 def choose_split(
@@ -136,7 +136,7 @@ def _train(
             quality=candidate.quality,
             dispatch={target: part["dispatch"]["model"] for target, part in told.items()},
             peer=candidate.peer.quality if candidate.peer else (),
-            comparison=comparison.saved(ws, city, active.info.run_id),
+            comparison=comparison.try_to_save(ws, city, active.info.run_id),
         )
 
 
@@ -172,7 +172,9 @@ def summary(trained: Trained) -> str:
     for q in promised:
         lines += [_quality_text(q), f"  {headline(trained.dispatch[q.target])}"]
     lines += [_peer_text(q) for q in trained.peer if q.horizon_min == PROMISE_MIN]
-    return "\n".join([*lines, f"side by side (`make mlflow-ui`): {trained.comparison}"])
+    if trained.comparison is not None:
+        lines.append(f"side by side (`make mlflow-ui`): {trained.comparison}")
+    return "\n".join(lines)
 
 
 def _peer_text(q: TargetQuality) -> str:

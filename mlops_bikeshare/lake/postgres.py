@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from mlops_bikeshare.domain.errors import LakeError, SettingsError, TableError
-from mlops_bikeshare.domain.wording import masked
+from mlops_bikeshare.domain.wording import masked, masked_of
 
 SCHEMES = ("postgresql://", "postgres://")
 _TIMEOUT_S = 10
@@ -98,8 +98,9 @@ class PostgresAudit:
             ):
                 yield cursor
         except psycopg.Error as error:
-            said = " ".join(str(error).split())
-            raise LakeError(f"the audit's copy at {masked(self._url)}: {said}") from error
+            said = masked_of(" ".join(str(error).split()), address=self._url)
+            # Without the cause, which may show a part of the password.
+            raise LakeError(f"the audit's copy at {masked(self._url)}: {said}") from None
 
 
 def _there(cursor: Any) -> bool:

@@ -16,8 +16,3 @@ def keep_document(store: Store, body: bytes, *, city: str, at: datetime, name: s
     key = f"{FOLDER}/city={city}/date={at:%Y-%m-%d}/{name}.gz"
     store.create(key, gzip.compress(body, mtime=0))
     return key
-
-
-def read_document(store: Store, key: str) -> bytes:
-    """The document as it came."""
-    return gzip.decompress(store.read(key))

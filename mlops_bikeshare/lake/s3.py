@@ -41,7 +41,12 @@ def profiles() -> list[str]:
 
 
 def client(
-    region: str, *, attempts: int = 5, profile: str | None = None, url: str | None = None
+    region: str,
+    *,
+    attempts: int = 5,
+    timeout_s: float = 60,
+    profile: str | None = None,
+    url: str | None = None,
 ) -> Any:
     """A boto3 client of S3 that tries so many times; `url` is for tests on the wire."""
     import botocore.session
@@ -51,7 +56,7 @@ def client(
     asked = botocore.session.Session(profile=profile)
     asked.register_component("data_loader", _service_models())
     retries: Any = {"mode": "standard", "total_max_attempts": attempts}
-    config = Config(connect_timeout=5, read_timeout=60, retries=retries)
+    config = Config(connect_timeout=min(5, timeout_s), read_timeout=timeout_s, retries=retries)
     local = Config(proxies={}, s3={"addressing_style": "path"})
     dummy = {"aws_access_key_id": "local", "aws_secret_access_key": "local"} if url else {}
     return Session(botocore_session=asked).client(

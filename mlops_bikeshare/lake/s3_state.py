@@ -8,13 +8,16 @@ whole; the lock saves people from finding out late.
 A lock is a generation `<number>` that one process created. Its holder puts `<number>.alive` again
 and again, and `<number>.done` in the end; the next generation may be made when the newest is done,
 or was silent for `SILENT_S` by the clock of S3 (a machine's own may be wrong). A process that was
-away between its look and its put sees a newer generation after it, and steps back.
+away between its look and its put sees a newer generation after it, and steps back. A holder that
+could not say for `HELD_S` that it is alive has lost the lock, whether or not anybody took it:
+`check_alone` tells it so before its next step.
 
 Source   Amazon S3 user guide, "Conditional requests"; reads and listings are consistent at once.
 """
 
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,12 +25,16 @@ from datetime import timedelta
 
 from mlops_bikeshare.domain.errors import LakeError
 from mlops_bikeshare.lake.s3 import S3Store
-from mlops_bikeshare.lake.state import Lines, LineTakenError
+from mlops_bikeshare.lake.state import Lines, LineTakenError, LockLostError
 from mlops_bikeshare.lake.store import ObjectGoneError
 
 FOLDER = "state"
 SILENT_S = 45
-BEAT_S = 10.0
+# By the holder's own clock, from before a put that was answered: sooner than anybody may take over.
+HELD_S = 30.0
+BEAT_S = 8.0
+# A beat that takes longer is left for the next one: two fit into the time that a lock is held.
+BEAT_TIMEOUT_S = 5.0
 _READERS = 8
 _TRIES = 5
 
@@ -49,11 +56,40 @@ class _Numbered:
             raise LineTakenError(f"{msg}; run the same command again")
 
 
-class S3State:
-    """Objects below `state/` of the workspace's folder in the bucket."""
+class _Lease:
+    """Until when a lock is surely held; once that is over it stays lost."""
 
-    def __init__(self, store: S3Store) -> None:
+    def __init__(self, began: float, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._until = began + HELD_S
+
+    @property
+    def held(self) -> bool:
+        return self._monotonic() <= self._until
+
+    def extend(self, began: float) -> None:
+        """Since S3 has answered a put that began then; an answer that came too late is none."""
+        if self.held:
+            self._until = began + HELD_S
+
+
+class S3State:
+    """Objects below `state/` of the workspace's folder in the bucket.
+
+    `beats`: the same store by a client that does not wait for long.
+    """
+
+    def __init__(
+        self,
+        store: S3Store,
+        *,
+        beats: S3Store | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.store = store
+        self._beats = beats or store
+        self._monotonic = monotonic
+        self._leases: dict[str, _Lease] = {}
         self._read: dict[str, bytes] = {}
 
     def read(self, name: str) -> bytes | None:
@@ -107,20 +143,29 @@ class S3State:
     @contextmanager
     def alone(self, name: str) -> Iterator[bool]:
         """Whether no other process holds this lock."""
-        folder = f"{FOLDER}/locks/{name}"
+        folder, began = f"{FOLDER}/locks/{name}", self._monotonic()
         mine = self._generation(folder)
         if mine is None:
             yield False
             return
-        ended = threading.Event()
-        beating = threading.Thread(target=self._beat, args=(mine, ended), daemon=True)
+        ended, lease = threading.Event(), _Lease(began, self._monotonic)
+        self._leases[name] = lease
+        beating = threading.Thread(target=self._beat, args=(mine, lease, ended), daemon=True)
         beating.start()
         try:
             yield True
         finally:
+            del self._leases[name]
             ended.set()
             beating.join()
             self.store.create(f"{mine}.done", b"")
+
+    def check_alone(self, name: str) -> None:
+        """LockLostError unless S3 was told not long ago that this process holds the lock."""
+        lease = self._leases.get(name)
+        if lease is None or not lease.held:
+            msg = f"{name}: S3 could not be told for {HELD_S:.0f} s that this process is alive"
+            raise LockLostError(f"{msg}, so another may go on; run the same command again")
 
     def _generation(self, folder: str) -> str | None:
         """A generation of this process's own; None while the newest is held."""
@@ -145,12 +190,14 @@ class S3State:
             return False
         return bool(mine) and now - max(mine.values()) < timedelta(seconds=SILENT_S)
 
-    def _beat(self, mine: str, ended: threading.Event) -> None:
+    def _beat(self, mine: str, lease: _Lease, ended: threading.Event) -> None:
         while not ended.wait(BEAT_S):
+            began = self._monotonic()
             try:
-                self.store.replace(f"{mine}.alive", b"")
+                self._beats.replace(f"{mine}.alive", b"")
             except LakeError:  # S3 is away: silence is what the others judge by
                 continue
+            lease.extend(began)
 
     def _once(self, keys: list[str]) -> list[bytes]:
         """Objects that never change are read once in a process."""

@@ -5,7 +5,8 @@ Names are relative, with forward slashes. Adapters: `local_state` (files of the 
 line by line, and its lines have numbers: of two writers of one line the second is told. A lock is
 held by one process at a time, and does not outlive it for long.
 
-Raises   LakeError when the disk or S3 refuses; LineTakenError when a log grew meanwhile.
+Raises   LakeError when the disk or S3 refuses; LineTakenError when a log grew meanwhile;
+         LockLostError from `check_alone` when another process may hold the lock by now.
 """
 
 from contextlib import AbstractContextManager
@@ -17,6 +18,10 @@ from mlops_bikeshare.domain.errors import LakeError
 
 class LineTakenError(LakeError):
     """Another process wrote this line of a log in the meantime."""
+
+
+class LockLostError(LakeError):
+    """A lock that this process held may be another's by now: what it guards must stop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,4 +78,8 @@ class State(Protocol):
 
     def alone(self, name: str) -> AbstractContextManager[bool]:
         """Whether no other process holds this lock; it is held until the block ends."""
+        ...
+
+    def check_alone(self, name: str) -> None:
+        """LockLostError unless this process holds the lock still; asks nobody."""
         ...

@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mlops_bikeshare.monitoring.prometheus_rules import ago
+
 SOURCE = {"type": "prometheus", "uid": "bikeshare"}
 WIDTH, HEIGHT, COLUMNS = 12, 8, 2
 BOTH = "{{environment}} {{endpoint}}"
 DETAIL = "{{environment}} v{{model_version}} {{target}}"
 OF = 'city=~"$city"'
-NOW = "scalar(bikeshare_clock_timestamp_seconds)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,7 +174,7 @@ TRAINING = Dashboard(
         Panel(
             title="Time since the newest release",
             queries=[
-                (f"{NOW} - {_of('release_timestamp_seconds')}", "{{endpoint}} {{kind}}"),
+                (ago(_of("release_timestamp_seconds")), "{{endpoint}} {{kind}}"),
             ],
             unit="s",
             kind="stat",

@@ -19,6 +19,7 @@ from mlops_bikeshare.monitoring.metrics import Metric
 PREFIX = "bikeshare"
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 INFO = f"{PREFIX}_endpoint_info"
+CLOCK = f"{PREFIX}_clock_timestamp_seconds"
 LOOKED = f"{PREFIX}_alarms_looked_at_timestamp_seconds"
 _WORDS = re.compile(r"[A-Z]+\d+(?![A-Zh])|[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+(?:XX|h)?")
 _UNITS = {"Microseconds": "microseconds", "Seconds": "seconds"}

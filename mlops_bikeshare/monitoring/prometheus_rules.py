@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from mlops_bikeshare.monitoring.alarms import Alarm
-from mlops_bikeshare.monitoring.exposition import INFO, LOOKED, PREFIX, name_of
+from mlops_bikeshare.monitoring.exposition import CLOCK, INFO, LOOKED, name_of
 from mlops_bikeshare.monitoring.metrics import metric
 
 STEP_S = 60
@@ -69,6 +69,14 @@ def expression(alarm: Alarm) -> str:
     return f"{seen} >= {known:g} unless on ({by}) {good} >= {enough:g}"
 
 
+def ago(series: str) -> str:
+    """PromQL of the seconds since a time, by the clock of the exporter that showed it.
+
+    There may be several, of workspaces with clocks of their own: the scalar() of two is no number.
+    """
+    return f"{CLOCK} - on (job, instance) group_right () {series}"
+
+
 # What watches the watching: no series, no evaluation, no alarm, and that must be one.
 _SCRAPING = (
     {
@@ -83,7 +91,7 @@ _SCRAPING = (
     },
     {
         "alert": "alarms-unseen",
-        "expr": f"scalar({PREFIX}_clock_timestamp_seconds) - {LOOKED} > {UNSEEN_S}",
+        "expr": f"{ago(LOOKED)} > {UNSEEN_S}",
         "for": "2m",
         "labels": {"severity": "critical"},
         "annotations": {

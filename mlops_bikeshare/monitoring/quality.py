@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from mlops_bikeshare.domain.errors import TableError
 from mlops_bikeshare.domain.label import USUAL, Label
 from mlops_bikeshare.domain.reports import MetricPoint, QualityReport, TargetQuality
-from mlops_bikeshare.domain.tables import MONITORING_QUALITY
+from mlops_bikeshare.domain.tables import MONITORING_QUALITY, arrow_schema
 from mlops_bikeshare.domain.targets import PROMISE_MIN
 from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.evaluation.estimate import expected_brier, expected_pr_auc
@@ -33,6 +33,7 @@ from mlops_bikeshare.monitoring.metrics import metric, point
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 # A new quality metric is one line here and one entry in the catalogue.
 VALUES: Mapping[str, Callable[[TargetQuality], float | None]] = {
@@ -93,18 +94,12 @@ def judge(
     )
 
 
-def table(report: QualityReport) -> "pd.DataFrame":
+def table(report: QualityReport) -> "pa.Table":
     """Rows of `monitoring_quality`, one per target and horizon."""
-    import pandas as pd
+    import pyarrow as pa
 
-    frame = pd.DataFrame(
-        [_row(report, q) for q in report.targets], columns=MONITORING_QUALITY.names
-    )
-    kinds = {"int16", "int32", "int64", "float64"}
-    numbers = {c.name: c.kind for c in MONITORING_QUALITY.columns if c.kind in kinds}
-    times = dict.fromkeys(("window_start", "window_end"), "datetime64[ms, UTC]")
-    texts = dict.fromkeys(("endpoint", "model_version", "target"), "str")
-    return frame.astype({**numbers, **times, **texts})
+    rows = [_row(report, q) for q in report.targets]
+    return pa.Table.from_pylist(rows, schema=arrow_schema(MONITORING_QUALITY))
 
 
 def points(

@@ -80,17 +80,6 @@ class EndpointState:
         raise EndpointError(f"endpoint {self.name} has no variant {name}, only {names}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Planned:
-    """A variant as its config and its model were made."""
-
-    name: str
-    model: str
-    model_arn: str
-    model_data_url: str
-    weight: float
-
-
 def find(clients: Clients, endpoint: str) -> EndpointState | None:
     """The endpoint's state, or None when there is no such endpoint."""
     from botocore.exceptions import ClientError
@@ -245,27 +234,20 @@ def fetch_archive(clients: Clients, variant: EndpointVariant, into: Path) -> Pat
 def _variants(
     clients: Clients, config: str, weights: Mapping[str, float]
 ) -> tuple[EndpointVariant, ...]:
-    found = [_variant(clients, planned, weights) for planned in _planned(clients, config)]
+    described = clients.sagemaker.describe_endpoint_config(EndpointConfigName=config)
+    made_at = described["CreationTime"]
+    found = [_variant(clients, e, weights, made_at) for e in described["ProductionVariants"]]
     return tuple(sorted(found, key=lambda variant: -variant.weight))
 
 
 @lru_cache(maxsize=256)
-def _planned(clients: Clients, config: str) -> tuple[_Planned, ...]:
-    """A config and its models never change once they are made, so they are asked for once."""
-    described = clients.sagemaker.describe_endpoint_config(EndpointConfigName=config)
-    found = []
-    for entry in described["ProductionVariants"]:
-        model = clients.sagemaker.describe_model(ModelName=entry["ModelName"])
-        found.append(
-            _Planned(
-                name=entry["VariantName"],
-                model=entry["ModelName"],
-                model_arn=model["ModelArn"],
-                model_data_url=model["PrimaryContainer"]["ModelDataUrl"],
-                weight=float(entry.get("InitialVariantWeight", 1.0)),
-            )
-        )
-    return tuple(found)
+def _model(clients: Clients, name: str, made_at: datetime) -> tuple[str, str]:  # noqa: ARG001
+    """ARN and archive of a model, which never change: they are asked for once for each config.
+
+    `made_at`: of the config; one of the same name that was made anew may have another model.
+    """
+    model = clients.sagemaker.describe_model(ModelName=name)
+    return model["ModelArn"], model["PrimaryContainer"]["ModelDataUrl"]
 
 
 def _config(clients: Clients, config: str) -> Mapping[str, Any] | None:
@@ -283,12 +265,16 @@ def _config(clients: Clients, config: str) -> Mapping[str, Any] | None:
         return found
 
 
-def _variant(clients: Clients, planned: _Planned, weights: Mapping[str, float]) -> EndpointVariant:
-    pages = clients.sagemaker.get_paginator("list_tags").paginate(ResourceArn=planned.model_arn)
+def _variant(
+    clients: Clients, entry: Mapping[str, Any], weights: Mapping[str, float], made_at: datetime
+) -> EndpointVariant:
+    name, model = entry["VariantName"], entry["ModelName"]
+    arn, archive = _model(clients, model, made_at)
+    pages = clients.sagemaker.get_paginator("list_tags").paginate(ResourceArn=arn)
     return EndpointVariant(
-        name=planned.name,
-        model=planned.model,
-        weight=weights.get(planned.name, planned.weight),
-        model_data_url=planned.model_data_url,
+        name=name,
+        model=model,
+        weight=weights.get(name, float(entry.get("InitialVariantWeight", 1.0))),
+        model_data_url=archive,
         tags={tag["Key"]: tag["Value"] for page in pages for tag in page["Tags"]},
     )

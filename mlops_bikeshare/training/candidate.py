@@ -142,7 +142,7 @@ def _learned(
     slices = {"fit": samples.fit, "early_stop": samples.early_stop, "calibrate": samples.calibrate}
     kept = {name: labelled(table, sample) for name, sample in slices.items()}
     rows = {name: rows_of(table, sample) for name, sample in kept.items()}
-    names = [*table.names, HORIZON_FEATURE]
+    names, promises = [*table.names, HORIZON_FEATURE], [at_promise(t) for t in table.counts]
     fit, stop = (
         twice(rows[name], promised(table, kept[name].rows)) for name in ("fit", "early_stop")
     )
@@ -153,14 +153,14 @@ def _learned(
             names=names,
             params=plan.params,
             progress=progress,
-            of_one_horizon=list(map(at_promise, table.counts)),
+            of_one_horizon=promises,
         )
     )
     calibrated = partial(_calibrations, table, kept["calibrate"], rows["calibrate"], plan=plan)
     persistence = _persistence(table, samples.learned)
     peer = None
     if plan.with_peer:
-        others = joined(fit_peer(fit, stop, params=plan.params))
+        others = joined(fit_peer(fit, stop, params=plan.params, of_one_horizon=promises))
         peer = Peer(boosters=others, calibrations=calibrated(others), persistence=persistence)
     calibrations = calibrated(boosters)
     moved = reference(

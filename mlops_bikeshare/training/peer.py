@@ -7,11 +7,13 @@ Source   Chen and Guestrin, XGBoost: A scalable tree boosting system (2016).
 
 Trees are of comparable size: leaf-wise growth to as many leaves, the same learning rate, share of
 features, penalty and early stopping. LightGBM's least rows in a leaf become their mean Hessian.
+Trees that may not ask for the horizon see the same one in every row: XGBoost's own constraints
+would let a root ask for it.
 """
 
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -45,19 +47,40 @@ class FittedPeer:
         return np.concatenate([np.empty(0), *answers])
 
 
-def fit_peer(train: Rows, early_stop: Rows, *, params: FitParams) -> dict[str, FittedPeer]:
-    """Grow the peer's trees for each target; bins are made once, as ours are."""
+def fit_peer(
+    train: Rows, early_stop: Rows, *, params: FitParams, of_one_horizon: Collection[str] = ()
+) -> dict[str, FittedPeer]:
+    """Grow the peer's trees for each target, as `fit_targets` grows ours."""
+    others = [target for target in train.labels if target not in of_one_horizon]
+    alone = [target for target in train.labels if target in of_one_horizon]
+    fitted = _fit(train, early_stop, others, params=params) if others else {}
+    if alone:
+        fitted |= _fit(_blind(train), _blind(early_stop), alone, params=params)
+    return fitted
+
+
+def _fit(
+    train: Rows, early_stop: Rows, targets: Collection[str], *, params: FitParams
+) -> dict[str, FittedPeer]:
+    """Bins are made once for all targets."""
     import xgboost as xgb
 
     fit = xgb.QuantileDMatrix(train.matrix, nthread=params.threads)
     stop = xgb.QuantileDMatrix(early_stop.matrix, ref=fit, nthread=params.threads)
     fitted = {}
-    for target in train.labels:
+    for target in targets:
         rate = _label(fit, train.labels[target])
         _label(stop, early_stop.labels[target])
         native = _native(params, rows=len(train.matrix), rate=rate)
         fitted[target] = _grow(fit, stop, native, params=params)
     return fitted
+
+
+def _blind(rows: Rows) -> Rows:
+    """The rows with a last column, the horizon, that says nothing."""
+    matrix = rows.matrix.copy()
+    matrix[:, -1] = 0
+    return replace(rows, matrix=matrix)
 
 
 def _grow(fit: Any, stop: Any, native: dict[str, Any], *, params: FitParams) -> FittedPeer:

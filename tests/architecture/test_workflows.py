@@ -21,8 +21,8 @@ STEPS = [
     for job in found["jobs"].values()
     for step in job["steps"]
 ]
-# What a step tells the next job; within an echo its failure would be lost.
-OTHERS = ("jq -r ",)
+# What a step tells the next job (within an echo its failure would be lost); what a runner lacks.
+OTHERS = ("jq -r ", "sudo apt-get ")
 
 
 def test_there_is_one_for_each_occasion() -> None:
@@ -75,6 +75,14 @@ def test_a_promotion_goes_from_gate_to_people_to_promotion_to_watching() -> None
         "${{ inputs.model_version }}",
         "${{ inputs.prod_endpoint }}",
     }
+
+
+def test_the_alarm_rules_are_checked_by_the_program_they_are_for() -> None:
+    ran = [step.get("run", "") for step in WORKFLOWS["ci"]["jobs"]["operations"]["steps"]]
+    (installs,) = [i for i, run in enumerate(ran) if "prometheus" in run.split()]
+
+    assert installs < ran.index("make check-ops")
+    assert "command -v promtool" in MAKEFILE  # a test that is skipped says nothing
 
 
 def test_two_releases_of_a_city_wait_for_each_other() -> None:

@@ -115,6 +115,21 @@ def test_a_config_that_starts_with_other_weights_is_copied_once_and_never_change
     assert configs.starting_with(host.clients, "canary", {"AllTraffic": 0.7}) == "canary"
 
 
+def test_a_config_that_was_made_anew_under_its_name_is_not_taken_for_the_one_before(
+    host: Any,
+) -> None:
+    found = []
+    for model, share in (("one", 1.0), ("two", 0.5)):
+        configs.create(
+            host.clients, "again", like="canary", variants={"AllTraffic": (model, share)}
+        )
+        (there,) = endpoints.config_variants(host.clients, "again")
+        found.append((there.version, there.weight))
+        host.clients.sagemaker.delete_endpoint_config(EndpointConfigName="again")
+
+    assert found == [("1", 1.0), ("2", 0.5)]
+
+
 def test_staging_that_was_stopped_starts_with_the_config_that_it_had(
     host: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

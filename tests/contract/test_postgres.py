@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -127,6 +128,23 @@ def test_an_address_of_another_kind_is_refused_without_its_password() -> None:
     with pytest.raises(SettingsError, match="expected an address such as postgresql") as refused:
         PostgresAudit("mysql://me:hunter2@host/db", workspace="main")
     assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "me:hunter2%zz@127.0.0.1:1/db",  # libpq names what it cannot decode
+        "me:half@hunter2@127.0.0.1:1/db",  # and takes the second half for a host
+        "me:hunter2@[::1:1/db",
+        "me@127.0.0.1:1/db?password=hunter2%zz",
+    ],
+)
+def test_what_the_database_says_is_told_without_any_part_of_the_password(rest: str) -> None:
+    with pytest.raises(LakeError, match="audit's copy at postgresql://") as away:
+        PostgresAudit(f"postgresql://{rest}", workspace="main").newest()
+    told = "".join(traceback.format_exception(away.value, chain=True))
+    assert "hunter2" not in told.replace(rest, "")
+    assert "hunter2" not in str(away.value)
 
 
 def test_the_page_shows_it(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:

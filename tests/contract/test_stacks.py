@@ -239,6 +239,55 @@ def test_destroying_goes_backwards_and_keeps_what_cannot_be_made_again(
     assert there.asked("DeleteStack") == ["bikeshare-dev-jobs", "bikeshare-dev-data"]
 
 
+def test_a_deploy_deletes_nothing_of_what_cannot_be_made_again(
+    stacks: Stacks, there: Account
+) -> None:
+    data = stack("One", kept=True)
+    applied(stacks, data)
+    there.states[data.name] = ["DELETE_FAILED"] * 2
+
+    with pytest.raises(CloudError, match=r"data is DELETE_FAILED, and holds what cannot be made"):
+        aws.plan(stacks, [data])
+    assert not there.asked("DeleteStack")
+
+
+def test_a_protected_stack_is_lifted_first_and_until_then_nothing_is_deleted(
+    stacks: Stacks, there: Account
+) -> None:
+    data = stack("One", kept=True)
+    named = stack("Two", name="bikeshare-dev-mlflow", kept=True)
+    asks = {**named.document, "Parameters": {"Protected": {"Type": "String", "Default": "true"}}}
+    mlflow = dataclasses.replace(named, document=asks)
+    for one in (data, mlflow):
+        applied(stacks, one)
+
+    with pytest.raises(CloudError, match="bikeshare-dev-mlflow: protected against deletion"):
+        aws.destroy(stacks, [data, mlflow], data=True)
+    assert set(aws.destroy(stacks, [data, mlflow]).values()) == {"kept"}
+    assert not there.asked("DeleteStack")
+
+    asks["Parameters"]["Protected"]["Default"] = "false"
+    stacks.delete(mlflow.name)
+    applied(stacks, mlflow)
+    assert set(aws.destroy(stacks, [data, mlflow], data=True).values()) == {"deleted"}
+
+
+def test_an_option_that_is_off_today_is_destroyed_before_what_it_leans_on() -> None:
+    found = aws.made(SETTINGS, aws.load(SETTINGS, "dev"))
+
+    names = [one.name.removeprefix("bikeshare-dev-") for one in found]
+    assert names == [
+        "data",
+        "roles",
+        "catalog",
+        "mlflow",
+        "deployer",
+        "alerts-boston",
+        "jobs-boston",
+    ]
+    assert [one.name for one in found if one.kept] == ["bikeshare-dev-data", "bikeshare-dev-mlflow"]
+
+
 def test_an_interrupted_deploy_of_several_stacks_goes_on_where_it_was(stacks: Stacks) -> None:
     first, second = stack("One"), stack("Two", name="bikeshare-dev-roles")
     stacks.apply(stacks.plan(first))

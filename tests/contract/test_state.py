@@ -10,11 +10,15 @@ from typing import Any
 
 import pytest
 
-from mlops_bikeshare.domain.errors import LakeError
+from mlops_bikeshare.backends import Workspace
+from mlops_bikeshare.domain.clock import RealClock
+from mlops_bikeshare.domain.errors import LakeError, TableError
+from mlops_bikeshare.flows import records
 from mlops_bikeshare.lake import s3, s3_state
 from mlops_bikeshare.lake.local_state import LocalState
 from mlops_bikeshare.lake.s3_state import S3State
-from mlops_bikeshare.lake.state import LineTakenError, State
+from mlops_bikeshare.lake.state import LineTakenError, LockLostError, State
+from mlops_bikeshare.settings import load
 from tests.aws_wire import aws_on_the_wire
 
 BUCKET = "bikeshare-lake"
@@ -155,6 +159,35 @@ def _later(found: tuple[Any, Any], by: timedelta) -> tuple[Any, Any]:
     return found[0] + by, found[1]
 
 
+def test_the_audits_head_never_falls_behind_where_two_processes_write(
+    asked: Any, tmp_path: Path
+) -> None:
+    folder = uuid.uuid4().hex
+    (tmp_path / "bikeshare.toml").touch()
+    settings = load(tmp_path, {}, {})
+    slow, fast = (Workspace(settings, RealClock()) for _ in range(2))
+
+    class Overtaken(S3State):
+        """Another process writes a line, and where it ends, just before this one does."""
+
+        overtaken = False
+
+        def replace(self, name: str, body: bytes) -> None:
+            if not self.overtaken:
+                self.overtaken = True
+                records.audit(fast, "gate", why="fast", facts={"city": "boston"})
+            super().replace(name, body)
+
+    store = s3.S3Store(asked, bucket=BUCKET, folder=folder)
+    slow.__dict__["state"], fast.__dict__["state"] = Overtaken(store), S3State(store)
+    records.audit(slow, "gate", why="slow", facts={"city": "boston"})
+
+    assert [entry["why"] for entry in records.audited(slow)] == ["slow", "fast"]
+    store.delete("state/audit.jsonl/00000002")
+    with pytest.raises(TableError, match="ends with line 1, but 2 lines were written"):
+        records.audited(fast)
+
+
 def test_a_line_that_somebody_removed_is_a_gap_and_no_shorter_log(asked: Any) -> None:
     state = on_s3(asked, uuid.uuid4().hex)
     for line in ("one", "two"):
@@ -164,3 +197,57 @@ def test_a_line_that_somebody_removed_is_a_gap_and_no_shorter_log(asked: Any) ->
 
     with pytest.raises(LakeError, match="00000001 is missing, but later lines are there"):
         state.lines("audit.jsonl")
+
+
+def test_a_lock_that_this_process_does_not_hold_guards_nothing(asked: Any) -> None:
+    state = on_s3(asked, uuid.uuid4().hex)
+    with pytest.raises(LockLostError, match="another may go on"):
+        state.check_alone("release.lock")
+
+
+def test_a_holder_whose_beats_do_not_arrive_loses_its_lock_before_another_may_have_it(
+    asked: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, beaten = [0.0], threading.Event()
+
+    class Slow(s3.S3Store):
+        """Answers a beat when the time that the lock is held is over."""
+
+        def replace(self, key: str, body: bytes) -> None:
+            super().replace(key, body)
+            now[0] = s3_state.HELD_S + 1
+            beaten.set()
+
+    monkeypatch.setattr(s3_state, "BEAT_S", 0.01)
+    slow = Slow(asked, bucket=BUCKET, folder=uuid.uuid4().hex)
+    state = S3State(slow, monotonic=lambda: now[0])
+    with state.alone("release.lock") as free:
+        assert free
+        assert beaten.wait(5)
+        with pytest.raises(LockLostError, match="could not be told for 30 s"):
+            state.check_alone("release.lock")
+
+    assert s3_state.HELD_S < s3_state.SILENT_S
+    assert s3_state.BEAT_S + 2 * s3_state.BEAT_TIMEOUT_S < s3_state.HELD_S
+
+
+def test_a_holder_that_is_heard_keeps_its_lock(asked: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    now, late = [0.0], threading.Event()
+
+    class Heard(s3.S3Store):
+        """Answers a beat after 12 s, the first four times."""
+
+        def replace(self, key: str, body: bytes) -> None:
+            super().replace(key, body)
+            if now[0] < 4 * 12:
+                now[0] += 12
+            else:
+                late.set()
+
+    monkeypatch.setattr(s3_state, "BEAT_S", 0.01)
+    heard = Heard(asked, bucket=BUCKET, folder=uuid.uuid4().hex)
+    state = S3State(heard, monotonic=lambda: now[0])
+    with state.alone("release.lock"):
+        assert late.wait(5)
+        assert now[0] > s3_state.HELD_S
+        state.check_alone("release.lock")

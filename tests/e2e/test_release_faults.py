@@ -27,6 +27,7 @@ from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.flows import deploy, gate, production, promote, records, serve, tracking, watch
 from mlops_bikeshare.flows.judging import golden
 from mlops_bikeshare.flows.releasing import execute, steps, vitals
+from mlops_bikeshare.flows.releasing.expected import Expected
 from mlops_bikeshare.monitoring.metrics import point
 from mlops_bikeshare.registry import versions
 from mlops_bikeshare.registry.artefact import artefact_digest
@@ -362,6 +363,7 @@ def test_an_alarm_that_the_new_version_sets_off_takes_it_back_one_from_before_do
     if failed_before:
         done = promote.promote(world.ws, city)
         fires, _, unsure = promote.summary(world.ws, done).partition("not enough data")
+        assert "not confirmed quiet: firing: " in fires
         assert "errors-5xx" in fires
         assert "latency-warn" in unsure
         return
@@ -638,6 +640,24 @@ def test_the_audit_is_a_table_too_and_tells_who_was_in_production_when(world: Wo
     found = [tags["waiver_audit"], tags["rolled_back_audit"], back["rollback_audit"]]
     assert found == [digests["waiver"], digests["rollback"], digests["rollback"]]
     assert world.ws.sm_endpoint == world.ws.settings.endpoint("prod", city.name)
+
+
+def test_whether_the_approved_version_moves_is_asked_inside_the_lock(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    city = world.judged()
+    alone = execute.alone
+
+    @contextmanager
+    def waited(ws: Workspace) -> Iterator[None]:
+        versions.move_alias(city.registered_model, "challenger", "1", expected="2")
+        with alone(ws):
+            yield
+
+    monkeypatch.setattr(execute, "alone", waited)
+    with pytest.raises(Refused, match="the challenger is version 1, not 2"):
+        promote.promote(world.ws, city, approved=Expected(version="2"))
+    assert world.state(city)[0] == "1"
 
 
 def test_whether_staging_is_needed_is_asked_inside_the_lock(

@@ -79,11 +79,14 @@ def png(*panels: Panel, title: str = "") -> bytes:
 
 def svg(panel: Panel) -> str:
     """One panel without its title, as an element that scales with the page."""
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
     with _drawing(salt=panel.title):
-        out = io.StringIO()
-        _figure([panel], titles=False).savefig(
-            out, format="svg", transparent=True, metadata={"Date": None}
-        )
+        figure, out = _figure([panel], titles=False), io.StringIO()
+        for patch in (figure.patch, *(axes.patch for axes in figure.axes)):
+            patch.set_visible(False)
+        canvas = FigureCanvasSVG(figure)
+        canvas.print_svg(out, metadata={"Date": None})  # type: ignore[no-untyped-call]
     return _themed(out.getvalue(), label=panel.title)
 
 

@@ -45,6 +45,7 @@ def changing(ws: Workspace, name: str) -> Iterator[dict[str, dict[str, Any]]]:
             raise LakeError(f"{name} is being changed by another process; run the same again")
         document = read(ws, name)
         yield document
+        ws.state.check_alone(lock)
         write(ws, name, document)
 
 

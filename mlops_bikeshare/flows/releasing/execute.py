@@ -4,7 +4,8 @@ Input    a plan, and for each action a function of the step's params. It returns
          a text saying what it waits for: then the plan rests, and the next call goes on from there.
 Output   that text, or None when the plan is finished.
 Raises   Refused while another release runs. Whatever a step raises: the steps before it are taken
-         back first, unless the plan stands already (its line is in the audit).
+         back first, unless the plan stands already (its line is in the audit). LockLostError,
+         LineTakenError: another process may be at it, so nothing is taken back.
 
 Every step is noted before and after it is done, so a run that was killed is continued by the next
 one; a plan that was killed while it was taken back is taken back to its end.
@@ -18,6 +19,7 @@ from typing import Any
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.errors import BikeshareError, Refused
 from mlops_bikeshare.flows import records
+from mlops_bikeshare.lake.state import LineTakenError, LockLostError
 from mlops_bikeshare.release import conditions
 from mlops_bikeshare.release import plan as release
 from mlops_bikeshare.release.plan import Plan, Step
@@ -25,6 +27,7 @@ from mlops_bikeshare.serving import endpoints
 
 Action = Callable[[Mapping[str, Any]], str | None]
 Actions = Mapping[str, Action]
+LOCK = "release.lock"
 
 
 def execute(
@@ -43,7 +46,10 @@ def execute(
             waits = actions[step.action](step.params)
             if waits is not None:
                 return waits
+            ws.state.check_alone(LOCK)
             records.note(ws, release.record(plan, step, "done"))
+    except (LockLostError, LineTakenError):
+        raise
     except BikeshareError as error:
         if not release.stands(plan, records.journal(ws, plan)):
             give_up(ws, plan, actions, step=step, why=str(error))
@@ -55,11 +61,13 @@ def give_up(
     ws: Workspace, plan: Plan, actions: Actions, *, step: Step | None = None, why: str
 ) -> None:
     """Put the failure on record, and undo what was begun, the last step first."""
+    ws.state.check_alone(LOCK)
     if not release.given_up(plan, records.journal(ws, plan)):
         failed = step or release.next_step(plan, records.journal(ws, plan)) or plan.steps[-1]
         records.note(ws, release.record(plan, failed, "failed", error=why))
     for done in release.steps_to_undo(plan, records.journal(ws, plan)):
         if done.undo is not None:
+            ws.state.check_alone(LOCK)
             actions[done.undo.action](done.undo.params)
             records.note(ws, release.record(plan, done, "undone"))
     kind, target = f"{plan.kind} failed", plan.target
@@ -105,7 +113,7 @@ def begun_at(ws: Workspace, plan: Plan, step_name: str) -> datetime:
 @contextmanager
 def alone(ws: Workspace) -> Iterator[None]:
     """One deploy, promotion or rollback at a time per workspace, on a clock that goes forward."""
-    with ws.state.alone("release.lock") as free:
+    with ws.state.alone(LOCK) as free:
         if not free:
             where = ws.settings.workspace
             msg = f"another promotion or rollback runs in workspace {where!r}; wait for it"
@@ -126,5 +134,6 @@ def _check_again(ws: Workspace, plan: Plan, actions: Actions) -> None:
 
 def _begin(ws: Workspace, plan: Plan, step: Step) -> None:
     """Note a step once: its first time is what a canary's hold is counted from."""
+    ws.state.check_alone(LOCK)
     if not any(entry["step"] == step.name for entry in records.journal(ws, plan)):
         records.note(ws, release.record(plan, step, "begun", at=ws.now))

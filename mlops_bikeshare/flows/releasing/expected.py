@@ -1,9 +1,13 @@
 """What somebody expects to be released, against what would be.
 
-Input    a version and the names of endpoints, each of them or None (anything).
+Input    Expected: a version and the names of endpoints, each of them or None (anything).
 Raises   Refused, before anything is done: whoever approved a release approved that one.
+
+Only what is asked inside the release's lock holds until the move. A training moves the challenger
+without that lock, so the plan itself is looked at too: it names the version that it moves.
 """
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mlops_bikeshare.backends import Workspace
@@ -19,20 +23,38 @@ if TYPE_CHECKING:
     from mlops_bikeshare.settings import Stage
 
 
-def check(
-    ws: Workspace, city: City, *, version: str | None, staging: str | None, prod: str | None
-) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expected:
+    """What was approved; None: anything."""
+
+    version: str | None = None
+    staging: str | None = None
+    prod: str | None = None
+
+
+ANYTHING = Expected()
+
+
+def check(ws: Workspace, city: City, expected: Expected) -> None:
     """Refuse what differs."""
-    named: dict[Stage, str | None] = {"staging": staging, "prod": prod}
+    named: dict[Stage, str | None] = {"staging": expected.staging, "prod": expected.prod}
     for stage, name in named.items():
         is_ = ws.settings.endpoint(stage, city.name)
         if name is not None and name != is_:
             raise Refused(f"{city.name}: {stage} is {is_}, not {name}; nothing was done")
-    if version is None:
+    if expected.version is None:
         return
     what, moves = _next(ws, city)
-    if version != moves:
-        raise Refused(f"{city.name}: {what} is version {moves or 'none'}, not {version}")
+    if expected.version != moves:
+        raise Refused(f"{city.name}: {what} is version {moves or 'none'}, not {expected.version}")
+
+
+def check_plan(plan: Plan, expected: Expected) -> None:
+    """Refuse a plan that moves another version."""
+    moves = plan.target["version"]
+    if expected.version not in {None, moves}:
+        msg = f"{plan.target['city']}: the challenger became version {moves} just now"
+        raise Refused(f"{msg}, not {expected.version}; nothing was done")
 
 
 def _next(ws: Workspace, city: City) -> tuple[str, str | None]:

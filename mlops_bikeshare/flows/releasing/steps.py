@@ -231,8 +231,9 @@ class _Steps:
         text = alarms.summary(seen)
         if alarms.firing(seen):
             log.warning("from before the promotion: %s", text)
-        states = {alarm.name: alarm.state for alarm in seen}
-        self._note("alarms", text, {**target, "quiet": alarms.quiet(seen), "states": states})
+        states, quiet = {alarm.name: alarm.state for alarm in seen}, alarms.quiet(seen)
+        told = text if quiet else f"not confirmed quiet: {text}"
+        self._note("alarms", told, {**target, "quiet": quiet, "states": states})
 
     def offer(self, target: Params) -> None:
         """Staging serves what production serves: say so, somebody pays for it."""

@@ -9,14 +9,18 @@ Method   MLflow keeps a view that was shared as a tag of the experiment (`mlflow
 
 import hashlib
 import json
+import logging
 from collections.abc import Sequence
 from typing import Any
 
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
+from mlops_bikeshare.domain.errors import BikeshareError
 from mlops_bikeshare.domain.targets import PROMISE_MIN, TARGETS
 from mlops_bikeshare.flows import tracking
 from mlops_bikeshare.registry import versions
+
+log = logging.getLogger(__name__)
 
 TAG = "mlflow.sharedViewState."
 _KEY_LENGTH = 16
@@ -42,6 +46,17 @@ def saved(ws: Workspace, city: City, run_id: str) -> str:
     client.set_experiment_tag(experiment, TAG + key, view)
     where = f"{tracking.window(ws.settings)}/#/experiments/{experiment}/runs"
     return f"{where}?viewStateShareKey={key}&compareRunsMode=CHART&workflowType=machine_learning"
+
+
+def try_to_save(ws: Workspace, city: City, run_id: str) -> str | None:
+    """The same for a training, whose version is registered by then: None where it cannot be."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return saved(ws, city, run_id)
+    except (MlflowException, BikeshareError, OSError) as error:
+        log.warning("the comparison of run %s was not saved: %s", run_id, error)
+        return None
 
 
 def _rival(client: Any, city: City, experiment: str, run_id: str) -> list[str]:

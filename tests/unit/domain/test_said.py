@@ -13,6 +13,10 @@ def test_whatever_a_password_holds_nothing_of_it_is_shown(secret: str, rest: str
     assert said == f"no answer from postgresql+psycopg://***@{rest} within 3 s"
 
 
+def test_a_password_that_is_named_is_not_said() -> None:
+    assert masked("host/db?Password=s3cret&x=1") == "host/db?Password=***&x=1"
+
+
 def test_an_address_without_a_password_is_shown_as_it_is() -> None:
     assert masked("http://host/x and me@here") == "http://host/x and me@here"
 

@@ -1,5 +1,6 @@
 """Polls into the lake: nothing lost, nothing twice, nothing invented, whatever happens between."""
 
+import gzip
 import multiprocessing
 import os
 import signal
@@ -32,7 +33,7 @@ from mlops_bikeshare.flows.features import known_at, station_list
 from mlops_bikeshare.flows.process.feed_health import FeedHealth
 from mlops_bikeshare.flows.status import status
 from mlops_bikeshare.lake.local import LocalStore
-from mlops_bikeshare.lake.quarantine import FOLDER, read_document
+from mlops_bikeshare.lake.quarantine import FOLDER
 from mlops_bikeshare.lake.stations import valid_at
 from mlops_bikeshare.settings import Settings, load
 from mlops_bikeshare.sources.feed import Reading
@@ -148,7 +149,7 @@ def test_a_bad_document_is_kept_whole_and_the_poll_counts_as_failed(
 
     assert kept.failure == "station_status: got HTML"
     (key,) = ws.lake.store.keys(FOLDER)
-    assert read_document(ws.lake.store, key) == page
+    assert gzip.decompress(ws.lake.store.read(key)) == page
     assert summed(ws, "PollFailures") == 1
     assert raw(ws).empty
 

@@ -10,6 +10,7 @@ import pytest
 from mlops_bikeshare.domain.errors import Refused
 from mlops_bikeshare.flows import promote, records, watch
 from mlops_bikeshare.flows.releasing import expected
+from mlops_bikeshare.flows.releasing.expected import Expected
 from mlops_bikeshare.flows.watch import Watched
 from mlops_bikeshare.registry import versions
 from mlops_bikeshare.release.plan import Goal, promotion_plan, record
@@ -87,7 +88,7 @@ def test_another_endpoint_than_the_one_approved_is_refused(world: Any) -> None:
     ws, city = world
 
     with pytest.raises(Refused, match="prod is bikeshare-prod, not bikeshare-paris-prod"):
-        expected.check(ws, city, version=None, staging=None, prod="bikeshare-paris-prod")
+        expected.check(ws, city, Expected(prod="bikeshare-paris-prod"))
 
 
 def test_another_version_than_the_one_approved_is_refused(
@@ -97,7 +98,9 @@ def test_another_version_than_the_one_approved_is_refused(
     monkeypatch.setattr(versions, "find_if_any", lambda *_: None)
 
     with pytest.raises(Refused, match="challenger is version none, not 7"):
-        expected.check(ws, city, version="7", staging="bikeshare-staging", prod="bikeshare-prod")
+        expected.check(
+            ws, city, Expected(version="7", staging="bikeshare-staging", prod="bikeshare-prod")
+        )
 
 
 def test_a_challenger_that_came_meanwhile_does_not_pass_under_the_champions_number(
@@ -107,9 +110,9 @@ def test_a_challenger_that_came_meanwhile_does_not_pass_under_the_champions_numb
     aliases = {versions.CHAMPION: version("7"), versions.CHALLENGER: version("8")}
     monkeypatch.setattr(versions, "find_if_any", lambda _, alias: aliases.get(alias))
 
-    expected.check(ws, city, version="8", staging=None, prod=None)
+    expected.check(ws, city, Expected(version="8"))
     with pytest.raises(Refused, match="the challenger is version 8, not 7"):
-        expected.check(ws, city, version="7", staging=None, prod=None)
+        expected.check(ws, city, Expected(version="7"))
 
 
 def test_a_promotion_under_way_is_what_goes_on_whoever_is_challenger_by_now(
@@ -124,9 +127,20 @@ def test_a_promotion_under_way_is_what_goes_on_whoever_is_challenger_by_now(
     records.keep_plan(ws, plan)
     records.note(ws, record(plan, plan.steps[0], "begun", at=ws.now))
 
-    expected.check(ws, city, version="7", staging=None, prod=None)
+    expected.check(ws, city, Expected(version="7"))
     with pytest.raises(Refused, match="the promotion under way is version 7, not 8"):
-        expected.check(ws, city, version="8", staging=None, prod=None)
+        expected.check(ws, city, Expected(version="8"))
+
+
+def test_a_plan_of_another_version_than_the_one_approved_is_refused(world: Any) -> None:
+    ws, city = world
+    goal = Goal(city=city.name, endpoint="prod", version="8", digest="d", at=ws.now, why="passed")
+    plan = promotion_plan(goal, staging="staging", now=None, aliases_now={})
+
+    expected.check_plan(plan, Expected(version="8"))
+    expected.check_plan(plan, expected.ANYTHING)
+    with pytest.raises(Refused, match="challenger became version 8 just now, not 7"):
+        expected.check_plan(plan, Expected(version="7"))
 
 
 def version(number: str) -> SimpleNamespace:

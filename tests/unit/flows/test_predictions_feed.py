@@ -16,6 +16,7 @@ from mlops_bikeshare.domain.tables import INFERENCE
 from mlops_bikeshare.domain.targets import HORIZONS_MIN
 from mlops_bikeshare.domain.windows import stamp
 from mlops_bikeshare.flows import publish
+from mlops_bikeshare.flows.process import remembered
 from mlops_bikeshare.flows.publishing import predictions_feed
 from mlops_bikeshare.lake.local import LocalStore
 from tests.unit.flows import lived, tiny
@@ -94,6 +95,19 @@ def test_the_same_batch_is_published_once_and_an_older_one_never_again(at: At) -
 
     assert not publish.publish(ws, city, lived.DT)
     assert publish.published(ws, city) == second
+
+
+def test_nothing_is_replaced_while_another_process_publishes(
+    at: At, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ws, city = at
+    monkeypatch.setattr(remembered, "_TRIES", 1)
+    with (
+        ws.state.alone("publish-demo.lock"),
+        pytest.raises(LakeError, match="are being published by another process"),
+    ):
+        publish.publish(ws, city, lived.DT)
+    assert publish.published(ws, city) is None
 
 
 def test_staging_alone_publishes_nothing(at: At) -> None:

@@ -22,7 +22,7 @@ from mlops_bikeshare.flows import deploy, explain, features, infer, ingest
 from mlops_bikeshare.flows.judging import judged
 from mlops_bikeshare.flows.process.progress import silent
 from mlops_bikeshare.flows.retrain import retrain
-from mlops_bikeshare.flows.runs import training_table
+from mlops_bikeshare.flows.runs import comparison, training_table
 from mlops_bikeshare.flows.train import Trained, plan_of, summary, train
 from mlops_bikeshare.flows.tune import OBJECTIVE, tune
 from mlops_bikeshare.monitoring.metrics import MODEL
@@ -189,6 +189,41 @@ def test_a_retraining_of_another_threshold_is_an_alarm_where_nobody_asked(
     )
     assert failed is not None
     assert failed[1] == 1
+
+
+def test_a_retraining_without_a_champion_is_an_alarm(
+    ws: Workspace, city: City, trained: Trained
+) -> None:
+    assert trained.version  # there is a challenger, which nobody promoted
+    early = Workspace(ws.settings, SimulatedClock(SPLIT.train.start))
+    with pytest.raises(ModelError, match="champion"):
+        retrain(early, city)
+    failed = early.metrics.latest(
+        MODEL, "RetrainFailures", {"City": city.name}, before=early.now, within_s=60
+    )
+    assert failed is not None
+    assert failed[1] == 1
+
+
+def test_a_registered_training_does_not_fail_for_want_of_its_comparison(
+    ws: Workspace,
+    city: City,
+    trained: Trained,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    def away(*_: object) -> None:
+        raise MlflowException("the store is away")
+
+    monkeypatch.setattr(MlflowClient, "set_experiment_tag", away)
+
+    assert comparison.try_to_save(ws, city, trained.run_id) is None
+    assert "was not saved: the store is away" in caplog.text
+    assert "side by side" in summary(trained)
+    assert "side by side" not in summary(replace(trained, comparison=None))
 
 
 def test_features_are_not_mixed_with_those_of_another_threshold(ws: Workspace, city: City) -> None:

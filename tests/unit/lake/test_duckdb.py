@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mlops_bikeshare.domain.errors import LakeError
-from mlops_bikeshare.domain.tables import INFERENCE, STATION_INFORMATION_RAW
+from mlops_bikeshare.domain.tables import INFERENCE, STATION_INFORMATION_RAW, STATION_STATUS_RAW
 from mlops_bikeshare.lake.duckdb import DuckDbQuery
 from mlops_bikeshare.lake.lake import Lake
 from mlops_bikeshare.lake.local import LocalStore
@@ -94,6 +94,31 @@ def test_lists_from_before_there_were_regions_are_read_beside_those_that_have_th
     assert query.run("SELECT * FROM v_predictions").empty
     said = query.run("SELECT region_id FROM station_information_raw ORDER BY fetched_at")
     assert said["region_id"].fillna("none").tolist() == ["none", "8"]
+
+
+@pytest.mark.parametrize("other", ["boston", "amiens"])
+def test_polls_from_before_electric_bikes_were_counted_are_read_beside_those_that_count_them(
+    tmp_path: Path, other: str
+) -> None:
+    lake, added = Lake(LocalStore(tmp_path)), "num_ebikes_available"
+    for day, city in (("2021-09-01", "boston"), ("2021-09-02", other)):
+        at = pd.Timestamp(day, tz="UTC").as_unit("ms")
+        columns = STATION_STATUS_RAW.columns
+        row = {
+            c.name: at if c.kind == "timestamp" else True if c.kind == "bool" else 3
+            for c in columns
+        }
+        rows = pd.DataFrame([{**row, "station_id": day}])
+        kinds = {c.name: "Int16" for c in columns if c.kind == "int16"}
+        lake.write(STATION_STATUS_RAW, rows.astype(kinds), city=city, name=day)
+    (first,) = [tmp_path / key for key in lake.all_keys(STATION_STATUS_RAW) if "09-01" in key]
+    pq.write_table(pq.read_table(first).drop_columns([added]), first)
+
+    counted = DuckDbQuery(tmp_path).run(
+        f"SELECT {added} FROM station_status_raw ORDER BY fetched_at"
+    )
+
+    assert counted[added].fillna(-1).tolist() == [-1, 3]
 
 
 def test_a_statement_that_fails_is_quoted_in_the_error(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mlops_bikeshare.domain.contract import to_frame
 from mlops_bikeshare.domain.errors import TableError
 from mlops_bikeshare.domain.reports import QualityReport
 from mlops_bikeshare.domain.tables import MONITORING_QUALITY, check_columns, pandera_schema
@@ -135,7 +136,7 @@ def test_no_matured_label_at_all_posts_only_that_there_are_no_samples() -> None:
     report = judged(frame)
     assert plain(report) == {"QualitySamples-24h": 0}
     assert report.targets[0].decision_times == 0
-    pandera_schema(MONITORING_QUALITY).validate(quality.table(report))
+    pandera_schema(MONITORING_QUALITY).validate(to_frame(quality.table(report)))
 
 
 def test_a_persistence_model_has_no_onset_skill() -> None:
@@ -147,7 +148,7 @@ def test_a_persistence_model_has_no_onset_skill() -> None:
 
 
 def test_rows_meet_the_tables_contract() -> None:
-    rows = quality.table(judged(predictions()))
+    rows = to_frame(quality.table(judged(predictions())))
     check_columns(MONITORING_QUALITY, rows)
     pandera_schema(MONITORING_QUALITY).validate(rows)
     assert rows["window_end"].dtype == "datetime64[ms, UTC]"

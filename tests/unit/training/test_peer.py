@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from mlops_bikeshare.domain.targets import PROMISE_MIN
 from mlops_bikeshare.evaluation.scores import pr_auc
 from mlops_bikeshare.training.candidate import HORIZON_FEATURE, Candidate, train_candidate
 from mlops_bikeshare.training.fit import FitParams, Rows, fit_targets
@@ -50,6 +51,33 @@ def test_rows_without_a_label_weigh_nothing_for_the_peer() -> None:
     y = unseen.labels["bikeout"]
     found = [pr_auc(y, b.predict(unseen.matrix, threads=1)) for b in (whole, less)]
     assert found[0] == pytest.approx(found[1], abs=0.02)
+
+
+def test_trees_of_one_horizon_do_not_see_which_horizon_was_drawn() -> None:
+    train, stop = (
+        replace(r, labels={"here": r.labels["bikeout"]}) for r in (rows(seed=1), rows(seed=2))
+    )
+    for part in (train, stop):  # the last column alone would tell
+        part.matrix[:, -1] = part.labels["here"]
+    unseen = rows(seed=3).matrix
+    other = unseen.copy()
+    other[:, -1] = 1 - other[:, -1].round()
+
+    blind = fit_peer(train, stop, params=PARAMS, of_one_horizon=["here"])["here"]
+    seeing = fit_peer(train, stop, params=PARAMS)["here"]
+
+    assert (blind.predict(unseen, threads=1) == blind.predict(other, threads=1)).all()
+    assert (seeing.predict(unseen, threads=1) != seeing.predict(other, threads=1)).any()
+
+
+def test_the_promised_horizons_peer_is_told_no_more_than_ours(candidate: Candidate) -> None:
+    import xgboost as xgb
+
+    assert candidate.peer is not None
+    for trees in candidate.peer.boosters.values():
+        promised = xgb.Booster()
+        promised.load_model(bytearray(trees.parts[PROMISE_MIN,].raw))
+        assert "f3" not in promised.get_score(importance_type="weight")  # the horizon
 
 
 def test_the_peer_is_tested_on_the_rows_of_the_model(candidate: Candidate) -> None:
