@@ -1,17 +1,18 @@
-# `make help` lists the targets. Every target but help, lock and clean makes .venv first.
+# `make help` lists the targets. Every target but help, lock, airflow and clean makes .venv first.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 CHECKERS := .ops
+AIRFLOW := .airflow
 TEMPLATES = $(wildcard ops/cloudformation/*.yaml)
 CITY ?=
 ARGS ?=
 city := $(if $(CITY),--city $(CITY),)
 
 
-.PHONY: endpoint screenshots help setup lock dask demo test test-all check bench serve stop clean \
+.PHONY: endpoint screenshots help setup lock dask airflow demo test test-all check bench serve stop clean \
 	ingest features train deploy replay infer monitor gate promote rollback watch retrain drill history staging \
 	status doctor explain tune dashboard mlflow-ui docs docs-simulator backtest cold-start verify-features \
 	replay-feed try live import-recording compact catalog moves moves-backtest feedback what-if \
@@ -39,11 +40,12 @@ $(STAMP): requirements.lock pyproject.toml
 	@touch $(STAMP)
 
 LOCKED := uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header \
-	--no-annotate --python-version 3.11 pyproject.toml
+	--no-annotate --python-version 3.11
 
-lock: ## compile requirements.lock, and with Dask requirements-dask.lock, from pyproject.toml (needs uv)
-	$(LOCKED) --extra api --extra dev --extra postgres -o requirements.lock
-	$(LOCKED) --extra dask -c requirements.lock -o requirements-dask.lock
+lock: ## compile requirements.lock, and those with Dask and of Airflow, from what asks for them (needs uv)
+	$(LOCKED) pyproject.toml --extra api --extra dev --extra postgres -o requirements.lock
+	$(LOCKED) pyproject.toml --extra dask -c requirements.lock -o requirements-dask.lock
+	$(LOCKED) ops/airflow/requirements.in -o requirements-airflow.lock
 
 dask: setup ## add Dask to .venv, for bikeshare features --engine dask (uv if there, else pip)
 	@if command -v uv >/dev/null; then \
@@ -51,6 +53,18 @@ dask: setup ## add Dask to .venv, for bikeshare features --engine dask (uv if th
 	else \
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dask.lock ; \
 	fi
+
+airflow: $(AIRFLOW)/.installed ## make .airflow, an environment of its own for Airflow 3 (docs/integrations.md)
+
+$(AIRFLOW)/.installed: requirements-airflow.lock
+	@if command -v uv >/dev/null; then \
+	  uv venv --quiet --allow-existing --python "$$(command -v $(PYTHON))" $(AIRFLOW) && \
+	  uv pip install --quiet --python $(AIRFLOW)/bin/python --require-hashes -r requirements-airflow.lock ; \
+	else \
+	  $(PYTHON) -m venv $(AIRFLOW) && \
+	  $(AIRFLOW)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-airflow.lock ; \
+	fi
+	@touch $@
 
 demo: setup ## the whole lifecycle on a simulated city, with a report
 	@$(BIN)/bikeshare demo $(city) $(ARGS)
@@ -236,7 +250,8 @@ $(CHECKERS)/.installed: ops/checkers/requirements.txt ops/checkers/simulator
 
 iam-calls: setup ## record anew which calls of AWS each job makes, into ops/iam/calls.json (minutes)
 	@rm -f var/calls.json; mkdir -p var
-	@BIKESHARE_RECORD_CALLS=$(CURDIR)/var/calls.json $(BIN)/pytest -q -n0 tests/e2e/test_aws_jobs.py tests/e2e/test_aws_day.py
+	@BIKESHARE_RECORD_CALLS=$(CURDIR)/var/calls.json $(BIN)/pytest -q -n0 tests/e2e/test_aws_jobs.py \
+	  tests/e2e/test_aws_day.py tests/e2e/test_sagemaker_jobs.py
 	@mv var/calls.json ops/iam/calls.json && git diff --stat -- ops/iam/calls.json
 
 staging: setup ## stop, start or downsize staging: make staging ARGS="stop --city boston"

@@ -66,7 +66,7 @@ class _Dots(MacroElement):  # type: ignore[misc]
   const said = function (c) {
     return c < 0 ? "unknown" : c === 0.5 ? "<1%" : c === 99.5 ? ">99%" : c + "%";
   };
-  const count = (n, what) => n < 0 ? what + " unknown" : n + " " + what;
+  const count = (n, one, many) => n < 0 ? many + " unknown" : n + " " + (n === 1 ? one : many);
   const tell = function (dot) {
     if (!map.stationCard) {
       const card = L.DomUtil.create("div", "station-card"), style = card.style;
@@ -83,11 +83,14 @@ class _Dots(MacroElement):  # type: ignore[misc]
     card.style.color = look.ink;
     card.style.border = "1px solid " + look.outline;
     title.textContent = dot.label[0];
-    const lines = [count(dot.counts[0], "bikes") + ", " + count(dot.counts[1], "docks free"),
+    const lines = [count(dot.counts[0], "bike", "bikes") + ", "
+        + count(dot.counts[1], "dock free", "docks free"),
       "capacity " + (dot.counts[2] < 0 ? "unknown" : dot.counts[2]),
       "in " + look.horizon_min + " min: " + dot.label[1]];
     card.replaceChildren(title, ...lines.flatMap(l => [document.createElement("br"), l]));
     card.dataset.station = dot.feature.properties.station_id;
+    map.panInside(dot.getLatLng(), {paddingTopLeft: [40, card.offsetHeight + 30],
+      paddingBottomRight: [40, 40], animate: false});
   };
   if (!look.chosen && map.stationCard) { map.stationCard.remove(); map.stationCard = null; }
   if (map.stationRing) map.stationRing.remove();
@@ -111,7 +114,6 @@ class _Dots(MacroElement):  # type: ignore[misc]
     if (id === look.chosen) {
       ring(dot);
       tell(dot);
-      map.panInside(dot.getLatLng(), {padding: [40, 40]});
     }
   }
   group.bindTooltip(function (dot) {

@@ -20,7 +20,7 @@ FILE = ROOT / "ops" / "iam" / "calls.json"
 RECORD = "BIKESHARE_RECORD_CALLS"
 JOBS = (
     *("ingest", "infer", "monitor", "drift", "compact"),
-    *("sagemaker_execution", "dashboard", "deployer", "gate"),
+    *("sagemaker_execution", "sagemaker_jobs", "dashboard", "deployer", "job_starter", "gate"),
 )
 Calls = dict[str, dict[str, set[str]]]
 _S3 = {
@@ -32,7 +32,13 @@ _S3 = {
     "CompleteMultipartUpload": "PutObject",
     "DeleteObjects": "DeleteObject",
 }
-_KINDS = {"EndpointName": "endpoint", "EndpointConfigName": "endpoint-config", "ModelName": "model"}
+_KINDS = {
+    "EndpointName": "endpoint",
+    "EndpointConfigName": "endpoint-config",
+    "ModelName": "model",
+    "ProcessingJobName": "processing-job",
+    "TrainingJobName": "training-job",
+}
 _BUCKETS = {"bikeshare-lake": "<bucket>", "bikeshare-models": "<models>"}
 _LAKE = "arn:aws:s3:::<bucket>/<workspace>"
 _ALARM = "arn:aws:cloudwatch:<region>:<account>:alarm:bikeshare-*"

@@ -1,5 +1,6 @@
 """Commands of operations: alarms, alarms apply, notify test, exporter, schedule."""
 
+import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -94,6 +95,25 @@ def schedule_systemd(
             into.mkdir(parents=True, exist_ok=True)
             (into / name).write_text(text, encoding="utf-8")
             screen.say(str(into / name))
+
+
+def schedule_airflow(
+    city: CityName = None,
+    into: Annotated[
+        Path | None, typer.Option(help="Folder of the DAGs; default: print the plan.")
+    ] = None,
+) -> None:
+    """Print or write the plan of [schedule] that ops/airflow/bikeshare_dags.py makes DAGs of."""
+    from mlops_bikeshare.flows import schedule_airflow as flow
+
+    known = settings()
+    plan = flow.plan(known, [known.city(city)], program=_program())
+    if into is None:
+        screen.show(plan, "", as_json=True)
+        return
+    into.mkdir(parents=True, exist_ok=True)
+    (into / flow.FILE).write_text(json.dumps(plan, indent=2) + "\n", encoding="utf-8")
+    screen.say(str(into / flow.FILE))
 
 
 def poll(city: CityName = None, json_: AsJson = False) -> None:

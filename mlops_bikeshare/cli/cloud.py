@@ -47,6 +47,14 @@ def diff(env: Env, image: Image = None, json_: AsJson = False) -> None:
         raise typer.Exit(1)
 
 
+def pipeline(city: given.CityName = None) -> None:
+    """Print the definition of SageMaker's Pipeline: features, train, evaluate, register."""
+    from mlops_bikeshare.cloud.pipeline import definition
+
+    settings = given.settings()
+    screen.show(definition(settings, settings.city(city).name), "", as_json=True)
+
+
 def destroy(
     env: Env,
     data: Annotated[

@@ -60,7 +60,7 @@ _notify.callback()(lambda: None)
 _notify.command("test", epilog=examples("bikeshare notify test --json"))(alarming.notify_test)
 
 _schedule = typer.Typer(
-    help="What cron or systemd should run when.",
+    help="What cron, systemd or Airflow should run when.",
     epilog=examples("bikeshare schedule cron", "bikeshare schedule systemd --into units"),
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -70,6 +70,9 @@ _schedule.command("cron", epilog=examples("bikeshare schedule cron --city boston
 )
 _schedule.command("systemd", epilog=examples("bikeshare schedule systemd --into units"))(
     alarming.schedule_systemd
+)
+_schedule.command("airflow", epilog=examples("bikeshare schedule airflow --into ops/airflow"))(
+    alarming.schedule_airflow
 )
 
 _DEPLOY = "bikeshare aws deploy --env dev"
@@ -82,6 +85,9 @@ _aws = typer.Typer(
 _aws.command("deploy", epilog=examples(_DEPLOY, f"{_DEPLOY} --image 0.1.0 --yes"))(cloud.deploy)
 _aws.command("diff", epilog=examples("bikeshare aws diff --env dev --json"))(cloud.diff)
 _aws.command("destroy", epilog=examples("bikeshare aws destroy --env dev"))(cloud.destroy)
+_aws.command("pipeline", epilog=examples("bikeshare aws pipeline --city boston > pipeline.json"))(
+    cloud.pipeline
+)
 
 GROUPS = {
     "catalog": _catalog,

@@ -42,7 +42,7 @@ WITHOUT_RESOURCE = {
 }
 TRUSTED: Mapping[str, str] = {
     **dict.fromkeys(("ingest", "infer", "monitor", "drift", "compact"), "lambda.amazonaws.com"),
-    "sagemaker_execution": "sagemaker.amazonaws.com",
+    **dict.fromkeys(("sagemaker_execution", "sagemaker_jobs"), "sagemaker.amazonaws.com"),
     "dashboard": "ecs-tasks.amazonaws.com",
 }
 # Their roles trust GitHub (deployer.yaml).

@@ -88,14 +88,15 @@ def systemd(settings: Settings, cities: Sequence[City], *, program: Path) -> dic
     return found
 
 
-def _commands(settings: Settings, city: City, job: Job, program: Path) -> list[str]:
+def commands(settings: Settings, city: City, job: Job, program: Path) -> list[str]:
+    """What a shell runs for a job, one after the other."""
     start = [str(program), "--workspace", settings.workspace]
     return [shlex.join([*start, *command.split(), "--city", city.name]) for command in job.commands]
 
 
 def _cron_line(settings: Settings, city: City, job: Job, program: Path) -> str:
     # In a crontab a % ends the line unless it is escaped.
-    run = " && ".join(_commands(settings, city, job, program)).replace("%", r"\%")
+    run = " && ".join(commands(settings, city, job, program)).replace("%", r"\%")
     if job.every_min is not None:
         return f"{minutes(job)} * * * * {run}"
     hour, minute = job.at.split(":")
@@ -114,7 +115,7 @@ def minutes(job: Job) -> str:
 
 
 def _service(settings: Settings, city: City, job: Job, program: Path) -> str:
-    runs = "\n".join(f"ExecStart={c}" for c in _commands(settings, city, job, program))
+    runs = "\n".join(f"ExecStart={c}" for c in commands(settings, city, job, program))
     return f"""{_HEAD} systemd`.
 [Unit]
 Description=bikeshare {job.name} of {city.name}

@@ -95,6 +95,19 @@ def run(
         yield active
 
 
+def log_params(values: Mapping[str, Any]) -> None:
+    """Parameters of the active run; where `mlflow run` logged another value, as `used_…` beside it.
+
+    It logs what was asked for, quoted, and MLflow lets no parameter change.
+    """
+    import mlflow
+
+    asked = mlflow.get_run(mlflow.active_run().info.run_id).data.params
+    same = {key for key, value in values.items() if asked.get(key) == str(value)}
+    names = {key: f"used_{key}" if key in asked else key for key in values if key not in same}
+    mlflow.log_params({name: values[key] for key, name in names.items()})
+
+
 def log_steps(run_id: str, values: Iterable[Stepped]) -> None:
     """Metrics with their steps, into any run, finished ones too."""
     if not run_id:  # a version that was registered without a run has no place for it

@@ -22,7 +22,7 @@ from mlops_bikeshare.settings.operating import (
     NotifySettings,
     ScheduleSettings,
 )
-from mlops_bikeshare.settings.serving import ServingSettings
+from mlops_bikeshare.settings.serving import JobsSettings, ServingSettings
 from mlops_bikeshare.settings.training import RetrainSettings, TrainingSettings
 
 FILE = "bikeshare.toml"
@@ -69,6 +69,7 @@ class Settings:
         "endpoint that the dashboard shows; unset: what the last promotion chose, else staging",
     ] = None
     serving: ServingSettings = ServingSettings()
+    jobs: JobsSettings = JobsSettings()
     lake: LakeSettings = LakeSettings()
     ingest: IngestSettings = IngestSettings()
     weather: WeatherSettings = WeatherSettings()

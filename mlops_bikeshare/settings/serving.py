@@ -1,4 +1,4 @@
-"""Settings of the endpoints: where they live and what they are made of."""
+"""Settings of what runs on SageMaker: endpoints, and jobs."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -38,3 +38,18 @@ class ServingSettings:
         "machine of the endpoints; the local host has its own",
     ] = "ml.m5.large"
     timeout_s: Annotated[int, "longest wait for an endpoint, seconds", Between(1)] = 300
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobsSettings:
+    """Features and trainings as SageMaker's jobs: `mlflow run . --backend bikeshare-sagemaker`."""
+
+    image_url: Annotated[
+        str | None, "container image of the jobs (ops/docker/lambda.Dockerfile)"
+    ] = None
+    role_arn: Annotated[str | None, "role that the jobs run under"] = None
+    instance_type: Annotated[str, "machine of a job"] = "ml.m5.xlarge"
+    volume_gb: Annotated[int, "its disk, gigabytes", Between(5, 1000)] = 30
+    timeout_s: Annotated[int, "seconds after which SageMaker stops a job", Between(60, 432_000)] = (
+        14_400
+    )

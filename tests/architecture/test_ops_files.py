@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from mlops_bikeshare.cli import app
-from mlops_bikeshare.flows import ops_files, schedule
+from mlops_bikeshare.flows import ops_files, schedule, schedule_airflow
 from mlops_bikeshare.flows.releasing import alarms
 from mlops_bikeshare.settings import load
 
@@ -142,6 +142,26 @@ def test_the_jobs_are_commands() -> None:
     ran = {c for job in schedule.jobs(SETTINGS, SETTINGS.city()) for c in job.commands}
 
     assert ran <= known
+
+
+def test_airflow_runs_the_jobs_of_the_crontab_at_the_same_times_and_promotes_when_asked() -> None:
+    told, program = load(ROOT, {}, {"schedule.infer_min": 30}), Path("/opt/bikeshare")
+    cities = [told.city("paris"), told.city("boston")]
+    crontab = schedule.cron(told, cities, program=program).splitlines()
+    plan = json.loads(json.dumps(schedule_airflow.plan(told, cities, program=program)))
+    dags = {dag["dag_id"].removeprefix("bikeshare_"): dag for dag in plan["dags"]}
+    run = {n: " && ".join(t["command"] for t in dag["tasks"]) for n, dag in dags.items()}
+
+    for name in ("ingest", "infer", "monitor", "watch", "drift"):
+        assert f"{dags[f'paris_{name}']['cron']} {run[f'paris_{name}']}" in crontab
+    for name in ("nightly", "retrain"):
+        assert any(line.endswith(run[f"paris_{name}"]) for line in crontab)
+    assert dags["paris_promote"]["cron"] is None
+    assert [task["task_id"] for task in dags["paris_promote"]["tasks"]] == ["gate", "promote"]
+    assert dags["paris_infer"]["cron"] == "0,30 * * * *"
+    assert dags["boston_retrain"]["cron"] == "0 0 * * Sun"
+    assert dags["boston_retrain"]["timezone"] == "America/New_York"
+    assert len(dags) == 2 * len(schedule.jobs(told, cities[0])) + 2
 
 
 @pytest.mark.skipif(ANALYZE is None, reason="no systemd-analyze on this machine")

@@ -16,7 +16,7 @@ LINES = (DOCKER / "lambda.Dockerfile").read_text().splitlines()
 WANTED = (DOCKER / "lambda.in").read_text().split()
 # AWS, Lambda quotas: the uncompressed size of an image.
 LIMIT_BYTES = 10 * 1000**3
-_FLOWS = ("live_feed", "infer", "monitor", "compact", "features", "pages.drift_page")
+_FLOWS = ("live_feed", "infer", "monitor", "compact", "features", "train", "pages.drift_page")
 _LATE = ("mlflow.artifacts", "boto3", "lightgbm", "matplotlib.figure", "apprise", "meteostat")
 
 
@@ -49,6 +49,7 @@ def test_the_packages_of_the_image_are_enough_and_far_below_the_limit(tmp_path: 
         pytest.skip("the package index does not answer")
     imports = [f"mlops_bikeshare.flows.{flow}" for flow in _FLOWS]
     names = ["mlops_bikeshare.jobs.handler", "mlops_bikeshare.sources.meteostat", *imports]
+    names += ["projects.sagemaker", "mlops_bikeshare.cli.commands"]
     code = f"import importlib\nfor name in {[*names, *_LATE]}: importlib.import_module(name)"
     alone = f"import sys; sys.path = [p for p in sys.path if 'site-packages' not in p]\n{code}"
     ran = subprocess.run(

@@ -20,12 +20,12 @@ SHARED = {
 
 
 @pytest.fixture(scope="module")
-def two_weeks(recordings: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Boston from 19 August to 2 September 2021, and the day after, left for a canary."""
+def ten_days(recordings: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Boston from 22 August to 1 September 2021, and the day after, left for a canary."""
     folder = tmp_path_factory.mktemp("boston")
     status = pd.read_parquet(recordings / "boston" / "station_status.parquet")
     at = status["observed_at"]
-    status[(at >= "2021-08-19") & (at < "2021-09-03")].to_parquet(folder / "station_status.parquet")
+    status[(at >= "2021-08-22") & (at < "2021-09-03")].to_parquet(folder / "station_status.parquet")
     stations = pd.read_parquet(recordings / "boston" / "station_information.parquet")
     stations.to_parquet(folder / "station_information.parquet")
     return folder
@@ -51,21 +51,21 @@ def home(new_home: Callable[..., Home]) -> Home:
 
 
 @pytest.fixture(scope="module")
-def demo(home: Home, two_weeks: Path) -> Ended:
-    wanted = ("--recording", str(two_weeks), "--city", "boston", "--day", "2021-09-01")
+def demo(home: Home, ten_days: Path) -> Ended:
+    wanted = ("--recording", str(ten_days), "--city", "boston", "--day", "2021-09-01")
     return home.run("demo", *wanted)
 
 
-def test_two_weeks_of_boston_end_with_a_promotion_and_a_rollback(home: Home, demo: Ended) -> None:
+def test_ten_days_of_boston_end_with_a_promotion_and_a_rollback(home: Home, demo: Ended) -> None:
     check(home.report(), demo.code)
 
 
 @pytest.mark.long
 def test_a_day_of_boston_through_a_canary_shows_which_version_answered_what(
-    home: Home, demo: Ended, two_weeks: Path, tmp_path: Path
+    home: Home, demo: Ended, ten_days: Path, tmp_path: Path
 ) -> None:
     assert demo.code == 0, demo.err
-    through_a_canary(home, tmp_path / "home", name="boston", hours=24, recording=two_weeks)
+    through_a_canary(home, tmp_path / "home", name="boston", hours=24, recording=ten_days)
 
 
 @pytest.mark.long

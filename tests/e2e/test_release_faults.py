@@ -131,6 +131,13 @@ class World:
         assert [v.name for v in prod.variants if v.weight > 0] == [prod.leading.name]
         return prod.leading.version, steps.aliases(city)
 
+    def empty(self, city: City) -> None:
+        """Its endpoints deleted: hundreds that nobody asks any more would fill the memory."""
+        for stage in ("staging", "prod"):
+            name = self.ws.settings.endpoint(stage, city.name)
+            if endpoints.find(self.ws.clients, name) is not None:
+                endpoints.delete_endpoint(self.ws.clients, name, timeout_s=60)
+
     def killed(self, city: City, command: str, kill_at: int) -> int | None:
         """Run a command that is killed at a point; the number of points when it came to its end."""
         counted = self.home / f"{city.name}-{command}-{kill_at}"
@@ -207,6 +214,7 @@ def kill_and_finish(world: World, command: str, kill_at: int) -> None:
     assert world.killed(city, command, kill_at) is None
     killing.COMMANDS[command](world.ws, city)
     check_end(world, city, command)
+    world.empty(city)
 
 
 @pytest.fixture

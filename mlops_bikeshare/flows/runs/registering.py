@@ -60,7 +60,7 @@ def record(
         "cost_ratio": f"{plan.cost_ratio:g}",
         "champion_then": _champion(city),
     }
-    mlflow.log_params({**facts, **to_json(plan.params), **_counted(candidate)})
+    tracking.log_params({**facts, **to_json(plan.params), **_counted(candidate)})
     run_id = mlflow.active_run().info.run_id
     told = evidence.evidence(ws, city, split, candidate, plan)
     training_run.log(candidate, run_id=run_id, told=told)
