@@ -122,10 +122,13 @@ def labelled(said: pd.DataFrame, happened: Grid, *, label: Label = USUAL) -> pd.
     horizon = said["horizon_min"].to_numpy(dtype=np.int16)
     columns: dict[str, Any] = {}
     for target in TARGETS:
-        columns[f"label_{target.name}"] = out_for_rows(
+        out = out_for_rows(
             happened, target=target, slot=slot, station=station, horizon_min=horizon, label=label
         )
-        columns[f"count_{target.name}"] = count_of(happened, target=target)[slot, station]
+        count = count_of(happened, target=target)[slot, station]
+        # A station that the grid does not have is unknown: -1 would be the last one's truth.
+        columns[f"label_{target.name}"] = np.where(station < 0, np.float32(np.nan), out)
+        columns[f"count_{target.name}"] = np.where(station < 0, np.int16(-1), count)
     return said.assign(**columns)
 
 

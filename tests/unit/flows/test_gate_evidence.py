@@ -15,7 +15,7 @@ from mlops_bikeshare.domain.tables import INFERENCE, STATION_INFORMATION_RAW
 from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.flows import infer
 from mlops_bikeshare.flows.features import ONLINE
-from mlops_bikeshare.flows.judging import gate_evidence, gate_rows, proven, quality_windows
+from mlops_bikeshare.flows.judging import gate_evidence, gate_rows, judged, proven, quality_windows
 from mlops_bikeshare.monitoring.metrics import point
 from mlops_bikeshare.registry.versions import ModelVersion
 from mlops_bikeshare.release.evidence import QualityOfRecord, Reading
@@ -200,3 +200,19 @@ def test_versions_of_different_labels_are_not_compared(
         ModelError, match=r"champion version 1 was trained on .*version 2 on .*cannot be"
     ):
         gate_rows.compared(ws, city, STAGING, "2", SPAN)
+
+
+def test_a_station_that_no_list_has_is_unknown_and_not_judged_by_anothers_truth(
+    made: tuple[Workspace, City],
+) -> None:
+    ws, city = made
+    tiny.predict(ws, SPAN)
+    tiny.poll(ws, SPAN)
+    said = judged.predictions(ws, city, STAGING, Window(SPAN.start, SPAN.start + 30 * MINUTE))
+    happened = judged.outcomes(ws, city, sorted(tiny.STATIONS), SPAN)
+    known = judged.labelled(said, happened)
+    strange = judged.labelled(said.assign(station_id="gone"), happened)
+    assert known["label_bikeout"].notna().all()
+    assert strange["label_bikeout"].isna().all()
+    assert (strange["count_bikeout"] == -1).all()
+    assert (strange.dtypes == known.dtypes).all()
