@@ -11,6 +11,7 @@ Source   SageMaker API reference, DescribeEndpoint and UpdateEndpoint.
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Coroutine, Mapping
 from pathlib import Path
@@ -24,6 +25,8 @@ from mlops_bikeshare.serving.host.names import arn
 from mlops_bikeshare.serving.host.objects import ObjectStore
 from mlops_bikeshare.serving.host.state import HostState
 from mlops_bikeshare.serving.host.workers import Variant
+
+log = logging.getLogger(__name__)
 
 
 class Lifecycle:
@@ -131,6 +134,17 @@ class Lifecycle:
             await self._create(document)
 
     async def _fleet(self, config: str, weights: Mapping[str, float]) -> Fleet:
+        """A fleet that answers; ModelError whatever kept it from starting, so that none waits."""
+        try:
+            return await self._started(config, weights)
+        except ModelError:
+            raise
+        except Exception as error:
+            log.exception("config %s could not be started", config)
+            msg = f"config {config} could not be started ({type(error).__name__})"
+            raise ModelError(f"{msg}; the host's log says more") from error
+
+    async def _started(self, config: str, weights: Mapping[str, float]) -> Fleet:
         document = self._config(config)
         variants = document["ProductionVariants"]
         initial = {variant["VariantName"]: initial_weight(variant) for variant in variants}
