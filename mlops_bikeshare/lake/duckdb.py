@@ -101,17 +101,22 @@ class DuckDbQuery:
 
     def _has_grown(self, table: Table, keys: Sequence[str]) -> bool:
         """Whether an oldest object, of a city's parts or of its merged ones, lacks a column."""
-        import pyarrow.parquet as pq
-
         oldest: dict[tuple[str, bool], str] = {}
         for key in keys:
             city = key.removeprefix(f"{table.location}/").partition("/")[0]
             oldest.setdefault((city, is_merged(name_of(key))), key)
+        return any(not self._columns(key).issuperset(table.names) for key in oldest.values())
+
+    def _columns(self, key: str) -> set[str]:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
         try:
-            found = [set(pq.read_schema(self.root / key).names) for key in oldest.values()]
+            return set(pq.read_schema(self.root / key).names)
         except FileNotFoundError as error:
             raise ObjectGoneError(str(error)) from error
-        return any(not there.issuperset(table.names) for there in found)
+        except pa.ArrowInvalid as error:
+            raise LakeError(f"{key} is no Parquet: {error}") from error
 
 
 _TYPES = {

@@ -124,3 +124,11 @@ def test_polls_from_before_electric_bikes_were_counted_are_read_beside_those_tha
 def test_a_statement_that_fails_is_quoted_in_the_error(tmp_path: Path) -> None:
     with pytest.raises(LakeError, match="SELECT nonsense FROM nowhere"):
         DuckDbQuery(tmp_path).run("SELECT nonsense FROM nowhere")
+
+
+def test_an_object_that_is_no_parquet_is_an_error_of_the_lake_with_its_name(tmp_path: Path) -> None:
+    at = "2021-09-01T12:00Z"
+    (key,) = Lake(LocalStore(tmp_path)).write(INFERENCE, batch("e", at, 0.5), city="here", name="a")
+    (tmp_path / key).write_bytes(b"no parquet at all" * 99)
+    with pytest.raises(LakeError, match=r"a\.parquet"):
+        DuckDbQuery(tmp_path).run("SELECT count(*) FROM inference")
