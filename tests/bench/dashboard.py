@@ -119,10 +119,10 @@ def _clicks(context: "BrowserContext", shown: "Dashboard", count: int) -> Iterat
 def _clicked(seen: "CityMap", before: str | None) -> tuple[float, float]:
     """Milliseconds from a click on another dot to its station on the card, and in the panel."""
     station = seen.apart(but=before)
-    place = seen.place(station)
+    place, frame = seen.place(station), seen.frame
     began = time.perf_counter()
     seen.page.mouse.click(*place)
-    seen.wait_for_card(station)
+    seen.wait_for_card(station, frame)
     at_once = 1000 * (time.perf_counter() - began)
     seen.wait_for_station(station)
     return at_once, 1000 * (time.perf_counter() - began)

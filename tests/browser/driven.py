@@ -148,9 +148,10 @@ class CityMap:
         """Until the panel shows a station's counts and chances."""
         self.page.wait_for_function(_SHOWN, arg=station, timeout=WAIT_MS)
 
-    def wait_for_card(self, station: str) -> str:
+    def wait_for_card(self, station: str, frame: Frame | None = None) -> str:
         """What the card in the map says once it is about a station."""
-        told = self.frame.wait_for_function(_CARD, arg=station, timeout=WAIT_MS)
+        frame = frame or self.frame
+        told = frame.wait_for_function(_CARD, arg=station, timeout=WAIT_MS)
         return str(told.json_value())
 
     def wait_until_drawn(self) -> None:
