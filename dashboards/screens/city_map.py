@@ -109,7 +109,6 @@ def choose_horizon(reading: CityReading, *, key: str = _HORIZON) -> int:
         default=usual,
         required=True,
         key=key,
-        on_change=_ring_the_chosen,
     )
     return picked or usual
 
@@ -162,7 +161,6 @@ def _controls(choice: Choice, reading: CityReading) -> None:
         required=True,
         format_func=_WHICH.__getitem__,
         key="which",
-        on_change=_ring_the_chosen,
     )
     with st.popover("Filter", icon=":material/filter_alt:"):
         st.select_slider(
@@ -170,22 +168,19 @@ def _controls(choice: Choice, reading: CityReading) -> None:
             _LEAST,
             format_func=lambda p: f"{p:.0%}",
             key="least",
-            on_change=_ring_the_chosen,
         )
         st.multiselect(
             "Neighbourhoods",
             sorted(set(reading.stations["neighbourhood"]) - {NO_POSITION}),
             key="places",
             placeholder="All of the city",
-            on_change=_ring_the_chosen,
         )
-        st.toggle("Heat layer", key="heat", on_change=_ring_the_chosen)
+        st.toggle("Heat layer", key="heat")
         if choice.street_tiles is not None:
             st.toggle(
                 "Street map",
                 value=choice.streets,
                 key="streets",
-                on_change=_ring_the_chosen,
                 help=f"Asks {urlsplit(choice.street_tiles).hostname} for tiles.",
             )
 

@@ -45,7 +45,7 @@ from mlops_bikeshare.training.split import Split
 SIMULATED = "demo"
 DEFAULT_DAY = "2021-09-01"
 LEAST_DAYS = 6
-ENOUGH_ROWS = 300_000  # teach the simulated city as much as all of its rows
+ENOUGH_ROWS = 300_000  # of a simulated city, so that a demo is done in three minutes
 DRILL = "drill: the way back must be known before it is needed"
 
 
