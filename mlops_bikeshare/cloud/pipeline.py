@@ -44,16 +44,6 @@ def definition(settings: Settings, city: str) -> dict[str, Any]:
     }
 
 
-def bars(settings: Settings) -> Mapping[str, float]:
-    """What the worse target must reach in the version's own test."""
-    gate = settings.gate
-    return {
-        "pr_auc": gate.pr_auc_24h,
-        "f1": gate.f1_24h,
-        "onset_brier_skill": gate.onset_brier_skill,
-    }
-
-
 def _asked(command: str, told: Mapping[str, str], settings: Settings) -> Request:
     job = Job(name="", command=command, parameters={"city": _CITY}, environment=told)
     return request(job, settings)
@@ -117,7 +107,7 @@ def _condition(settings: Settings) -> dict[str, Any]:
                     "LeftValue": {"Std:JsonGet": {"PropertyFile": read, "Path": f"worst.{score}"}},
                     "RightValue": bar,
                 }
-                for score, bar in bars(settings).items()
+                for score, bar in settings.gate.of_its_own_test.items()
             ],
             "IfSteps": [_register(settings)],
             "ElseSteps": [

@@ -145,12 +145,9 @@ def _check_initial(
     if champion is not None or endpoints.find(ws.clients, endpoint) is not None:
         there = f"champion version {champion.version}" if champion else f"endpoint {endpoint}"
         raise Refused(f"--initial is for a first deploy, but there is {there}; use `promote`")
-    rules = ws.settings.gate
-    least = {"test_pr_auc": rules.pr_auc_24h, "test_f1": rules.f1_24h}
-    least["test_onset_brier_skill"] = rules.onset_brier_skill
     for target in TARGETS:
-        for name, threshold in least.items():
-            _require(version, f"{name}_{target.name}", threshold)
+        for score, threshold in ws.settings.gate.of_its_own_test.items():
+            _require(version, f"test_{score}_{target.name}", threshold)
 
 
 def _require(version: ModelVersion, tag: str, threshold: float) -> None:

@@ -90,6 +90,15 @@ class GateSettings:
         int, "minutes after which a metric counts as missing: two cadences", Between(1)
     ] = 20
 
+    @property
+    def of_its_own_test(self) -> dict[str, float]:
+        """Score → the least that each target of a version must reach in its test at training."""
+        return {
+            "pr_auc": self.pr_auc_24h,
+            "f1": self.f1_24h,
+            "onset_brier_skill": self.onset_brier_skill,
+        }
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GuardSettings:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from mlops_bikeshare.backends import Workspace, open_workspace
-from mlops_bikeshare.cloud import pipeline, sagemaker_jobs
+from mlops_bikeshare.cloud import sagemaker_jobs
 from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.flows import features, ingest, tracking
 from mlops_bikeshare.flows import train as training
@@ -237,7 +237,7 @@ def test_the_page_shows_it_and_the_pipelines_evaluation_knows_the_version_by_its
     told = evaluated(base, job.base / "model", jobs)
     assert told["version"] == version.version
     assert told["worst"]["f1"] == min(told["scores"][t]["f1"] for t in ("bikeout", "dockout"))
-    assert set(told["worst"]) == set(pipeline.bars(ws.settings))
+    assert set(told["worst"]) == set(ws.settings.gate.of_its_own_test)
 
 
 def evaluated(base: Path, model: Path, jobs: SageMakerJobs) -> dict[str, Any]:
