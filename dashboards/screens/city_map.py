@@ -17,7 +17,7 @@ from dashboards.risk import Theme
 from dashboards.screens import parts, station_panel, wanted_rows
 from dashboards.screens.wanted_rows import EITHER, Filter, of_reading
 from dashboards.station_layer import Layer
-from dashboards.wording import both_zones, chance, span
+from dashboards.wording import both_zones, chance, plain, span
 from mlops_bikeshare.domain.targets import BIKEOUT, DOCKOUT, PROMISE_MIN, TARGETS
 
 if TYPE_CHECKING:
@@ -264,7 +264,7 @@ def _listed(rows: "pd.DataFrame") -> None:
     for station, row in known.iterrows():
         bikes, docks = chance(row[BIKEOUT.probability]), chance(row[DOCKOUT.probability])
         st.button(
-            f"{row['name']}: out of bikes {bikes}, out of docks {docks}",
+            f"{plain(row['name'])}: out of bikes {bikes}, out of docks {docks}",
             key=f"riskiest-{station}",
             on_click=_choose,
             args=(station,),

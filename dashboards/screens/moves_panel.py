@@ -11,7 +11,7 @@ from dashboards import asking
 from dashboards.readings import Choice, CityReading
 from dashboards.screens import parts
 from dashboards.screens.city_map import read_city
-from dashboards.wording import both_zones
+from dashboards.wording import both_zones, plain
 from mlops_bikeshare.flows import moves
 from mlops_bikeshare.flows.feedback import LONGEST_NOTE, WORDS
 from mlops_bikeshare.flows.moves import Round
@@ -129,4 +129,4 @@ def _feedback(choice: Choice, reading: CityReading) -> None:
     city = reading.city.name
     line = asking.told(lambda: asking.said(choice, city, station, what, note))
     if line is not None:
-        st.success(line, icon=":material/check:")
+        st.success(plain(line), icon=":material/check:")

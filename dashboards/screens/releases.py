@@ -8,7 +8,7 @@ import streamlit as st
 from dashboards.readings import Choice, releases
 from dashboards.readings.releases import Releases
 from dashboards.screens import parts
-from dashboards.wording import both_zones, figure
+from dashboards.wording import both_zones, figure, plain
 
 if TYPE_CHECKING:
     from mlops_bikeshare.release.history import Reign
@@ -129,7 +129,4 @@ def _number(value: object) -> str:
 
 def _cell(value: object) -> str:
     """Text of the audit inside a table: what people wrote must not draw anything."""
-    text = str(value) if isinstance(value, str | int) else ""
-    for mark in "\\`*_[]<>$|:#~":
-        text = text.replace(mark, "\\" + mark)
-    return " ".join(text.split())
+    return plain(str(value)) if isinstance(value, str | int) else ""
