@@ -27,6 +27,7 @@ from mlops_bikeshare.domain.errors import LakeError, ModelError
 from mlops_bikeshare.domain.tables import (
     MONITORING_AUDIT,
     QUARANTINED_ROWS,
+    STATION_INFORMATION_RAW,
     STATION_STATUS,
 )
 from mlops_bikeshare.monitoring.metrics import point
@@ -158,6 +159,61 @@ def test_freshness_has_delays_gaps_and_quarantine_by_the_workspaces_clock(
     assert found.gaps["minutes"].tolist() == [15.0, 5.0]
     assert found.quarantine["rows"].tolist() == [1]
     assert (found.feed_age_s, found.poll_failures) == (None, None)
+
+
+def freshly(home: Path) -> freshness.Freshness:
+    choice = choose(home, {}, workspace=None)
+    found = freshness.read(choice, connect(choice))
+    assert isinstance(found, freshness.Freshness)
+    return found
+
+
+@pytest.mark.usefixtures("full")
+def test_a_day_without_a_poll_is_a_day_missing_and_not_none(home: Path, workspace: Path) -> None:
+    later = (DT + timedelta(days=3)).isoformat()
+    (workspace / "workspace.json").write_text(json.dumps({"clock": "simulated", "now": later}))
+    found = freshly(home)
+    assert found.slots.empty
+    assert found.missing_min == 24 * 60 - 5  # the slot that ends now may still come
+
+
+def test_where_nothing_was_ever_polled_nobody_knows_what_is_missing(
+    home: Path, write: Write, information: Build
+) -> None:
+    write(STATION_INFORMATION_RAW, information())
+    assert freshly(home).missing_min is None
+
+
+@pytest.mark.usefixtures("full")
+def test_an_outage_that_began_before_the_day_counts_from_the_days_start(
+    home: Path, workspace: Path, write: Write, status: Build
+) -> None:
+    later = (DT + timedelta(days=3)).as_unit("ms")
+    write(STATION_STATUS, status(later - pd.Timedelta(minutes=5).as_unit("ms")))
+    state = {"clock": "simulated", "now": later.isoformat()}
+    (workspace / "workspace.json").write_text(json.dumps(state))
+    assert freshly(home).gaps["minutes"].tolist() == [24 * 60 - 10]
+
+
+@pytest.mark.usefixtures("full")
+def test_what_was_put_aside_before_the_day_and_a_feeds_age_of_hours_ago_are_not_of_now(
+    home: Path, workspace: Path, write: Write
+) -> None:
+    bad = {
+        "feed": ["station_status"],
+        "position": pd.array([0], dtype="int32"),
+        "station_id": ["001"],
+        "reason": ["num_bikes_available: expected a number, got 'x'"],
+        "row": ["{}"],
+        "fetched_at": [DT - pd.Timedelta(hours=25).as_unit("ms")],
+    }
+    write(QUARANTINED_ROWS, pd.DataFrame(bad))
+    with SqliteMetricStore(workspace / "metrics.db") as store:
+        at = (DT - timedelta(hours=2)).to_pydatetime()
+        store.put([point("FeedAge_s", 42, at=at, dimensions={"City": "boston"})])
+    found = freshly(home)
+    assert found.quarantine.empty
+    assert found.feed_age_s is None
 
 
 @pytest.mark.usefixtures("full")
