@@ -126,14 +126,16 @@ def _headline(choice: Choice, reading: CityReading) -> None:
         facts.append(reading.attribution)
     st.caption(" · ".join(facts))
     if reading.stale:
-        st.warning(
-            f"**Stale:** the newest predictions are {span(reading.age)} old. For new ones type"
-            f" `bikeshare --workspace {reading.workspace} infer --city {reading.city.name}`",
-            icon=":material/schedule:",
-        )
+        stale(reading)
     if reading.fallback_share > 0:
         share = chance(reading.fallback_share)
         st.warning(f"{share} of these answers are the fallback's, not the model's.")
+
+
+def stale(reading: CityReading) -> None:
+    """That the newest predictions are too old to act upon."""
+    infer = f"bikeshare --workspace {reading.workspace} infer --city {reading.city.name}"
+    parts.stale("the newest predictions are", reading.age, infer)
 
 
 def _as_set(choice: Choice, reading: CityReading) -> tuple[int, Filter]:

@@ -21,11 +21,13 @@ from dashboards.readings import (
     system_health,
 )
 from dashboards.readings import station as of_station
+from dashboards.screens.model_health import _worse
 from dashboards.screens.releases import _cell
 from dashboards.screens.top import csv, ranked
 from mlops_bikeshare.domain.errors import LakeError, ModelError
 from mlops_bikeshare.domain.tables import (
     MONITORING_AUDIT,
+    MONITORING_QUALITY,
     QUARANTINED_ROWS,
     STATION_INFORMATION_RAW,
     STATION_STATUS,
@@ -253,3 +255,75 @@ def test_what_people_wrote_in_the_audit_draws_nothing(home: Path) -> None:
     _ = home
     assert _cell("a|b [x](y) <b>") == r"a\|b \[x\](y) \<b\>"
     assert json.dumps(_cell(None)) == '""'
+
+
+def judged(home: Path) -> model_health.ModelHealth:
+    choice = choose(home, {}, workspace=None)
+    found = model_health.read(choice, connect(choice))
+    assert isinstance(found, model_health.ModelHealth)
+    return found
+
+
+def windows(version: str, *, dockout: float = 0.8) -> pd.DataFrame:
+    """The newest window of a version of production, a row for each target."""
+    kinds: dict[str, object] = {"timestamp": DT, "string": "", "float64": 0.5}
+    row = {c.name: kinds.get(c.kind, 1) for c in MONITORING_QUALITY.columns}
+    row |= {"endpoint": "bikeshare-prod", "model_version": version, "horizon_min": 30}
+    rows = [row | {"target": "bikeout", "pr_auc": 0.9}, row | {"target": "dockout"}]
+    frame = pd.DataFrame(rows).assign(pr_auc=[0.9, dockout])
+    whole = {c.name: c.kind for c in MONITORING_QUALITY.columns if c.kind.startswith("int")}
+    return frame.astype({**whole, "pr_auc": "float64"})[MONITORING_QUALITY.names]
+
+
+def decided(write: Write, *served: str) -> None:
+    """The audit of deploys of production, one after the other."""
+    previous = None
+    for number, version in enumerate(served, start=1):
+        facts = {"city": "boston", "endpoint": "bikeshare-prod", "version": version}
+        entry = chain.entry(
+            previous, kind="deploy", at=DT.to_pydatetime(), who="ada", why="", facts=facts
+        )
+        write(MONITORING_AUDIT, chain.table(entry, number=number))
+        previous = entry["digest"]
+
+
+@pytest.mark.usefixtures("full")
+def test_the_worse_of_two_targets_is_unknown_where_one_of_them_is(home: Path, write: Write) -> None:
+    write(MONITORING_QUALITY, windows("3", dockout=math.nan))
+    (row,) = _worse(judged(home)).to_dict("records")
+    assert math.isnan(row["pr_auc"])
+    assert row["f1"] == 0.5
+
+
+@pytest.mark.usefixtures("full")
+def test_a_version_that_serves_no_more_is_not_called_the_champion(home: Path, write: Write) -> None:
+    for version in ("3", "4"):
+        write(MONITORING_QUALITY, windows(version))
+    assert _worse(judged(home))["who"].tolist() == ["champion: version 3", "champion: version 4"]
+    decided(write, "3", "4")
+    named = _worse(judged(home))["who"].tolist()
+    assert named == ["former champion: version 3", "champion: version 4"]
+
+
+@pytest.mark.usefixtures("full")
+def test_a_psi_of_long_ago_is_not_the_psi_of_now(home: Path, workspace: Path, write: Write) -> None:
+    write(MONITORING_QUALITY, windows("3"))
+    of = {"EndpointName": "bikeshare-prod", "City": "boston"}
+    hour = DT.floor("h").to_pydatetime()
+    with SqliteMetricStore(workspace / "metrics.db") as store:
+        store.put([point("PSI", 0.4, at=hour - timedelta(hours=5), dimensions=of)])
+    assert judged(home).worst_psi("bikeshare-prod") is None
+    with SqliteMetricStore(workspace / "metrics.db") as store:
+        store.put([point("PSI", 0.1, at=hour - timedelta(hours=1), dimensions=of)])
+    assert judged(home).worst_psi("bikeshare-prod") == 0.4
+
+
+@pytest.mark.usefixtures("full")
+def test_quality_is_stale_when_nobody_judged_for_two_cadences(
+    home: Path, workspace: Path, write: Write
+) -> None:
+    write(MONITORING_QUALITY, windows("3"))
+    assert not judged(home).stale
+    later = (DT + timedelta(minutes=21)).isoformat()
+    (workspace / "workspace.json").write_text(json.dumps({"clock": "simulated", "now": later}))
+    assert judged(home).stale
