@@ -219,7 +219,7 @@ def _chart(rows: "pd.DataFrame", horizon_min: int, theme: Theme) -> dict[str, An
     if rows["stockout"].nunique() > len(words):
         words += [_BY_PERSISTENCE[word] for word in words]
         colours, dashes = colours * 2, [*dashes, [1, 3], [1, 5]]
-    legend = {"orient": "top", "symbolType": "stroke", "symbolSize": 400}
+    legend = {"orient": "top", "symbolType": "stroke", "symbolSize": 150}
     hue = {"domain": words, "range": colours}
     at_horizon = [{"filter": {"field": "horizon_min", "equal": horizon_min}}]
     return {
@@ -251,7 +251,7 @@ def _chart(rows: "pd.DataFrame", horizon_min: int, theme: Theme) -> dict[str, An
                         "type": "nominal",
                         "title": None,
                         "scale": hue,
-                        "legend": {**legend, "columns": 2, "labelLimit": 220},
+                        "legend": {**legend, "columns": 2, "labelLimit": 130},
                     },
                     "tooltip": _TOOLTIP,
                 },

@@ -85,28 +85,42 @@ def _endpoint(reading: SystemHealth, endpoint: str) -> None:
     with left:
         st.markdown("**Latency**")
         _chart(reading, latency, title="milliseconds", says=f"Latency of {endpoint}")
+        limit = f"{reading.latency_limit_ms:g} ms"
+        st.caption(f"The gate asks for a p95 of the model of at most {limit} in every hour.")
     with right:
         st.markdown("**Requests and errors**")
         _chart(reading, counts, title="requests in 5 min", says=f"Requests to {endpoint}")
 
 
 def _figures(latency: "pd.DataFrame", counts: "pd.DataFrame", batches: "pd.DataFrame") -> None:
-    """Latency: the median of the periods; the rest: sums of the window."""
-    typical = latency.groupby("what")["value"].median()
+    """Averages over all requests, percentiles of periods, sums of the window."""
+    periods = latency.groupby("what")["value"]
     summed = counts.groupby("what")["value"].sum()
     ran = batches[batches["what"] == "batches"]
     answered = batches[batches["what"] == "answered"]
     told = {
-        "Average, ms": figure(typical.get("model, average"), ".1f"),
-        "p50, ms": figure(typical.get("model, p50"), ".1f"),
-        "p95, ms": figure(typical.get("model, p95"), ".1f"),
-        "Overhead, ms": figure(typical.get("overhead, average"), ".1f"),
+        "Average, ms": figure(_mean(latency, counts, "model, average"), ".1f"),
+        "p50, ms, usual 5 min": figure(periods.median().get("model, p50"), ".1f"),
+        "p95, ms, worst 5 min": figure(periods.max().get("model, p95"), ".1f"),
+        "Overhead, ms": figure(_mean(latency, counts, "overhead, average"), ".2f"),
         "4xx": figure(summed.get("4xx"), ".0f"),
         "5xx": figure(summed.get("5xx"), ".0f"),
         "Batches": figure(ran["value"].sum() if len(ran) else None, ".0f"),
-        "Least answered": figure(answered["value"].min() if len(answered) else None, ".0%"),
+        "Rows answered, worst batch": figure(
+            answered["value"].min() if len(answered) else None, ".0%"
+        ),
     }
     parts.figures(told)
+
+
+def _mean(latency: "pd.DataFrame", counts: "pd.DataFrame", what: str) -> float | None:
+    """Over the requests of the periods in which both are known."""
+    keys = ["at", "variant"]
+    asked = counts[counts["what"] == "requests"].set_index(keys)["value"]
+    mine = latency[latency["what"] == what].set_index(keys)["value"]
+    both = mine.to_frame("ms").join(asked.rename("requests"), how="inner")
+    total = float(both["requests"].sum())
+    return float((both["ms"] * both["requests"]).sum()) / total if total else None
 
 
 def _chart(reading: SystemHealth, rows: "pd.DataFrame", *, title: str, says: str) -> None:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 WHOLE_CITY = "the whole city"
 MOST_MORE = 10
-CHART_HEIGHT = 260
+CHART_HEIGHT = 280
 # Where a slider stands until it is moved; only what was moved is asked.
 _CASES = {"": "as supposed", "_now": "as it is"}
 _WEATHER = {"temperature_c": 15, "humidity_pct": 60, "precipitation_mm": 0}
@@ -220,7 +220,8 @@ def _chart(
                 "case:N",
                 title=None,
                 scale=alt.Scale(domain=list(_CASES.values()), range=[[1, 0], [4, 4]]),
-                legend=alt.Legend(orient="top"),
+                # Beside the other a phone would cut it off.
+                legend=alt.Legend(orient="bottom") if len(cases) > 1 else None,
             ),
         )
     )

@@ -23,6 +23,7 @@ from dashboards.readings import (
 from dashboards.readings import station as of_station
 from dashboards.screens.model_health import _worse
 from dashboards.screens.releases import _cell
+from dashboards.screens.system_health import _mean
 from dashboards.screens.top import csv, ranked
 from mlops_bikeshare.domain.errors import LakeError, ModelError
 from mlops_bikeshare.domain.tables import (
@@ -116,6 +117,34 @@ def test_system_health_has_latency_in_ms_errors_and_the_alarms_of_production(hom
     states = {(alarm.name, alarm.state) for alarm in found.alarms}
     assert any("errors-5xx" in name and state == "ALARM" for name, state in states)
     assert any("latency" in name and state == "INSUFFICIENT_DATA" for name, state in states)
+
+
+@pytest.mark.usefixtures("full", "measured")
+def test_an_average_is_over_requests_and_the_worst_percentile_is_not_hidden(
+    home: Path, workspace: Path
+) -> None:
+    with SqliteMetricStore(workspace / "metrics.db") as store:
+        at = DT.to_pydatetime() + timedelta(minutes=3)  # in the period of the first request
+        values = {"Invocations": 1, "ModelLatency": 350_000}
+        store.put([point(n, v, at=at, dimensions=VARIANT) for n, v in values.items()])
+    choice = choose(home, {}, workspace=None)
+    found = system_health.read(choice, connect(choice), hours=2)
+    assert isinstance(found, system_health.SystemHealth)
+    assert _mean(found.latency, found.counts, "model, average") == pytest.approx(450 / 3)
+    assert _mean(found.latency, found.counts, "overhead, average") is None
+
+
+@pytest.mark.usefixtures("full", "measured")
+def test_alarms_look_where_the_page_looks(home: Path, workspace: Path) -> None:
+    choice = choose(home, {}, workspace=None)
+    clients = connect(choice)
+    assert clients.metrics is not None
+    elsewhere = workspace / "metrics.db"
+    elsewhere.rename(workspace / "moved.db")
+    found = system_health.read(choice, clients, hours=2)
+    assert isinstance(found, system_health.SystemHealth)
+    assert any(alarm.state == "ALARM" for alarm in found.alarms)
+    assert not elsewhere.exists()
 
 
 @pytest.mark.usefixtures("full")
