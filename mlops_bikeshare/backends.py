@@ -34,6 +34,14 @@ if TYPE_CHECKING:
 STATE_FILE = "workspace.json"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """How AWS is reached where not as boto3 finds its own: `profile` of ~/.aws, results of SQL."""
+
+    profile: str | None = None
+    athena_output: str | None = None
+
+
 @dataclass(frozen=True)
 class Workspace:
     """What flows work with."""
@@ -41,6 +49,7 @@ class Workspace:
     settings: Settings
     clock: Clock
     store: "Store | None" = None  # one that is open already
+    access: Access = Access()
 
     @property
     def path(self) -> Path:
@@ -78,7 +87,8 @@ class Workspace:
                 self.settings.region,
                 database=lake.database,
                 workgroup=lake.workgroup,
-                results=f"{self.lake_address}/athena_results/",
+                results=self.access.athena_output or f"{self.lake_address}/athena_results/",
+                profile=self.access.profile,
             )
             return athena.AthenaQuery(connection)
         from mlops_bikeshare.lake.duckdb import DuckDbQuery
@@ -117,15 +127,16 @@ class Workspace:
             raise SettingsError(f"{msg}; for those of CloudWatch use --profile aws")
         from mlops_bikeshare.monitoring import cloudwatch
 
-        return cloudwatch.client(self.settings.region, attempts=4)
+        return cloudwatch.client(self.settings.region, attempts=4, profile=self.access.profile)
 
     def _cloudwatch(self) -> "MetricStore":
         """Marks of what was posted lie in the lake, beside the rows they speak of."""
         from mlops_bikeshare.monitoring import cloudwatch
 
+        region, profile = self.settings.region, self.access.profile
         return cloudwatch.CloudWatchMetricStore(
-            reader=cloudwatch.client(self.settings.region, attempts=4),
-            writer=cloudwatch.client(self.settings.region, attempts=1),
+            reader=cloudwatch.client(region, attempts=4, profile=profile),
+            writer=cloudwatch.client(region, attempts=1, profile=profile),
             marks=self.lake.store,
             now=self.clock.now,
         )
@@ -166,7 +177,7 @@ class Workspace:
     def clients(self) -> "Clients":
         """SageMaker, its runtime and S3; locally those of the workspace's endpoint host."""
         if self.settings.profile == "aws":
-            return _clients(None, self.settings.region, None)
+            return _clients(None, self.settings.region, None, self.access.profile)
         from mlops_bikeshare.serving.launch import running
 
         host = running(self.path)
@@ -174,7 +185,7 @@ class Workspace:
             name = self.settings.workspace
             msg = f"no endpoint host runs for workspace {name!r}; start it with"
             raise EndpointError(f"{msg} `bikeshare --workspace {name} serve --background`")
-        return _clients(host.url, self.settings.region, self.settings.serving.token)
+        return _clients(host.url, self.settings.region, self.settings.serving.token, None)
 
     @property
     def sm_endpoint(self) -> str | None:
@@ -286,10 +297,10 @@ def _s3(settings: Settings, **patience: Any) -> "S3Store":
 
 
 @cache
-def _clients(url: str, region: str, token: str | None) -> "Clients":
+def _clients(url: str | None, region: str, token: str | None, profile: str | None) -> "Clients":
     from mlops_bikeshare.serving.session import Clients
 
-    return Clients(url, region, token)
+    return Clients(url, region, token, profile)
 
 
 def _apprise(url: str) -> "Channel":

@@ -28,7 +28,7 @@ def suggested(choice: Choice, reading: CityReading) -> Suggested:
     if isinstance(ws, Empty):
         return Suggested({}, ws.what)
     try:
-        found = suggest(ws, reading.city, endpoint=reading.endpoint)
+        found = suggest(ws, reading.city, endpoint=reading.endpoint, view=choice.views.predictions)
     except BikeshareError as error:
         return Suggested({}, f"No plan of moves: {error}")
     if found.left_out >= len(reading.stations):

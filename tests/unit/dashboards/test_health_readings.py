@@ -1,5 +1,6 @@
 """The readers of the other pages on a small lake and a real metric store."""
 
+import dataclasses
 import json
 import math
 from collections.abc import Callable
@@ -25,7 +26,7 @@ from dashboards.screens.model_health import _worse
 from dashboards.screens.releases import _cell
 from dashboards.screens.system_health import _mean
 from dashboards.screens.top import csv, ranked
-from mlops_bikeshare.domain.errors import LakeError, ModelError
+from mlops_bikeshare.domain.errors import LakeError, ModelError, SettingsError
 from mlops_bikeshare.domain.tables import (
     MONITORING_AUDIT,
     MONITORING_QUALITY,
@@ -33,7 +34,7 @@ from mlops_bikeshare.domain.tables import (
     STATION_INFORMATION_RAW,
     STATION_STATUS,
 )
-from mlops_bikeshare.monitoring.metrics import point
+from mlops_bikeshare.monitoring.metrics import MODEL, point
 from mlops_bikeshare.monitoring.sqlite import SqliteMetricStore
 from mlops_bikeshare.release import audit as chain
 
@@ -145,6 +146,25 @@ def test_alarms_look_where_the_page_looks(home: Path, workspace: Path) -> None:
     assert isinstance(found, system_health.SystemHealth)
     assert any(alarm.state == "ALARM" for alarm in found.alarms)
     assert not elsewhere.exists()
+
+
+@pytest.mark.usefixtures("full", "measured")
+def test_metrics_in_another_namespace_are_found_and_a_wrong_one_is_named(
+    home: Path, workspace: Path
+) -> None:
+    own = choose(home, {"BIKESHARE_CW_CUSTOM_NS": "Bikes/Own"}, workspace=None)
+    with pytest.raises(SettingsError, match=r"cw_custom_ns: .* namespace 'Bikes/Own'"):
+        system_health.read(own, connect(own), hours=2)
+    of = {"EndpointName": "bikeshare-prod", "City": "boston"}
+    silent = point("PredictionHeartbeat", 1, at=DT.to_pydatetime(), dimensions=of)
+    with SqliteMetricStore(workspace / "metrics.db") as store:
+        store.put([dataclasses.replace(silent, namespace="Bikes/Own")])
+    found = system_health.read(own, connect(own), hours=2)
+    assert isinstance(found, system_health.SystemHealth)
+    assert found.batches["value"].tolist() == [1]
+    clients = connect(own)
+    assert clients.metrics is not None
+    assert [name for name, _ in clients.metrics.names(MODEL)] == ["PredictionHeartbeat"]
 
 
 @pytest.mark.usefixtures("full")
