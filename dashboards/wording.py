@@ -55,3 +55,10 @@ def figure(value: object, form: str = ".3f") -> str:
 def plain(text: str) -> str:
     """Text inside Markdown, on one line, which draws no link, list, formula or colour."""
     return _LISTS.sub(r"\1\\", _MARKS.sub(r"\\\1", " ".join(text.split())))
+
+
+def known(value: object) -> bool:
+    """Whether a cell of a frame holds something."""
+    import pandas as pd
+
+    return not pd.isna(value)  # type: ignore[call-overload]

@@ -35,7 +35,8 @@ def suggested(choice: Choice, reading: CityReading) -> Suggested:
         return Suggested({}, "No plan of moves: too little is known of every station.")
     said: dict[str, list[str]] = {}
     for move in found.moves:
-        saved = f"{move.bikes} bikes, {move.km:.1f} km, {move.minutes_saved:.0f} min saved"
+        bikes = f"{move.bikes} bike{'s' if move.bikes > 1 else ''}"
+        saved = f"{bikes}, {move.km:.1f} km, {move.minutes_saved:.0f} min saved"
         said.setdefault(move.taker, []).append(f"from {move.giver_name}: {saved}")
         said.setdefault(move.giver, []).append(f"to {move.taker_name}: {saved}")
     note = (

@@ -18,13 +18,12 @@ from dashboards.screens import parts, station_panel, wanted_rows
 from dashboards.screens.wanted_rows import EITHER, Filter, of_reading
 from dashboards.station_layer import Layer
 from dashboards.wording import both_zones, chance, plain, span
-from mlops_bikeshare.domain.targets import BIKEOUT, DOCKOUT, PROMISE_MIN, TARGETS
+from mlops_bikeshare.domain.targets import BIKEOUT, DOCKOUT, PROMISE_MIN
 
 if TYPE_CHECKING:
     import pandas as pd
 
 MAP_HEIGHT = 560
-ALARMING = 0.6
 LISTED = 8
 _WHICH = {EITHER: "Either", BIKEOUT.name: "Bikes", DOCKOUT.name: "Docks"}
 _LEAST = (0.0, 0.2, 0.4, 0.6, 0.8)
@@ -55,7 +54,9 @@ def _live(choice: Choice) -> None:
         _headline(choice, reading)
     with said:
         rows = wanted_rows.shown(reading, horizon_min, wanted)
-        st.write(_summary(rows, horizon_min, of=len(reading.stations)))
+        st.write(
+            wanted_rows.summary(rows, horizon_min, of=len(reading.stations), which=wanted.which)
+        )
 
 
 @st.fragment
@@ -195,20 +196,6 @@ def _layer(reading: CityReading, horizon_min: int, wanted: Filter, theme: Theme)
     rows = wanted_rows.shown(reading, horizon_min, wanted)
     placed = rows.dropna(subset=["lat", "lon"])
     return station_layer.layer(placed, risk.PALETTES[theme], heat=wanted.heat)
-
-
-def _summary(rows: "pd.DataFrame", horizon_min: int, *, of: int) -> str:
-    counts = [
-        f"**{int((rows[target.probability] >= ALARMING).sum())}** {risk.WORDS[target.name]}"
-        for target in TARGETS
-    ]
-    unplaced = int(rows[["lat", "lon"]].isna().any(axis=1).sum())
-    beside = f" {unplaced} have no position: found by name, not on the map." if unplaced else ""
-    shown = f"{len(rows):,} stations" if len(rows) == of else f"{len(rows):,} shown of {of:,}"
-    return (
-        f"Likely in {horizon_min} min ({ALARMING:.0%} or more): {' and '.join(counts)},"
-        f" of {shown}.{beside}"
-    )
 
 
 def _map(choice: Choice, reading: CityReading, horizon_min: int, wanted: Filter) -> None:

@@ -1,24 +1,18 @@
-"""One station: its counts now, both chances, and a view: two hours ahead, a day back, or why.
-
-Who was there, or sees that it is not so, marks it: `handled` or `wrong`.
-"""
+"""One station: its counts now, both chances, and a view: two hours ahead, a day back, or why."""
 
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from dashboards import asking
 from dashboards.readings import Choice, CityReading
 from dashboards.readings import station as of_station
 from dashboards.readings.city import COUNTS_H
 from dashboards.risk import PALETTES, WORDS, Theme
-from dashboards.screens import parts, station_views
-from dashboards.wording import both_zones, chance, plain, span
+from dashboards.screens import marking, parts, station_views
+from dashboards.wording import both_zones, chance, known, plain, span
 from mlops_bikeshare.domain.errors import BikeshareError
 from mlops_bikeshare.domain.targets import TARGETS
-from mlops_bikeshare.flows.feedback import WRONG
-from mlops_bikeshare.flows.judging.handled import HANDLED, LASTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,7 +23,6 @@ if TYPE_CHECKING:
 
 CHART_HEIGHT = 230
 AHEAD, BACK, WHY = "Next two hours", "Last 24 hours", "What drives it"
-_SAID = "said"
 _TOOLTIP = [
     {"field": "stockout", "type": "nominal", "title": "Stockout"},
     {"field": "chance", "type": "quantitative", "title": "Chance", "format": ".0%"},
@@ -55,7 +48,7 @@ def show(
         st.info(f"{reading.endpoint} made no prediction for this station in the newest batch.")
     else:
         _chances(path, horizon_min)
-    _marking(choice, reading, station, row)
+    marking.show(choice, reading, station, row)
     view = st.segmented_control(
         "View",
         [AHEAD, BACK, WHY],
@@ -135,16 +128,16 @@ def _counts(reading: CityReading, station: str, row: "pd.Series[Any]") -> None:
         }
     )
     facts = [f"Station {plain(station)}"]
-    if _known(row["observed_at"]):
+    if known(row["observed_at"]):
         seen = row["observed_at"].to_pydatetime()
         facts.append(f"counted {span(reading.now - seen)} ago")
         facts.append(both_zones(seen, reading.city.zone))
     else:
         facts.append(f"no counts in the {COUNTS_H} hours up to the newest poll")
     # Not `is False`: a column without unknowns holds NumPy's.
-    if _known(row["is_renting"]) and not row["is_renting"]:
+    if known(row["is_renting"]) and not row["is_renting"]:
         facts.append("**rents no bikes**")
-    if _known(row["is_returning"]) and not row["is_returning"]:
+    if known(row["is_returning"]) and not row["is_returning"]:
         facts.append("**takes no bikes back**")
     st.caption(" · ".join(facts))
 
@@ -154,39 +147,6 @@ def _chances(path: "pd.DataFrame", horizon_min: int) -> None:
     parts.figures(
         {f"{WORDS[t.name].capitalize()} in {horizon_min} min": chance(p) for t, p in said.items()}
     )
-
-
-def _marking(choice: Choice, reading: CityReading, station: str, row: "pd.Series[Any]") -> None:
-    """Two buttons, and what was said of the station."""
-    with st.container(horizontal=True):
-        for label, icon, what, tells in (
-            ("Mark as handled", "check", HANDLED, "A van was there: quality leaves out an hour."),
-            ("Prediction is wrong", "flag", WRONG, "Is kept for people; changes no figure."),
-        ):
-            st.button(
-                label,
-                icon=f":material/{icon}:",
-                key=f"{what}-{station}",
-                help=tells,
-                on_click=_say,
-                args=(choice, reading.city.name, station, what),
-            )
-    about, line, kept = st.session_state.get(_SAID, (None, "", False))
-    if about == station:
-        (st.success if kept else st.error)(line)
-    elif _known(row["handled_at"]):
-        at = row["handled_at"].to_pydatetime()
-        until = both_zones(at + LASTS, reading.city.zone)
-        st.info(f"Handled {span(reading.now - at)} ago; not judged until {until}.")
-
-
-def _say(choice: Choice, city: str, station: str, what: str) -> None:
-    try:
-        line = asking.said(choice, city, station, what)
-    except BikeshareError as error:
-        st.session_state[_SAID] = station, str(error), False
-    else:
-        st.session_state[_SAID] = station, plain(line), True
 
 
 def _long(reading: CityReading, path: "pd.DataFrame") -> "pd.DataFrame":
@@ -296,10 +256,4 @@ def _table(reading: CityReading, path: "pd.DataFrame") -> "pd.DataFrame":
 
 
 def _number(value: object) -> str:
-    return f"{value:g}" if _known(value) else "unknown"
-
-
-def _known(value: object) -> bool:
-    import pandas as pd
-
-    return not pd.isna(value)  # type: ignore[call-overload]
+    return f"{value:g}" if known(value) else "unknown"

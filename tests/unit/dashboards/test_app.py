@@ -11,6 +11,7 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from dashboards.launch import APP
+from dashboards.screens import wanted_rows
 from mlops_bikeshare.domain.tables import (
     INFERENCE,
     STATION_FEEDBACK,
@@ -168,6 +169,34 @@ def test_what_a_feed_calls_a_station_draws_nothing(
     assert app.button[0].label.startswith(r"\[Quay\](http\://elsewhere): out of bikes")
     app.text_input[0].set_value("mill").run()
     assert app.subheader[0].value == r"\:red\[Mill\]"
+
+
+def top_page() -> None:
+    import os
+    from pathlib import Path
+
+    from dashboards.readings import choose
+    from dashboards.screens import top
+
+    top.show(choose(Path.cwd(), os.environ, workspace="main"))
+
+
+@pytest.mark.usefixtures("full", "page")
+def test_a_ranking_of_old_predictions_is_called_stale(workspace: Path) -> None:
+    assert not AppTest.from_function(top_page, default_timeout=20).run().warning
+    st.cache_resource.clear()
+    state = {"clock": "simulated", "now": LATER.isoformat()}
+    (workspace / "workspace.json").write_text(json.dumps(state))
+    told = AppTest.from_function(top_page, default_timeout=20).run().warning[0].value
+    assert "**Stale:** the newest predictions are 3 h old" in told
+
+
+def test_the_summary_counts_only_the_stockout_that_was_asked_for() -> None:
+    rows = pd.DataFrame({"p_bikeout": [0.9, 0.1], "p_dockout": [0.0, 0.7], "lat": 1, "lon": 1})
+    assert "**1** out of bikes and **1** out of docks, of 2" in wanted_rows.summary(rows, 30, of=2)
+    only = wanted_rows.summary(rows.iloc[1:], 30, of=2, which="dockout")
+    assert "**1** out of docks, of 1 shown of 2." in only
+    assert "bikes" not in only
 
 
 @pytest.mark.usefixtures("full")

@@ -23,7 +23,7 @@ from dashboards.readings import (
 )
 from dashboards.readings import station as of_station
 from dashboards.screens.model_health import _worse
-from dashboards.screens.releases import _cell
+from dashboards.screens.releases import _cell, _number
 from dashboards.screens.system_health import _mean
 from dashboards.screens.top import csv, ranked
 from mlops_bikeshare.domain.errors import LakeError, ModelError, SettingsError
@@ -76,7 +76,7 @@ def test_a_neighbourhood_is_named_after_a_station_in_it_and_nobody_gets_a_made_u
 def test_the_ranking_is_by_risk_and_leaves_out_what_nobody_predicted(home: Path) -> None:
     rows = ranked(city(home), count=10, horizon_min=30, moves={"001": "from Gate: 3 bikes"})
     assert rows["station_id"].tolist() == ["001", "002"]
-    assert rows["will be"].tolist() == ["out of bikes", "out of docks"]
+    assert rows["likelier"].tolist() == ["out of bikes", "out of docks"]
     assert rows["suggest move"].fillna("").tolist() == ["from Gate: 3 bikes", ""]
     assert len(ranked(city(home), count=1, horizon_min=30, moves={})) == 1
 
@@ -85,7 +85,7 @@ def test_the_ranking_is_by_risk_and_leaves_out_what_nobody_predicted(home: Path)
 def test_the_csv_says_its_time_and_runs_no_formula_in_a_spreadsheet(home: Path) -> None:
     rows = ranked(city(home), count=1, horizon_min=30, moves={}).assign(station="=1+1")
     head, line = csv(rows, city(home), horizon_min=30).decode().splitlines()
-    assert head.startswith("rank,station,will be,risk,p_bikeout")
+    assert head.startswith("rank,station,likelier,risk,bikes")
     assert ",'=1+1," in f",{line.split(',', 1)[1]}"
     assert line.endswith("2021-09-01T12:10:00+00:00,30")
 
@@ -304,6 +304,11 @@ def test_what_people_wrote_in_the_audit_draws_nothing(home: Path) -> None:
     _ = home
     assert _cell("a|b [x](y) <b>") == r"a\|b \[x\](y) \<b\>"
     assert json.dumps(_cell(None)) == '""'
+
+
+def test_a_digest_leaves_room_for_the_verdict_and_a_count_is_no_power_of_ten() -> None:
+    assert _number("51e9986d533b8cf4041c8845074c0b19df01a458d5") == "51e9986d533b…"
+    assert [_number(v) for v in (39_716, 0.06919, None)] == ["39,716", "0.06919", "missing"]
 
 
 def judged(home: Path) -> model_health.ModelHealth:
