@@ -62,10 +62,11 @@ class Made:
 
 
 def blocks_of(days: Sequence[date], *, workers: int) -> list[Days]:
-    """Days in order, in blocks of one to seven: as many for each worker, and as long."""
+    """Days in order, in blocks of one to seven: as many for each worker, the shorter ones last."""
     rounds = max(_ROUNDS, math.ceil(len(days) / (_MOST_DAYS * workers)))
     count = min(len(days), rounds * workers)
-    edges = [len(days) * block // count for block in range(count + 1)]
+    size, longer = divmod(len(days), count)
+    edges = [block * size + min(block, longer) for block in range(count + 1)]
     return [tuple(days[start:end]) for start, end in pairwise(edges)]
 
 
