@@ -24,7 +24,7 @@ _COLOURS: dict[Theme, tuple[str, ...]] = {
 # As many as there are not colours: twenty lines differ by the two together.
 _DASHES = ((1, 0), (6, 3), (2, 2), (8, 3, 2, 3))
 _HOURS = {"hours": "%H:%M", "minutes": "%H:%M"}  # days stay named as they are
-_GAP_STEPS, _LEAST_GAP_S, _LONG_NAME = 3, 900, 16
+_GAP_STEPS, _LEAST_GAP_S, _LONG_NAME = 3, 900, 18
 _CLOCK = "%Y-%m-%dT%H:%M:%SZ"
 
 

@@ -13,7 +13,7 @@ from dashboards.wording import both_zones, figure
 if TYPE_CHECKING:
     import pandas as pd
 
-CHART_HEIGHT = 240
+CHART_HEIGHT = 260
 _SPANS = {"2 hours": 2, "24 hours": 24}
 _BADGE = {
     "OK": (":green-badge[:material/check: OK]", 2),
