@@ -18,6 +18,7 @@ from dashboards.readings import Choice, Empty, opened
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.errors import BikeshareError, InputError, LakeError
 from mlops_bikeshare.flows import feedback, moves, what_if
+from mlops_bikeshare.flows.feedback import Said
 from mlops_bikeshare.flows.moves import Round
 from mlops_bikeshare.flows.supposing.basis import Basis
 from mlops_bikeshare.flows.supposing.changes import Changes
@@ -55,13 +56,12 @@ def asked(choice: Choice, known: Basis, changes: Changes, station: str | None) -
         return what_if.ask(ws, known, changes, station_id=station)
 
 
-def said(choice: Choice, city: str, station: str, what: str, note: str | None = None) -> str:
-    """Keep a person's word on a station; the line to show."""
+def said(choice: Choice, city: str, station: str, what: str, note: str | None = None) -> Said:
+    """Keep a person's word on a station."""
     ws = _workspace(choice)
     where = ws.settings.city(city)
     with _writing():
-        kept = feedback.say(ws, where, station_id=station, what=what, note=note or None)
-    return feedback.summary(kept)
+        return feedback.say(ws, where, station_id=station, what=what, note=note or None)
 
 
 def _workspace(choice: Choice) -> Workspace:

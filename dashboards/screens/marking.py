@@ -4,6 +4,7 @@ That somebody was there is shown to everyone for the hour which quality leaves o
 """
 
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 import streamlit as st
 
@@ -11,7 +12,7 @@ from dashboards import asking
 from dashboards.readings import Choice, CityReading
 from dashboards.wording import both_zones, known, plain, span
 from mlops_bikeshare.domain.errors import BikeshareError
-from mlops_bikeshare.flows.feedback import WRONG
+from mlops_bikeshare.flows.feedback import WRONG, Said
 from mlops_bikeshare.flows.judging.handled import HANDLED, LASTS
 
 if TYPE_CHECKING:
@@ -37,9 +38,9 @@ def show(choice: Choice, reading: CityReading, station: str, row: "pd.Series[Any
                 args=(choice, reading, station, what),
             )
     # Until the next reading, which has it from the table.
-    about, line, kept = st.session_state.get(_SAID, (None, "", False))
+    about, words, kept = st.session_state.get(_SAID, (None, "", False))
     if about == (station, reading.now):
-        (st.success if kept else st.error)(line)
+        (st.success if kept else st.error)(words)
     elif known(row["handled_at"]):
         at = row["handled_at"].to_pydatetime()
         until = both_zones(at + LASTS, reading.city.zone)
@@ -49,8 +50,18 @@ def show(choice: Choice, reading: CityReading, station: str, row: "pd.Series[Any
 def _say(choice: Choice, reading: CityReading, station: str, what: str) -> None:
     about = station, reading.now
     try:
-        line = asking.said(choice, reading.city.name, station, what)
+        said = asking.said(choice, reading.city.name, station, what)
     except BikeshareError as error:
         st.session_state[_SAID] = about, str(error), False
     else:
-        st.session_state[_SAID] = about, plain(line), True
+        st.session_state[_SAID] = about, line(said, reading.city.zone), True
+
+
+def line(said: Said, zone: ZoneInfo) -> str:
+    """What was kept, in the city's time."""
+    where, at = f"Station {plain(said.station_id)}", both_zones(said.said_at, zone)
+    if not said.new:
+        return f"{where}: something was said at {at} already; that one counts."
+    then = f" Not judged until {both_zones(said.said_at + LASTS, zone)}."
+    kept = f"{where}: {said.what}, {at}, by {plain(said.who)}."
+    return kept + (then if said.what == HANDLED else "")

@@ -6,9 +6,9 @@ import streamlit as st
 
 from dashboards import asking
 from dashboards.readings import Choice, CityReading
-from dashboards.screens import parts
+from dashboards.screens import marking, parts
 from dashboards.screens.city_map import read_city
-from dashboards.wording import both_zones, plain
+from dashboards.wording import both_zones
 from mlops_bikeshare.flows import moves
 from mlops_bikeshare.flows.feedback import LONGEST_NOTE, WORDS
 from mlops_bikeshare.flows.moves import Round
@@ -122,6 +122,6 @@ def _feedback(choice: Choice, reading: CityReading) -> None:
         st.warning("Choose a station first.")
         return
     city = reading.city.name
-    line = asking.told(lambda: asking.said(choice, city, station, what, note))
-    if line is not None:
-        st.success(plain(line), icon=":material/check:")
+    kept = asking.told(lambda: asking.said(choice, city, station, what, note))
+    if kept is not None:
+        st.success(marking.line(kept, reading.city.zone), icon=":material/check:")

@@ -20,6 +20,8 @@ _BADGE = {
     "ALARM": (":red-badge[:material/notifications_active: ALARM]", 0),
     "INSUFFICIENT_DATA": (":gray-badge[:material/help: not enough data]", 1),
 }
+_UNITS = {"Microseconds": (1000, " ms"), "Seconds": (1, " s")}
+_WHOLE_FROM = 1000
 _ABOUT = (
     "Whether the endpoints answer and how fast, whether batches arrive, and which alarms of"
     " production fire, in five-minute periods."
@@ -61,8 +63,8 @@ def _alarms(reading: SystemHealth) -> None:
     ordered = sorted(reading.alarms, key=lambda alarm: (_BADGE[alarm.state][1], alarm.name))
     lines = ["| state | alarm | severity | value | fires when |", "|---|---|---|---|---|"]
     for alarm in ordered:
-        value = "no data" if alarm.value is None else f"{alarm.value:.4g}"
-        when = f"{alarm.meaning} ({alarm.relation} {alarm.threshold:g})"
+        value = "no data" if alarm.value is None else _in_unit(alarm.value, alarm.unit)
+        when = f"{alarm.meaning} ({alarm.relation} {_in_unit(alarm.threshold, alarm.unit)})"
         lines.append(
             f"| {_BADGE[alarm.state][0]} | {alarm.name} | {alarm.severity} | {value} | {when} |"
         )
@@ -70,6 +72,13 @@ def _alarms(reading: SystemHealth) -> None:
     st.markdown(f"**{firing}** of {len(ordered)} alarms of production fire.")
     with st.expander("Every alarm", expanded=firing > 0):
         st.markdown("\n".join(lines))
+
+
+def _in_unit(value: float, unit: str) -> str:
+    """Of CloudWatch's units, as people say them."""
+    scale, name = _UNITS.get(unit, (1, ""))
+    number = value / scale
+    return (f"{number:,.0f}" if abs(number) >= _WHOLE_FROM else f"{number:.4g}") + name
 
 
 def _endpoint(reading: SystemHealth, endpoint: str) -> None:

@@ -91,7 +91,7 @@ def test_what_was_done_at_a_station_is_kept(ws: Workspace) -> None:
     app.selectbox[0].set_value("03")
     app.text_input[0].set_value("four bikes brought")
     app.button[0].click().run()
-    assert r"station 03 of demo\: handled" in app.success[0].value
+    assert "Station 03: handled, " in app.success[0].value
     kept = ws.lake.read(STATION_FEEDBACK, city="demo")
     assert kept[["station_id", "what", "note"]].to_numpy().tolist() == [
         ["03", "handled", "four bikes brought"]

@@ -137,7 +137,7 @@ def test_a_station_is_marked_on_the_map_and_everyone_sees_that_it_was_handled(
     app = page()
     app.text_input[0].set_value("mill").run()
     next(b for b in app.button if b.label == "Mark as handled").click().run()
-    assert "station 002 of boston\\: handled" in app.success[0].value
+    assert "Station 002: handled, Wed 1 Sep 2021, 08:20 EDT (12:20 UTC), by" in app.success[0].value
     kept = Lake(LocalStore(workspace / "lake")).read(STATION_FEEDBACK, city="boston")
     assert kept[["station_id", "what"]].to_numpy().tolist() == [["002", "handled"]]
     st.cache_resource.clear()

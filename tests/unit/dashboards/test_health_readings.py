@@ -24,7 +24,7 @@ from dashboards.readings import (
 from dashboards.readings import station as of_station
 from dashboards.screens.model_health import _worse
 from dashboards.screens.releases import _cell, _number
-from dashboards.screens.system_health import _mean
+from dashboards.screens.system_health import _in_unit, _mean
 from dashboards.screens.top import csv, ranked
 from mlops_bikeshare.domain.errors import LakeError, ModelError, SettingsError
 from mlops_bikeshare.domain.tables import (
@@ -117,6 +117,8 @@ def test_system_health_has_latency_in_ms_errors_and_the_alarms_of_production(hom
     assert errors["value"].sum() == 1
     states = {(alarm.name, alarm.state) for alarm in found.alarms}
     assert any("errors-5xx" in name and state == "ALARM" for name, state in states)
+    slow = next(alarm for alarm in found.alarms if "latency-critical" in alarm.name)
+    assert _in_unit(slow.threshold, slow.unit) == "300 ms"
     assert any("latency" in name and state == "INSUFFICIENT_DATA" for name, state in states)
 
 
