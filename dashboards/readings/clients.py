@@ -5,6 +5,8 @@ Output   `connect`: Clients, made once and shared by all visitors; `opened`: the
 Raises   SettingsError for a city that is not in the settings, LakeError when a source is broken.
 """
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -15,7 +17,7 @@ from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.clock import RealClock
 from mlops_bikeshare.domain.errors import SettingsError
 from mlops_bikeshare.domain.tables import STATION_INFORMATION_RAW
-from mlops_bikeshare.monitoring.metrics import MODEL
+from mlops_bikeshare.monitoring.metrics import MODEL, Wanted
 
 if TYPE_CHECKING:
     from mlops_bikeshare.lake.query import Query
@@ -71,6 +73,11 @@ class _InNamespace:
     def series(self, namespace: str, *asked: Any, **how: Any) -> list[tuple[datetime, float]]:
         """As the store has it."""
         return self._store.series(self._called(namespace), *asked, **how)
+
+    def several(self, wanted: Sequence[Wanted], **how: Any) -> list[list[tuple[datetime, float]]]:
+        """As the store has it."""
+        named = [replace(one, namespace=self._called(one.namespace)) for one in wanted]
+        return self._store.several(named, **how)
 
     def latest(self, namespace: str, *asked: Any, **how: Any) -> tuple[datetime, float] | None:
         """As the store has it."""
