@@ -76,12 +76,14 @@ def build(client: Any, where: Where, blocks: Sequence[Days]) -> Iterator[int]:
     sealed, done = None, []
     for block in blocks:
         looked = client.submit(look, where, block, pure=False)
-        made = client.submit(make, where, looked, start, pure=False)
+        known = start
+        if block is not blocks[-1]:
+            # before what takes long: another worker waits for it
+            start = client.submit(after, start, client.submit(added, looked, pure=False))
+        made = client.submit(make, where, looked, known, pure=False)
         sealed = client.submit(seal, where, made, sealed, pure=False)
         done.append(sealed)
-        if block is not blocks[-1]:
-            start = client.submit(after, start, client.submit(added, looked, pure=False))
-    del looked, start, made, sealed  # what nobody asks for any more, the cluster forgets
+    del looked, known, start, made, sealed  # what nobody asks for any more, the cluster forgets
     for future in done:
         yield int(future.result())
 
