@@ -4,14 +4,16 @@
 or a poll that is there already is left alone, so both can be run again after any interruption.
 A poll's object is named by its scheduled time: of two ingesters the first one's object stands,
 and the curated slot is made from the object that stands. `catch_up` makes the slots that a killed
-ingester did not come to.
+ingester did not come to, however long ago it was killed.
 
 Rows that break the contract go to quarantine with their reason, documents that cannot be used go
-there whole; both are counted in the metrics.
+there whole; both are counted in the metrics. A poll that could not be stored counts as failed; one
+that could not be counted is stored all the same.
 """
 
 import logging
-from dataclasses import dataclass
+import sqlite3
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +23,7 @@ import numpy as np
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.contract import to_frame
-from mlops_bikeshare.domain.errors import InputError
+from mlops_bikeshare.domain.errors import BikeshareError, InputError
 from mlops_bikeshare.domain.tables import (
     QUARANTINED_ROWS,
     STATION_INFORMATION,
@@ -114,24 +116,30 @@ def poll(ws: Workspace, city: City, feed: Feed, at: datetime) -> Polled:
 
 
 def keep(ws: Workspace, city: City, reading: Reading, at: datetime) -> Polled:
-    """Write what a look at station_status gave."""
+    """Write what a look at station_status gave, and count it."""
+    refused, failures = 0, 1
+    try:
+        refused = _quarantine(ws, city, reading, name=f"station_status_{stamp(at)}")
+        done = _stored(ws, city, reading, at)
+        failures = int(done.failure is not None)
+    finally:
+        _count(ws, city, reading, at, refused=refused, failures=failures)
+    return done if done.already_there else replace(done, refused=refused)
+
+
+def _stored(ws: Workspace, city: City, reading: Reading, at: datetime) -> Polled:
+    """The raw object and its slot, if there is anything to store."""
     name = stamp(at)
-    refused = _quarantine(ws, city, reading, name=f"station_status_{name}")
-    _count(ws, city, reading, refused, name)
     if reading.rows is None:
         log.warning("poll of %s at %s failed: %s", city.name, name, reading.failure)
-        return Polled(at=at, refused=refused, failure=reading.failure or "no rows")
+        return Polled(at=at, failure=reading.failure or "no rows")
     created = ws.lake.write(STATION_STATUS_RAW, reading.rows, city=city.name, name=name)
     if not created:
         curate(ws, city, at)
         return Polled(at=at, already_there=True)
     ws.lake.write(STATION_STATUS, poll_to_slot(reading.rows), city=city.name, name=name)
     return Polled(
-        at=at,
-        rows=len(reading.rows),
-        refused=refused,
-        repeated=reading.repeated,
-        unchanged=reading.unchanged,
+        at=at, rows=len(reading.rows), repeated=reading.repeated, unchanged=reading.unchanged
     )
 
 
@@ -145,8 +153,8 @@ def curate(ws: Workspace, city: City, at: datetime) -> bool:
 
 
 def catch_up(ws: Workspace, city: City, *, hours: int = 48) -> int:
-    """Curate the polls of the last hours that have no curated rows; how many there were."""
-    window = Window(ws.now - timedelta(hours=hours), ws.now + timedelta(seconds=SLOT_S))
+    """Curate the polls that have no curated rows, of the last hours and since the newest slot."""
+    window = _since(ws, city, ws.now - timedelta(hours=hours))
     done = _names(ws, city, STATION_STATUS, window)
     seen = ws.lake.read(STATION_STATUS, city=city.name, window=window, columns=["fetched_at"])
     made = 0
@@ -159,8 +167,16 @@ def catch_up(ws: Workspace, city: City, *, hours: int = 48) -> int:
     return made
 
 
+def _since(ws: Workspace, city: City, start: datetime) -> Window:
+    """Up to now from `start`, or from the day of the newest slot: who was off for weeks, too."""
+    curated = ws.lake.days(STATION_STATUS, city=city.name)[-1:]
+    first = curated or ws.lake.days(STATION_STATUS_RAW, city=city.name)[:1]
+    starts = [start, *(Window.day(day).start for day in first)]
+    return Window(min(starts), ws.now + timedelta(seconds=SLOT_S))
+
+
 def _names(ws: Workspace, city: City, table: Table, window: Window) -> set[str]:
-    days = window.days()
+    days = set(ws.lake.days(table, city=city.name)).intersection(window.days())
     return {name for day in days for name in ws.lake.names(table, city=city.name, day=day)}
 
 
@@ -170,12 +186,16 @@ def poll_information(ws: Workspace, city: City, feed: Feed, at: datetime) -> int
 
 
 def keep_information(ws: Workspace, city: City, reading: Reading, at: datetime) -> int:
-    """Write a station list if it is not like the newest, and the versions that it adds."""
+    """Write a station list if it is not like the newest, and the versions that it adds.
+
+    A list that says the same is compared all the same: an earlier look may not have been stored,
+    and there are more counts by now from which a capacity is inferred.
+    """
     name = stamp(at)
     refused = _quarantine(ws, city, reading, name=f"station_information_{name}")
     if refused or reading.failure:
         log.warning("stations of %s: %d rows refused; %s", city.name, refused, reading.failure)
-    if reading.rows is None or reading.unchanged:
+    if reading.rows is None:
         return 0
     known, listed = ws.lake.read(STATION_INFORMATION, city=city.name), to_frame(reading.rows)
     added = changed(known, listed, inferred=_inferred(ws, city, listed, at))
@@ -210,8 +230,10 @@ def _quarantine(ws: Workspace, city: City, reading: Reading, *, name: str) -> in
     return len(reading.refused)
 
 
-def _count(ws: Workspace, city: City, reading: Reading, refused: int, name: str) -> None:
-    failures = int(reading.failure is not None)
+def _count(
+    ws: Workspace, city: City, reading: Reading, at: datetime, *, refused: int, failures: int
+) -> None:
+    """Tell the metrics; what is stored stays stored when they do not answer."""
     points = feed_points(
         city=city.name,
         at=reading.fetched_at,
@@ -219,7 +241,10 @@ def _count(ws: Workspace, city: City, reading: Reading, refused: int, name: str)
         failures=failures,
         quarantined=refused,
     )
-    ws.metrics.put(points, once=f"poll {city.name} {name} {failures}")
+    try:
+        ws.metrics.put(points, once=f"poll {city.name} {stamp(at)} {failures}")
+    except (BikeshareError, OSError, sqlite3.Error) as error:
+        log.error("poll of %s at %s is not counted: %s", city.name, stamp(at), error)
 
 
 def _common(recording: Recording, window: Window | None) -> Window:

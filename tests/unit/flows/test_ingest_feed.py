@@ -4,6 +4,7 @@ import gzip
 import multiprocessing
 import os
 import signal
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -270,6 +271,66 @@ def test_a_missing_capacity_is_inferred_from_counts_and_flagged(ws: Workspace, c
     known = ws.lake.read(STATION_INFORMATION, city="boston").set_index("station_id")
     assert known["capacity"].fillna(-1).tolist() == [12] * 8 + [-1]
     assert known["capacity_inferred"].tolist() == [True] * 8 + [False]
+
+
+def test_a_list_that_says_the_same_is_compared_with_the_lake_all_the_same(
+    ws: Workspace, city: City
+) -> None:
+    first = places(NOON, None)
+    assert ingest.keep_information(ws, city, first, NOON) == 8
+    for i in range(3):
+        ingest.keep(ws, city, reading(NOON + minutes(5 * i)), NOON + minutes(5 * i))
+
+    again = replace(places(NOON + minutes(60), None), unchanged=True)
+    added = ingest.keep_information(ws, city, again, NOON + minutes(60))
+
+    # By now there are counts from which the capacities follow.
+    assert added == 8
+    assert set(station_list(ws, city)["capacity"]) == {12}
+    changed = replace(places(NOON + minutes(90), 15), unchanged=True)  # its time stood still
+    assert ingest.keep_information(ws, city, changed, NOON + minutes(90)) == 8
+
+
+def test_a_poll_is_stored_though_the_metrics_do_not_answer(
+    ws: Workspace, city: City, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def locked(*_: object, **__: object) -> None:
+        raise sqlite3.OperationalError("database is locked")
+
+    monkeypatch.setattr(ws.metrics, "put", locked)
+
+    assert ingest.keep(ws, city, reading(NOON), NOON).rows == 8
+    assert len(raw(ws)) == len(curated(ws)) == 8
+    assert "20210901T120000Z is not counted: database is locked" in caplog.text
+
+
+def test_a_poll_that_could_not_be_stored_counts_as_failed(
+    ws: Workspace, city: City, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise LakeError("no room")
+
+    monkeypatch.setattr(ws.lake.store, "create", refused)
+    with pytest.raises(LakeError, match="no room"):
+        ingest.keep(ws, city, reading(NOON), NOON)
+    monkeypatch.undo()
+
+    assert summed(ws, "PollFailures") == 1
+
+
+@pytest.mark.parametrize("curated_before", [True, False])
+def test_who_was_killed_and_away_for_weeks_catches_up_with_the_last_poll(
+    open_ws: Callable[..., Workspace], city: City, *, curated_before: bool
+) -> None:
+    ws = open_ws()
+    for at in [NOON - minutes(5), NOON] if curated_before else [NOON]:
+        ingest.keep(ws, city, reading(at), at)
+    ws.lake.store.delete(ws.lake.store.keys("curated/station_status")[-1])
+
+    assert ingest.catch_up(open_ws(at=NOON + timedelta(days=30)), city) == 1
+    pd.testing.assert_frame_equal(
+        raw(ws)[STATION_STATUS.names[2:]], curated(ws)[STATION_STATUS.names[2:]]
+    )
 
 
 STEPS = range(1, 8)  # the last one is after all of them
