@@ -33,7 +33,8 @@ from mlops_bikeshare.domain.tables import (
     WEATHER_HOURLY_RAW,
     Table,
 )
-from mlops_bikeshare.domain.windows import SLOT_S, Window, floor_time, stamp
+from mlops_bikeshare.domain.windows import SLOT_S, Window, floor_time, from_seconds, stamp
+from mlops_bikeshare.features.grid import FEED_DOWN_S
 from mlops_bikeshare.flows.process.logged import Told, logged
 from mlops_bikeshare.flows.process.progress import Track, silent
 from mlops_bikeshare.lake.quarantine import keep_document
@@ -85,16 +86,15 @@ def import_recording(
     span = _common(recording, window)
     poll_information(ws, city, recording, span.start)
     _import_weather(ws, city, folder, span)
-    days = span.days()
-    written = rows = 0
+    days, there = span.days(), set(ws.lake.days(STATION_STATUS, city=city.name))
+    written = left = rows = 0
     for day in track(days, label=f"ingest {city.name}", total=len(days)):
         added = _import_day(ws, city, recording, day, span)
         written += added > 0
+        left += added == 0 and day in there
         rows += added
     ws.advance(span.end)
-    return Ingested(
-        city=city.name, window=span, days_written=written, days_there=len(days) - written, rows=rows
-    )
+    return Ingested(city=city.name, window=span, days_written=written, days_there=left, rows=rows)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -259,9 +259,16 @@ def _common(recording: Recording, window: Window | None) -> Window:
     return Window(max(start, window.start), min(span.end, window.end))
 
 
-def _not_there(ws: Workspace, city: City, part: Window) -> "NDArray[np.int64]":
-    """The polls of a part of a day that no import, of another window perhaps, has brought yet."""
-    wanted = poll_times(part)
+def _not_there(
+    ws: Workspace, city: City, recording: Recording, part: Window
+) -> "NDArray[np.int64]":
+    """The polls of a part of a day that no import, of another window perhaps, has brought yet.
+
+    While the feed was down there are none: a recording that lacks a week does not say what a poll
+    of it had told, and what is brought later may.
+    """
+    polls = poll_times(part)
+    wanted = polls[recording.up(polls, within_s=FEED_DOWN_S)]
     seen = ws.lake.read(STATION_STATUS, city=city.name, window=part, columns=["slot"])["slot"]
     return wanted[~np.isin(wanted, seen.to_numpy(dtype="datetime64[s]").astype(np.int64))]
 
@@ -273,20 +280,27 @@ def _import_weather(ws: Workspace, city: City, folder: Path, span: Window) -> No
         return
     times = weather["fetched_at"]
     seen = ws.lake.read(WEATHER_HOURLY_RAW, city=city.name, window=span, columns=["fetched_at"])
-    new = (times >= span.start) & (times < span.end) & ~times.isin(seen["fetched_at"])
-    name = f"import-{stamp(span.start)}-{stamp(span.end)}"
-    ws.lake.write(WEATHER_HOURLY_RAW, weather[new], city=city.name, name=name)
+    new = weather[(times >= span.start) & (times < span.end) & ~times.isin(seen["fetched_at"])]
+    if len(new):
+        name = _import_name(new["fetched_at"].iloc[0], new["fetched_at"].iloc[-1])
+        ws.lake.write(WEATHER_HOURLY_RAW, new, city=city.name, name=name)
+
+
+def _import_name(first: datetime, last: datetime) -> str:
+    """After what is in it, none of which is in another: no import hides what a later one brings."""
+    return f"import-{stamp(first)}-{stamp(last)}"
 
 
 def _import_day(ws: Workspace, city: City, recording: Recording, day: "date", span: Window) -> int:
     whole = Window.day(day)
     part = Window(max(whole.start, span.start), min(whole.end, span.end))
-    name = f"import-{stamp(part.start)}-{stamp(part.end)}"
-    if ws.lake.has(STATION_STATUS, city=city.name, day=day, name=name):
-        return 0
-    raw = recording.polls(_not_there(ws, city, part))
+    wanted = _not_there(ws, city, recording, part)
+    raw = recording.polls(wanted)
     if raw.empty:
         return 0
-    ws.lake.write(STATION_STATUS_RAW, raw, city=city.name, name=name)
+    name = _import_name(from_seconds(wanted[0]), from_seconds(wanted[-1]))
+    if not ws.lake.write(STATION_STATUS_RAW, raw, city=city.name, name=name):
+        # A killed import had come so far: what it stored is what is curated.
+        raw = ws.lake.read(STATION_STATUS_RAW, city=city.name, window=part, name_prefix=name)
     ws.lake.write(STATION_STATUS, to_slots(raw), city=city.name, name=name)
     return len(raw)
