@@ -139,7 +139,9 @@ def _risks(ws: Workspace, city: City, now: datetime) -> pd.DataFrame:
     status = ws.lake.read(STATION_STATUS, city=city.name)
     newest = status.sort_values("fetched_at").drop_duplicates("station_id", keep="last")
     rows = station_list(ws, city).merge(newest, on="station_id", how="left")
-    silent = (now - rows["last_reported"]).dt.total_seconds() > SILENT_S
+    # Who does not say when it reported did so with its document, which may be of another day.
+    reported = rows["last_reported"].fillna(rows["observed_at"])
+    silent = (now - reported).dt.total_seconds() > SILENT_S
     for target in TARGETS:
         counts = rows[target.count].astype("float64").fillna(-1).to_numpy()
         off = (

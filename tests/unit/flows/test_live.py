@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -34,7 +35,7 @@ from mlops_bikeshare.flows.trying import try_feed
 from mlops_bikeshare.settings import load
 from mlops_bikeshare.sources.feed import Reading
 from mlops_bikeshare.sources.gbfs.client import FeedClient
-from mlops_bikeshare.sources.gbfs.faults import Faults
+from mlops_bikeshare.sources.gbfs.faults import Faults, Kind
 from mlops_bikeshare.sources.gbfs.server import ReplayedCity, serving
 from mlops_bikeshare.sources.recorded import Recording
 from tests.served import HURRIED, NOON, small_city
@@ -430,3 +431,25 @@ def test_a_station_that_is_off_or_long_silent_is_unknown_not_safe(
 
     assert (tried.stations, tried.known) == (30, 0)
     assert "30 say nothing that could be used" in tried_summary(tried)
+
+
+def test_a_station_that_left_the_feed_is_unknown_though_it_never_said_when_it_reported(
+    open_ws: Callable[..., Workspace], tmp_path: Path
+) -> None:
+    class Silent(ReplayedCity):
+        def document(self, feed: str, fault: Kind | None, *, base: str) -> Any:
+            document: Any = super().document(feed, fault, base=base)
+            if feed == "station_status":
+                stations = document["data"]["stations"]
+                document["data"]["stations"] = stations[: 30 if self.clock.now() == NOON else 20]
+                for station in stations:
+                    del station["last_reported"]
+            return document
+
+    clock = SimulatedClock(NOON)
+    with serving(Silent(small_city(tmp_path / "days", hours=66), clock)) as url:
+        first = try_feed(open_ws().settings, url, clock=clock)
+        clock.set(NOON + timedelta(days=2))
+        later = try_feed(open_ws().settings, url, clock=clock)
+
+    assert (first.known, later.known, later.stations) == (30, 20, 30)
