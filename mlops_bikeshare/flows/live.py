@@ -19,11 +19,11 @@ import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
-from typing import Protocol
+from typing import Protocol, get_args
 
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
-from mlops_bikeshare.domain.errors import BikeshareError, EndpointError, InputError, Refused
+from mlops_bikeshare.domain.errors import BikeshareError, InputError, Refused
 from mlops_bikeshare.domain.tables import PROFILES
 from mlops_bikeshare.domain.windows import CADENCE_S, DAY_S, from_seconds, to_seconds
 from mlops_bikeshare.flows import compact, features, infer, ingest, monitor, records, watch
@@ -40,6 +40,7 @@ _HOUR_S = 3600
 # Past midnight by this much: the last poll of the day before has surely been stored.
 _AFTER_MIDNIGHT_S = 600
 _SHORTEST_POLL_S, _LONGEST_POLL_S = 60, 300
+_STAGES: tuple[Stage, ...] = get_args(Stage)
 
 
 class Pace(Protocol):
@@ -174,18 +175,14 @@ def _batch(ws: Workspace, city: City, tick: datetime, lived: Lived) -> None:
 
 
 def _predict(ws: Workspace, city: City, tick: datetime, lived: Lived) -> None:
-    """A batch; a city that never had an endpoint is only being collected."""
-    try:
-        done = infer.infer(ws, city, at=tick)
-    except EndpointError as error:
-        before, lived.only_collected = lived.only_collected, False
-        if _ever_served(ws, city, "staging") or _ever_served(ws, city, "prod"):
-            raise
-        lived.only_collected = True
+    """A batch; a city that never had an endpoint is only being collected, and nobody is asked."""
+    before = lived.only_collected
+    lived.only_collected = not any(_ever_served(ws, city, stage) for stage in _STAGES)
+    if lived.only_collected:
         if not before:
-            log.info("%s is only collected: %s", city.name, error)
+            log.info("%s is only collected: nothing was deployed for it yet", city.name)
         return
-    lived.only_collected = False
+    done = infer.infer(ws, city, at=tick)
     lived.batches += all(batch.failure is None for batch in done)
 
 

@@ -1,5 +1,6 @@
 """Live mode over real HTTP, in lockstep: hours of a feed that does everything wrong."""
 
+import logging
 import shutil
 import signal
 import threading
@@ -214,8 +215,8 @@ def test_a_feed_that_raises_costs_its_own_polls_alone(
     assert len(polls(ws, "taipei")) == 6
 
 
-def test_a_city_that_never_had_an_endpoint_is_only_collected(
-    open_ws: Callable[..., Workspace], recording: Recording
+def test_a_city_that_never_had_an_endpoint_is_only_collected_and_no_host_is_missed(
+    open_ws: Callable[..., Workspace], recording: Recording, caplog: pytest.LogCaptureFixture
 ) -> None:
     ws = open_ws()
     assert isinstance(ws.clock, SimulatedClock)
@@ -224,6 +225,7 @@ def test_a_city_that_never_had_an_endpoint_is_only_collected(
 
     assert (done.only_collected, done.failed_jobs, done.batches) == (True, 0, 0)
     assert "jobs failed" not in summary([done])
+    assert not [r for r in caplog.records if r.levelno >= logging.WARNING]
 
 
 def test_a_served_city_whose_host_is_gone_is_judged_and_watched_and_every_failure_counts(
@@ -430,7 +432,10 @@ def test_a_station_that_is_off_or_long_silent_is_unknown_not_safe(
         tried = try_feed(open_ws().settings, url, clock=SimulatedClock(late))
 
     assert (tried.stations, tried.known) == (30, 0)
-    assert "30 say nothing that could be used" in tried_summary(tried)
+    said = tried_summary(tried)
+    assert "none says anything that could be used" in said
+    assert f"the newest report of all is of {recording.span.end:%F %H:%M} UTC" in said
+    assert "likely out" not in said  # nothing is known, which is not none
 
 
 def test_a_station_that_left_the_feed_is_unknown_though_it_never_said_when_it_reported(
