@@ -27,6 +27,7 @@ from mlops_bikeshare.domain.tables import (
 from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.flows import features, ingest, live_feed, records
 from mlops_bikeshare.flows.live import LEAD_S, live
+from mlops_bikeshare.flows.live_readings import OWED
 from mlops_bikeshare.flows.process.lived import Lived, summary
 from mlops_bikeshare.flows.process.pace import Lockstep, Running
 from mlops_bikeshare.flows.process.stopping import asked_to_stop
@@ -34,7 +35,7 @@ from mlops_bikeshare.flows.replay_feed import Wish, replay_feed
 from mlops_bikeshare.flows.trying import summary as tried_summary
 from mlops_bikeshare.flows.trying import try_feed
 from mlops_bikeshare.settings import load
-from mlops_bikeshare.sources.feed import Reading
+from mlops_bikeshare.sources.feed import Feed, Reading
 from mlops_bikeshare.sources.gbfs.client import FeedClient
 from mlops_bikeshare.sources.gbfs.faults import Faults, Kind
 from mlops_bikeshare.sources.gbfs.server import ReplayedCity, serving
@@ -213,6 +214,54 @@ def test_a_feed_that_raises_costs_its_own_polls_alone(
 
     assert [city.lost for city in done] == [{"unforeseen: ZeroDivisionError": 6}, {}]
     assert len(polls(ws, "taipei")) == 6
+
+
+class Restless(Lockstep):
+    """Time that passes whenever somebody looks at the clock."""
+
+    def now(self) -> datetime:
+        self.clock.set(self.clock.at + timedelta(seconds=1))
+        return self.clock.at
+
+
+def test_a_feed_that_does_not_answer_keeps_no_other_city_waiting_and_its_answer_is_kept(
+    open_ws: Callable[..., Workspace], recording: Recording
+) -> None:
+    ws, answered = open_ws(), threading.Event()
+
+    class Slow:
+        asked = 0
+
+        def read_status(self, at: datetime) -> Reading:
+            Slow.asked += 1
+            if Slow.asked == 1:
+                answered.wait(20)
+            return recording.read_status(at)
+
+        def read_information(self, at: datetime) -> Reading:
+            return recording.read_information(at)
+
+    class Releasing(Restless):
+        """Lets the slow feed answer after its third poll."""
+
+        def wait_until(self, at: datetime) -> bool:
+            if at >= NOON + timedelta(minutes=17):
+                answered.set()
+            return super().wait_until(at)
+
+    assert isinstance(ws.clock, SimulatedClock)
+    cities = [ws.settings.city(name) for name in ("boston", "taipei")]
+    feeds: dict[str, Feed] = {"boston": Slow(), "taipei": recording}
+    pace = Releasing(ws.clock, until=NOON + timedelta(minutes=30))
+
+    slow, other = live(ws, cities, feeds, pace, poll_s=300)
+
+    assert (other.polls, other.lost, len(polls(ws, "taipei"))) == (6, {}, 6)
+    # Asked at 12:05, not at 12:10 and 12:15; the answer came before 12:20 was asked, or after.
+    assert (slow.polls, set(slow.lost)) == (6, {OWED})
+    assert slow.lost[OWED] in {2, 3}
+    assert slow.skipped == other.skipped == 0
+    assert len(polls(ws)) == 6 - slow.lost[OWED]
 
 
 def test_a_city_that_never_had_an_endpoint_is_only_collected_and_no_host_is_missed(
