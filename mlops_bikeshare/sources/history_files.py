@@ -130,7 +130,10 @@ def _separator(header: str) -> str:
 def _json(path: Path, _ids: str) -> "Iterator[pd.DataFrame]":
     with _opened(path) as file:
         body = file.read()
-    whole = json.loads(body)
+    try:
+        whole = json.loads(body)
+    except ValueError:
+        whole = None  # the reader of feeds takes more, or says what it is
     rows = whole if isinstance(whole, list) else _document(body)
     for first in range(0, len(rows), CHUNK):
         yield _frame(rows[first : first + CHUNK])

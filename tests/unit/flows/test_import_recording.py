@@ -205,7 +205,7 @@ def test_one_file_that_cannot_be_read_is_told_and_the_others_go_on(
 
     assert (done.reports, len(done.unreadable)) == (288, 1)
     assert "not read: " in summary(done)
-    assert "a.json cannot be read" in done.unreadable[0]
+    assert "a.json: expected JSON, got HTML" in done.unreadable[0]
 
 
 def csv(*rows: str, header: str = "station_id,time,bikes,docks") -> bytes:
@@ -251,6 +251,7 @@ def test_odd_files_are_read_or_refused_row_by_row_with_what_was_expected(
         ("a.csv", csv(ROW) + b"2,2024-01-01T00:00:00Z,3,\xe9", "save it as UTF-8"),
         ("a.csv", csv(ROW, header="station_id,time,bikes,dcks"), "lacks docks; it has"),
         ("a.json", b"[" * 100_000, "nested too deep"),
+        ("a.json", b"<html>", "got HTML or XML: it begins '<html>'"),
         ("a.json", b"5", r"a\.json: expected a JSON object, got 5"),
     ],
 )  # fmt: skip
