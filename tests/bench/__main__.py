@@ -82,6 +82,7 @@ def main() -> int:
     """Run the chosen benches; exit code 1 when a goal is missed."""
     asked = _arguments()
     logging.basicConfig(level=logging.ERROR)
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # moto's: a line per request
     warnings.simplefilter("ignore")
     load = os.getloadavg()[0]
     print(f"{_machine()}, load {load:.1f} at the start", flush=True)
