@@ -119,8 +119,9 @@ def import_history(
     span, reports = parts.span()
     if span is None:
         raise InputError("no row of these files can be used; the reasons are in quarantine/rows")
-    late, imported = _import(ws, city, parts, span, listed, track)
-    parts.take()
+    late = sum(_late(ws, city, parts, month) for month in _months(span))
+    parts.take()  # before the first poll of them is made: a kill must not make them late
+    imported = _import(ws, city, parts, span, listed, track)
     return Brought(
         city=city.name,
         files=len(files),
@@ -185,15 +186,14 @@ def _import(
     span: Window,
     listed: "pd.DataFrame | None",
     track: Track,
-) -> tuple[int, list[ingest.Ingested]]:
-    """The months of the span in which somebody reported, and how many reports came late."""
-    months, late, done = _months(span), 0, []
+) -> list[ingest.Ingested]:
+    """The months of the span in which somebody reported."""
+    months, done = _months(span), []
     for month in track(months, label=f"ingest {city.name}", total=len(months)):
-        late += _late(ws, city, parts, month)
         where = _recording(parts, month, listed)
         if where is not None:
             done.append(ingest.import_recording(ws, city, where, window=month))
-    return late, done
+    return done
 
 
 def _months(span: Window) -> list[Window]:

@@ -3,7 +3,7 @@
 Input    the folder of the parts; how files are read (columns, zone).
 Output   `Part`: the rows of one file, written whole or not at all, named by the file's place, its
          size and time, and how it was read. A file that has changed since gets a new part, which
-         takes the place of the old one. `Parts.take` marks what the lake has taken.
+         takes the place of the old one. `Parts.take` marks what the lake takes.
 Raises   InputError for a file that the lake took, read in another way: both cannot be true.
 """
 
@@ -113,7 +113,7 @@ class Parts:
         return times
 
     def take(self) -> None:
-        """Mark every part as taken by the lake."""
+        """Mark every part as one that the lake takes."""
         for file in self.folder.glob("*.parquet"):
             _marker(file).touch()
 

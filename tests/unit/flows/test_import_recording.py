@@ -1,5 +1,6 @@
 """Histories that people bring, in their own words and formats."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -14,8 +15,9 @@ import pytest
 
 from mlops_bikeshare.backends import Workspace, open_workspace
 from mlops_bikeshare.domain.errors import InputError, SourceError
-from mlops_bikeshare.domain.tables import QUARANTINED_ROWS, STATION_STATUS
+from mlops_bikeshare.domain.tables import QUARANTINED_ROWS, STATION_STATUS, STATION_STATUS_RAW
 from mlops_bikeshare.flows.import_recording import Brought, import_history, summary
+from mlops_bikeshare.lake.local import LocalStore
 from mlops_bikeshare.settings import load
 from mlops_bikeshare.sources.history import mapping_of, read
 from mlops_bikeshare.sources.history_files import files_of
@@ -162,6 +164,40 @@ def test_reports_of_times_that_were_imported_change_nothing_and_are_told(
     assert "288 reports of new files lie at times that were imported before" in summary(done)
     assert bring(source)[1].late == 0  # told once
     assert "one more" not in set(ws.lake.read(STATION_STATUS, city="paris")["station_id"])
+
+
+@pytest.mark.parametrize("step", range(1, 9))  # the last one is after all of them
+def test_an_import_stopped_at_any_object_goes_on_and_brings_the_same(
+    tmp_path: Path,
+    bring: Callable[..., tuple[Workspace, Brought]],
+    monkeypatch: pytest.MonkeyPatch,
+    step: int,
+) -> None:
+    source = tmp_path / "exports"
+    source.mkdir()
+    pd.concat([log(days=2), log().iloc[:1].assign(bikes=-1)]).to_csv(source / "a.csv", index=False)
+    created = 0
+
+    def dying(store: LocalStore, key: str, body: bytes, real: Any = LocalStore.create) -> bool:
+        nonlocal created
+        created += 1
+        if created == step:
+            raise KeyboardInterrupt
+        made: bool = real(store, key, body)
+        return made
+
+    monkeypatch.setattr(LocalStore, "create", dying)
+    with contextlib.suppress(KeyboardInterrupt):
+        bring(source)
+    monkeypatch.undo()
+    ws, done = bring(source)
+
+    assert (done.late, created) == (0, min(step, 7))
+    for table in (STATION_STATUS, STATION_STATUS_RAW):
+        rows = ws.lake.read(table, city="paris")
+        assert len(rows) == 3 * 574
+        assert not rows.duplicated(["station_id", "observed_at"]).any()
+    assert len(ws.lake.read(QUARANTINED_ROWS, city="paris")) == 1
 
 
 def test_files_of_one_name_size_and_time_in_two_folders_are_two(
