@@ -3,8 +3,7 @@
 `import_recording` writes whole days of a recording at once, `poll` one look as it happens. A day
 or a poll that is there already is left alone, so both can be run again after any interruption.
 A poll's object is named by its scheduled time: of two ingesters the first one's object stands,
-and the curated slot is made from the object that stands. `catch_up` makes the slots that a killed
-ingester did not come to, however long ago it was killed.
+and the curated slot is made from the object that stands (`curating`).
 
 Rows that break the contract go to quarantine with their reason, documents that cannot be used go
 there whole; both are counted in the metrics. A poll that could not be stored counts as failed; one
@@ -14,7 +13,7 @@ that could not be counted is stored all the same.
 import logging
 import sqlite3
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,10 +30,10 @@ from mlops_bikeshare.domain.tables import (
     STATION_STATUS,
     STATION_STATUS_RAW,
     WEATHER_HOURLY_RAW,
-    Table,
 )
 from mlops_bikeshare.domain.windows import SLOT_S, Window, floor_time, from_seconds, stamp
 from mlops_bikeshare.features.grid import FEED_DOWN_S
+from mlops_bikeshare.flows.curating import curate
 from mlops_bikeshare.flows.process.logged import Told, logged
 from mlops_bikeshare.flows.process.progress import Track, silent
 from mlops_bikeshare.lake.quarantine import keep_document
@@ -133,7 +132,9 @@ def _stored(ws: Workspace, city: City, reading: Reading, at: datetime) -> Polled
     if reading.rows is None:
         log.warning("poll of %s at %s failed: %s", city.name, name, reading.failure)
         return Polled(at=at, failure=reading.failure or "no rows")
-    created = ws.lake.write(STATION_STATUS_RAW, reading.rows, city=city.name, name=name)
+    created = not _of_another_day(ws, city, reading, at) and ws.lake.write(
+        STATION_STATUS_RAW, reading.rows, city=city.name, name=name
+    )
     if not created:
         curate(ws, city, at)
         return Polled(at=at, already_there=True)
@@ -143,41 +144,19 @@ def _stored(ws: Workspace, city: City, reading: Reading, at: datetime) -> Polled
     )
 
 
-def curate(ws: Workspace, city: City, at: datetime) -> bool:
-    """The curated slot of the poll of `at`, made from its raw object; whether it was missing."""
-    near = Window(at - timedelta(days=1), at + timedelta(days=1))
-    raw = ws.lake.read(STATION_STATUS_RAW, city=city.name, window=near, name_prefix=stamp(at))
-    if raw.empty:
+def _of_another_day(ws: Workspace, city: City, reading: Reading, at: datetime) -> bool:
+    """Whether the poll that ends at midnight was stored with the day before, or with the one after.
+
+    An object lies with the day on which it was read, so only there would its name be taken.
+    """
+    ends = {(at - timedelta(seconds=before)).astimezone(UTC).date() for before in (0, SLOT_S)}
+    if len(ends) == 1:
         return False
-    return bool(ws.lake.write(STATION_STATUS, to_slots(raw), city=city.name, name=stamp(at)))
-
-
-def catch_up(ws: Workspace, city: City, *, hours: int = 48) -> int:
-    """Curate the polls that have no curated rows, of the last hours and since the newest slot."""
-    window = _since(ws, city, ws.now - timedelta(hours=hours))
-    done = _names(ws, city, STATION_STATUS, window)
-    seen = ws.lake.read(STATION_STATUS, city=city.name, window=window, columns=["fetched_at"])
-    made = 0
-    for name in sorted(_names(ws, city, STATION_STATUS_RAW, window) - done):
-        raw = ws.lake.read(STATION_STATUS_RAW, city=city.name, window=window, name_prefix=name)
-        # Objects may have been merged since: what counts is whether the rows are there.
-        rows = raw[~raw["fetched_at"].isin(seen["fetched_at"].unique())]
-        if len(rows):
-            made += bool(ws.lake.write(STATION_STATUS, to_slots(rows), city=city.name, name=name))
-    return made
-
-
-def _since(ws: Workspace, city: City, start: datetime) -> Window:
-    """Up to now from `start`, or from the day of the newest slot: who was off for weeks, too."""
-    curated = ws.lake.days(STATION_STATUS, city=city.name)[-1:]
-    first = curated or ws.lake.days(STATION_STATUS_RAW, city=city.name)[:1]
-    starts = [start, *(Window.day(day).start for day in first)]
-    return Window(min(starts), ws.now + timedelta(seconds=SLOT_S))
-
-
-def _names(ws: Workspace, city: City, table: Table, window: Window) -> set[str]:
-    days = set(ws.lake.days(table, city=city.name)).intersection(window.days())
-    return {name for day in days for name in ws.lake.names(table, city=city.name, day=day)}
+    others = ends - {reading.fetched_at.astimezone(UTC).date()}
+    name = stamp(at)
+    return any(
+        ws.lake.has(STATION_STATUS_RAW, city=city.name, day=day, name=name) for day in others
+    )
 
 
 def poll_information(ws: Workspace, city: City, feed: Feed, at: datetime) -> int:

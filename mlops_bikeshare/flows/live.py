@@ -26,7 +26,16 @@ from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import BikeshareError, InputError, Refused
 from mlops_bikeshare.domain.tables import PROFILES
 from mlops_bikeshare.domain.windows import CADENCE_S, DAY_S, from_seconds, to_seconds
-from mlops_bikeshare.flows import compact, features, infer, ingest, monitor, records, watch
+from mlops_bikeshare.flows import (
+    compact,
+    curating,
+    features,
+    infer,
+    ingest,
+    monitor,
+    records,
+    watch,
+)
 from mlops_bikeshare.flows.live_readings import Readings, Said
 from mlops_bikeshare.flows.live_weather import HourlyWeather
 from mlops_bikeshare.flows.process.lived import Lived
@@ -61,7 +70,7 @@ def live(
     told = {city.name: Lived(city=city.name) for city in cities}
     ws.advance(pace.now())
     for city in cities:
-        told[city.name].caught_up = ingest.catch_up(ws, city)
+        told[city.name].caught_up = curating.catch_up(ws, city)
         told[city.name].closed = _closed(ws, city)
         _information(ws, city, feeds[city.name], pace.now(), told[city.name])
     asked = {city.name: feeds[city.name] for city in cities}

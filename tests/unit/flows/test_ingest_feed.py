@@ -29,7 +29,7 @@ from mlops_bikeshare.domain.tables import (
 from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.features.online import row_at
 from mlops_bikeshare.features.profiles import ProfileState
-from mlops_bikeshare.flows import ingest, status_text
+from mlops_bikeshare.flows import curating, ingest, status_text
 from mlops_bikeshare.flows.features import known_at, station_list
 from mlops_bikeshare.flows.process.feed_health import FeedHealth
 from mlops_bikeshare.flows.status import status
@@ -174,6 +174,21 @@ def test_of_two_ingesters_the_first_stands_and_no_report_is_there_twice(
     )
 
 
+def test_of_two_ingesters_on_either_side_of_midnight_the_first_stands_too(
+    open_ws: Callable[..., Workspace], city: City
+) -> None:
+    midnight = NOON + timedelta(hours=12)
+    for seconds in (-20, 2):  # the second one's feed was slow
+        kept = ingest.keep(
+            open_ws(), city, reading(midnight + timedelta(seconds=seconds)), midnight
+        )
+    assert kept.already_there
+
+    for rows in (raw(open_ws()), curated(open_ws())):
+        assert len(rows) == 8
+        assert set(rows["fetched_at"]) == {midnight - timedelta(seconds=20)}
+
+
 def test_two_ingesters_in_processes_of_their_own_leave_one_row_per_report(
     open_ws: Callable[..., Workspace],
 ) -> None:
@@ -209,7 +224,7 @@ def ingester(settings: Settings, together: Any, number: int) -> None:
         together.wait(60)  # one that dies must not leave the other waiting
         ingest.keep(ws, city, Reading(fetched_at=own, rows=rows, observed_at=at), at)
         if i % 4 == 3:
-            ingest.catch_up(ws, city)
+            curating.catch_up(ws, city)
 
 
 def test_a_poll_that_arrives_an_hour_late_changes_no_feature_of_the_past(
@@ -327,7 +342,7 @@ def test_who_was_killed_and_away_for_weeks_catches_up_with_the_last_poll(
         ingest.keep(ws, city, reading(at), at)
     ws.lake.store.delete(ws.lake.store.keys("curated/station_status")[-1])
 
-    assert ingest.catch_up(open_ws(at=NOON + timedelta(days=30)), city) == 1
+    assert curating.catch_up(open_ws(at=NOON + timedelta(days=30)), city) == 1
     pd.testing.assert_frame_equal(
         raw(ws)[STATION_STATUS.names[2:]], curated(ws)[STATION_STATUS.names[2:]]
     )
@@ -356,11 +371,11 @@ def test_killed_at_any_step_nothing_is_lost_and_nothing_is_there_twice(
     assert os.WIFSIGNALED(status)
 
     again = open_ws("killed", NOON + minutes(1))
-    ingest.catch_up(again, city)
+    curating.catch_up(again, city)
     if raw(again).empty:  # the document was not stored: its poll is asked for again
         ingest.keep(again, city, reading(NOON, listed), NOON)
     ingest.keep(again, city, reading(at, listed), at)
-    ingest.catch_up(again, city)
+    curating.catch_up(again, city)
 
     pd.testing.assert_frame_equal(raw(again), raw(whole))
     pd.testing.assert_frame_equal(curated(again), curated(whole))
