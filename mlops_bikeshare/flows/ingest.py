@@ -172,8 +172,10 @@ def keep_information(ws: Workspace, city: City, reading: Reading, at: datetime) 
     """
     name = stamp(at)
     refused = _quarantine(ws, city, reading, name=f"station_information_{name}")
-    if refused or reading.failure:
-        log.warning("stations of %s: %d rows refused; %s", city.name, refused, reading.failure)
+    if refused:
+        log.warning("stations of %s: %d rows refused", city.name, refused)
+    if reading.failure:
+        log.warning("stations of %s: %s", city.name, reading.failure)
     if reading.rows is None:
         return 0
     known, listed = ws.lake.read(STATION_INFORMATION, city=city.name), to_frame(reading.rows)
