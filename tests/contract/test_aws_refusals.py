@@ -4,11 +4,9 @@ A server answers whatever it was told to, in S3's words or in those of a JSON pr
 """
 
 import json
-import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ from mlops_bikeshare.monitoring import cloudwatch
 from mlops_bikeshare.serving import endpoints
 from mlops_bikeshare.serving.session import Clients
 from mlops_bikeshare.settings import load
+from tests.wire import Environ, body_of, sent, served
 
 ROOT = Path(__file__).resolve().parents[2]
 Answer = tuple[int, str, str]
@@ -49,41 +48,15 @@ class Scripted:
 def scripted(*answers: Answer) -> Iterator[Scripted]:
     script = Scripted(list(answers))
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self._answer()
+    def application(environ: Environ, start_response: Any) -> Iterable[bytes]:
+        body_of(environ)
+        script.asked.append(environ.get("HTTP_X_AMZ_TARGET") or environ["PATH_INFO"])
+        left = script.answers
+        status, kind, body = left.pop(0) if len(left) > 1 else left[0]
+        return sent(start_response, status, kind, body)
 
-        def do_POST(self) -> None:
-            self._answer()
-
-        def do_PUT(self) -> None:
-            self._answer()
-
-        def _answer(self) -> None:
-            self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            script.asked.append(self.headers.get("X-Amz-Target") or self.path)
-            left = script.answers
-            status, kind, body = left.pop(0) if len(left) > 1 else left[0]
-            self.send_response(status)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body.encode())
-
-        def log_message(self, *_: Any) -> None:
-            """A test says what it wants to know."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    script.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
+    with served(application) as script.url:
         yield script
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 @pytest.fixture
