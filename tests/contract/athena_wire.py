@@ -18,6 +18,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import sqlglot
+from botocore.exceptions import ClientError
 
 from tests.wire import Application, json_service, served
 
@@ -37,6 +38,7 @@ class Athena:
     views: dict[str, str] = field(default_factory=dict)
     statements: dict[str, str] = field(default_factory=dict)
     answers: dict[str, Any] = field(default_factory=dict)
+    places: dict[str, dict[str, str]] = field(default_factory=dict)
 
     @property
     def application(self) -> Application:
@@ -55,7 +57,8 @@ class Athena:
         database = asked["QueryExecutionContext"]["Database"]
         try:
             self.answers[key] = self._ran(asked["QueryString"], database)
-        except (duckdb.Error, sqlglot.errors.SqlglotError) as error:
+            self._keep(key, asked["ResultConfiguration"]["OutputLocation"])
+        except (duckdb.Error, sqlglot.errors.SqlglotError, ClientError) as error:
             self.answers[key] = error
         return {"QueryExecutionId": key}
 
@@ -78,6 +81,7 @@ class Athena:
         }
 
     def get_query_results(self, asked: dict[str, Any]) -> dict[str, Any]:
+        self.s3.get_object(**self.places[asked["QueryExecutionId"]])
         columns, rows = self.answers[asked["QueryExecutionId"]]
         lines = [[name for name, _ in columns], *rows] if columns else []
         start = int(asked.get("NextToken", 0))
@@ -100,6 +104,13 @@ class Athena:
         token = {"NextToken": str(end)} if end < len(lines) else {}
         result = {"Rows": cells, "ResultSetMetadata": {"ColumnInfo": told}}
         return {"ResultSet": result, "UpdateCount": 0, **token}
+
+    def _keep(self, key: str, place: str) -> None:
+        """Results lie where the caller, or its workgroup, wants them."""
+        bucket, _, folder = place.removeprefix("s3://").partition("/")
+        self.s3.get_bucket_location(Bucket=bucket)
+        self.places[key] = {"Bucket": bucket, "Key": f"{folder}{key}.csv"}
+        self.s3.put_object(**self.places[key], Body=b"")
 
     def _ran(self, sql: str, database: str) -> Any:
         created = _VIEW.fullmatch(sql.strip())

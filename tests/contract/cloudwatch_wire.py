@@ -6,7 +6,7 @@ minutes for 15 days only, answers in pages, and can fail after it has stored a r
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -27,12 +27,16 @@ def refused(said: str) -> RefusedError:
 
 @dataclass
 class CloudWatch:
-    """The state behind the server. `fail_after_storing`: puts that are kept and not answered."""
+    """The state behind the server. `fail_after_storing`: puts that are kept and not answered.
+
+    `before` sees what is asked before it is done, and may raise ConnectionError.
+    """
 
     now: datetime
     data: dict[Key, list[tuple[float, float]]] = field(default_factory=dict)
     requests: list[str] = field(default_factory=list)
     fail_after_storing: int = 0
+    before: Callable[[str, dict[str, Any]], None] = lambda *_: None
     status_code: str = "Complete"
     url: str = ""
 
@@ -44,6 +48,7 @@ class CloudWatch:
     def answer(self, operation: str, asked: dict[str, Any]) -> dict[str, Any]:
         """Do what an operation asks; ConnectionError once it is done, if it is to fail so."""
         self.requests.append(operation)
+        self.before(operation, asked)
         does = {
             "PutMetricData": self.put_metric_data,
             "GetMetricData": self.get_metric_data,

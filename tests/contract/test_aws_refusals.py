@@ -4,6 +4,7 @@ A server answers whatever it was told to, in S3's words or in those of a JSON pr
 """
 
 import json
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,9 +13,11 @@ from typing import Any
 
 import pytest
 
+from mlops_bikeshare.backends import open_workspace
 from mlops_bikeshare.cli import main
 from mlops_bikeshare.domain.errors import LakeError, SettingsError
 from mlops_bikeshare.lake import athena, s3
+from mlops_bikeshare.lake.s3_state import BEAT_TIMEOUT_S, S3State
 from mlops_bikeshare.monitoring import cloudwatch
 from mlops_bikeshare.serving import endpoints
 from mlops_bikeshare.serving.session import Clients
@@ -214,6 +217,19 @@ def test_production_never_speaks_to_this_machine_nor_a_rehearsal_to_an_account(
     (tmp_path / "bikeshare.toml").write_text("")
     with pytest.raises(SettingsError, match=complaint):
         load(tmp_path, environ, {"profile": "aws", **flags})
+
+
+def test_what_says_that_a_lock_is_held_waits_for_seconds_where_the_rest_waits_for_a_minute(
+    aws: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with scripted(xml("NoSuchKey", "None.", status=404)) as server:
+        signed_in(aws, server.url)
+        ws = open_workspace(load(tmp_path, os.environ, {"profile": "aws"}))
+        assert isinstance(ws.state, S3State)
+        beating = ws.state._beats._client.meta.config
+
+    assert beating.read_timeout == BEAT_TIMEOUT_S < ws.state.store._client.meta.config.read_timeout
+    assert beating.retries["total_max_attempts"] == 1
 
 
 def test_simulated_time_and_the_local_host_are_refused_with_profile_aws(
