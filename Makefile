@@ -10,6 +10,8 @@ TEMPLATES = $(wildcard ops/cloudformation/*.yaml)
 CITY ?=
 ARGS ?=
 city := $(if $(CITY),--city $(CITY),)
+# Where modules are not kept compiled, each of the many processes compiles them anew, for seconds.
+unexport PYTHONDONTWRITEBYTECODE
 
 
 .PHONY: endpoint screenshots help setup lock dask airflow demo test test-all check bench serve stop clean \

@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+# As the command line does, before anything loads OpenMP: threads that spin while they wait for one
+# another take from the tests beside them half of what there is.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 # The same examples every time, however slow the machine: a red test is red for everybody.
 settings.register_profile("project", deadline=None, derandomize=True)
 settings.load_profile("project")

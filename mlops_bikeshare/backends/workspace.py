@@ -90,9 +90,9 @@ class Workspace:
         """Metrics of the model and of the endpoints."""
         if self.settings.profile == "aws":
             return self._cloudwatch()
-        from mlops_bikeshare.monitoring.sqlite import SqliteMetricStore
+        from mlops_bikeshare.monitoring import sqlite
 
-        return SqliteMetricStore(self.path / "metrics.db")
+        return sqlite.SqliteMetricStore(self.path / sqlite.FILE)
 
     @cached_property
     def cloudwatch(self) -> Any:

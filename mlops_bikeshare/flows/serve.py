@@ -22,6 +22,7 @@ from mlops_bikeshare.serving.host.server import run_host
 if TYPE_CHECKING:
     import subprocess
 
+    from mlops_bikeshare.serving.host.meter import Sink
     from mlops_bikeshare.serving.launch import HostFacts
 
 log = logging.getLogger(__name__)
@@ -38,16 +39,17 @@ def run(ws: Workspace, *, replay_clock: bool = False, with_parent: bool = False)
         raise SettingsError(f"{msg} is for replays: choose one with --workspace NAME")
     if with_parent:
         threading.Thread(target=_until_stdin_closes, daemon=True).start()
-    run_host(
-        root=ws.path,
-        host=ws.settings.serving.host,
-        port=ws.settings.serving.port,
-        sink=lambda points: _keep(ws, points),
-        replay_clock=simulated,
-        token=ws.settings.serving.token,
-        allow_pickle=ws.settings.serving.pickles == "allow",
-        more_metrics=lambda: _shown(ws),
-    )
+    with _kept(ws) as sink:
+        run_host(
+            root=ws.path,
+            host=ws.settings.serving.host,
+            port=ws.settings.serving.port,
+            sink=sink,
+            replay_clock=simulated,
+            token=ws.settings.serving.token,
+            allow_pickle=ws.settings.serving.pickles == "allow",
+            more_metrics=lambda: _shown(ws),
+        )
 
 
 def start(ws: Workspace) -> str:
@@ -104,8 +106,17 @@ def _until_stdin_closes() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _keep(ws: Workspace, points: Sequence[MetricPoint]) -> None:
-    ws.metrics.put(points)
+@contextmanager
+def _kept(ws: Workspace) -> "Iterator[Sink]":
+    """Where the metrics of requests go; no answer waits for the disk, see decision 0052."""
+    from mlops_bikeshare.monitoring import sqlite
+
+    with sqlite.SqliteMetricStore(ws.path / sqlite.FILE, synced=False) as store:
+
+        def keep(points: Sequence[MetricPoint]) -> None:
+            store.put(points)
+
+        yield keep
 
 
 def _shown(ws: Workspace) -> bytes:

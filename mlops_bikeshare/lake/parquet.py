@@ -1,10 +1,10 @@
 """Frames to Parquet bytes and back, under the contract of their table.
 
-Rows of stations are sorted by station and then time, others by time: within a station counts and
-report times change little, so that DELTA_BINARY_PACKED finds small steps (a day of Boston's polls:
-153 kB; sorted by time 391 kB; snappy defaults 267 kB: decision 0005). Ids, and times that
-stations share, are dictionary-encoded. Counts and flags are snappy, which is read faster, the rest
-is zstd; a poll, which is written in haste and merged the day after, keeps the order of its feed and
+Rows of stations are sorted by station and then time, others by time: within a station counts
+change little, so that DELTA_BINARY_PACKED finds small steps, and report times repeat, which zstd
+finds in them as they are (decision 0005). Ids, and times that stations share, are
+dictionary-encoded. All of these but the report times are snappy, which is read faster, the rest is
+zstd; a poll, which is written in haste and merged the day after, keeps the order of its feed and
 is snappy but for its ids, each of which it holds once.
 `validate` raises TableError with the offending rows; `decode` trusts what `encode` wrote. `merge`
 makes one object of many, which says what it holds.
@@ -150,17 +150,19 @@ def _written(rows: "pa.Table", *, quick: bool = False) -> bytes:
 
     kinds = {field.name: field.type for field in rows.schema}
     whole = [n for n, k in kinds.items() if pa.types.is_integer(k) or pa.types.is_timestamp(k)]
-    texts = [n for n, kind in kinds.items() if pa.types.is_string(kind)]
-    times = [n for n, kind in kinds.items() if pa.types.is_timestamp(kind)]
-    few = [] if quick else [name for name in (*texts, *times) if name != OWN_TIME]
-    light = {n for n, k in kinds.items() if quick or k in {pa.int16(), pa.bool_()}} - set(texts)
+    texts = {n for n, kind in kinds.items() if pa.types.is_string(kind)}
+    times = {n for n, kind in kinds.items() if pa.types.is_timestamp(kind)}
+    few = set() if quick else (texts | times) - {OWN_TIME}
+    small = {n for n, k in kinds.items() if k in {pa.int16(), pa.bool_()}}
+    light = set(kinds) - texts if quick else small | times - {OWN_TIME} | {STATION.name}
+    plain = set() if quick else {OWN_TIME}
     sink = io.BytesIO()
     pq.write_table(
         rows,
         sink,
         compression={n: "snappy" if n in light else "zstd" for n in kinds},
-        use_dictionary=few,
-        column_encoding={n: "DELTA_BINARY_PACKED" for n in whole if n not in few},
+        use_dictionary=[name for name in kinds if name in few],
+        column_encoding={n: "DELTA_BINARY_PACKED" for n in whole if n not in few | plain},
     )
     return sink.getvalue()
 

@@ -5,8 +5,9 @@ Output   see `metrics.MetricStore`. Times are kept to the millisecond.
 Raises   LakeError when the file cannot be opened, is not ours or is of a newer version, when it
          cannot be written (a full disk) or read;
          TableError for a value that is not finite or a time without zone.
-Source   sqlite.org: WAL (one writer, readers never wait), PRAGMA user_version. A put is one
-         transaction and is on the disk when it returns (synchronous = FULL).
+Source   sqlite.org: WAL (one writer, readers never wait), PRAGMA user_version and synchronous. A
+         put is one transaction. When it returns, no kill of this process or of another undoes it;
+         where the store is `synced`, no power cut either.
 """
 
 import json
@@ -33,6 +34,7 @@ from mlops_bikeshare.monitoring.metrics import (
 )
 from mlops_bikeshare.monitoring.periods import by_period
 
+FILE = "metrics.db"
 _BUSY_S = 30.0
 _MIGRATIONS = (
     """
@@ -59,8 +61,9 @@ _BETWEEN = """
 class SqliteMetricStore:
     """A `MetricStore`; safe to share between threads, and between processes by its path."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, synced: bool = True) -> None:
         self._path = path
+        self._synced = synced
         self._lock = threading.Lock()
         self._ids: dict[tuple[str, str, str, str], int] = {}
         try:
@@ -180,7 +183,7 @@ class SqliteMetricStore:
         ):
             with attempt:
                 self._db.execute("PRAGMA journal_mode = WAL").fetchall()
-        self._db.execute("PRAGMA synchronous = FULL")
+        self._db.execute(f"PRAGMA synchronous = {'FULL' if self._synced else 'NORMAL'}")
         with self._begun() as db:
             version = db.execute("PRAGMA user_version").fetchone()[0]
             if version > len(_MIGRATIONS):

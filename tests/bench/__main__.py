@@ -81,6 +81,7 @@ SETUP: dict[str, Run] = {"cli.setup_uv": cli.setup_uv, "cli.setup_pip": cli.setu
 def main() -> int:
     """Run the chosen benches; exit code 1 when a goal is missed."""
     asked = _arguments()
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as the command line
     logging.basicConfig(level=logging.ERROR)
     warnings.simplefilter("ignore")
     load = os.getloadavg()[0]

@@ -1,11 +1,13 @@
 """One suite for every metric store: what GetMetricData would answer, and values posted once."""
 
+import contextlib
 import multiprocessing
 import sqlite3
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, get_args
 
@@ -376,6 +378,32 @@ def test_processes_share_a_file_from_its_first_moment_on(path: Path) -> None:
     assert [process.exitcode for process in processes] == [0, 0]
     with SqliteMetricStore(path) as store:
         assert read(store) == [(0, 40 + 20 * 100)]
+
+
+def _put_until_killed(path: Path, done: Connection) -> None:
+    with SqliteMetricStore(path, synced=False) as store:
+        while True:
+            store.put([datum(1, 1)])
+            done.send(1)
+
+
+def test_a_killed_writer_that_does_not_wait_for_the_disk_loses_nothing_it_has_put(
+    path: Path,
+) -> None:
+    context = multiprocessing.get_context("spawn")
+    told, done = context.Pipe(duplex=False)
+    writer = context.Process(target=_put_until_killed, args=(path, done))
+    writer.start()
+    done.close()
+    puts = sum(told.recv() for _ in range(500))
+    writer.kill()
+    writer.join()
+    with contextlib.suppress(EOFError):
+        while True:
+            puts += told.recv()
+    with SqliteMetricStore(path) as store:
+        [(_, kept)] = read(store)
+    assert kept in (puts, puts + 1), "the last may have been put, and not told any more"
 
 
 def test_a_file_that_is_not_ours_or_newer_is_refused_by_name(path: Path) -> None:

@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import reduce
+from itertools import pairwise
 from typing import Any
 
 from mlops_bikeshare.backends import Workspace
@@ -61,9 +62,12 @@ class Made:
 
 
 def blocks_of(days: Sequence[date], *, workers: int) -> list[Days]:
-    """Days in order, in blocks of one to seven."""
-    size = min(_MOST_DAYS, max(1, math.ceil(len(days) / (_ROUNDS * workers))))
-    return [tuple(days[start : start + size]) for start in range(0, len(days), size)]
+    """Days in order, in blocks of one to seven: as many for each worker, the shorter ones last."""
+    rounds = max(_ROUNDS, math.ceil(len(days) / (_MOST_DAYS * workers)))
+    count = min(len(days), rounds * workers)
+    size, longer = divmod(len(days), count)
+    edges = [block * size + min(block, longer) for block in range(count + 1)]
+    return [tuple(days[start:end]) for start, end in pairwise(edges)]
 
 
 def build(client: Any, where: Where, blocks: Sequence[Days]) -> Iterator[int]:
@@ -72,12 +76,14 @@ def build(client: Any, where: Where, blocks: Sequence[Days]) -> Iterator[int]:
     sealed, done = None, []
     for block in blocks:
         looked = client.submit(look, where, block, pure=False)
-        made = client.submit(make, where, looked, start, pure=False)
+        known = start
+        if block is not blocks[-1]:
+            # before what takes long: another worker waits for it
+            start = client.submit(after, start, client.submit(added, looked, pure=False))
+        made = client.submit(make, where, looked, known, pure=False)
         sealed = client.submit(seal, where, made, sealed, pure=False)
         done.append(sealed)
-        if block is not blocks[-1]:
-            start = client.submit(after, start, client.submit(added, looked, pure=False))
-    del looked, start, made, sealed  # what nobody asks for any more, the cluster forgets
+    del looked, known, start, made, sealed  # what nobody asks for any more, the cluster forgets
     for future in done:
         yield int(future.result())
 

@@ -1,4 +1,4 @@
-"""Metric points on their way to a durable sink, before a response is acknowledged.
+"""Metric points on their way to a sink, before a response is acknowledged.
 
 Input    MetricPoints of one response.
 Output   `record` returns when the sink has them. The sink is called from one thread of ours, never

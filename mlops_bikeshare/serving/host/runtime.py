@@ -69,7 +69,7 @@ class Runtime:
         self._time_of: Callable[[str], datetime] = dt_of if replay_clock else _wall_time
 
     async def invoke(self, endpoint: str, headers: Mapping[str, str], body: bytes) -> Invocation:
-        """One invocation, acknowledged only after its metrics are durable."""
+        """One invocation, acknowledged only after its metrics are kept."""
         began = time.perf_counter()
         fleet = self._lifecycle.fleets.get(endpoint)
         if fleet is None:
