@@ -4,7 +4,6 @@
 and answered 503 all the same, like an answer that never arrived.
 """
 
-import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +12,9 @@ from typing import Any
 import httpx
 import pytest
 
-_BUSY = b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
+from tests.wire import sent, served
+
+_BUSY = "<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
 
 
 @dataclass
@@ -35,8 +36,7 @@ class Wire:
         else:
             self.busy -= 1
             environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-        start_response("503 Slow Down", [("Content-Type", "application/xml")])
-        return [_BUSY]
+        return sent(start_response, 503, "application/xml", _BUSY)
 
 
 @contextmanager
@@ -44,18 +44,9 @@ def aws_on_the_wire() -> Iterator[Wire]:
     """A server of its own, gone with the block."""
     pytest.importorskip("moto.server", reason="moto[s3,server] is not installed")
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
-    from werkzeug.serving import make_server
 
     wire = Wire(DomainDispatcherApplication(create_backend_app))
-    server = make_server("127.0.0.1", 0, wire, threaded=True)
-    wire.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    # moto keeps its state in the process, not in the server
-    httpx.post(f"{wire.url}/moto-api/reset", trust_env=False).raise_for_status()
-    try:
+    with served(wire) as wire.url:
+        # moto keeps its state in the process, not in the server
+        httpx.post(f"{wire.url}/moto-api/reset", trust_env=False).raise_for_status()
         yield wire
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

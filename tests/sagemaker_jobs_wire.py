@@ -11,11 +11,9 @@ import os
 import re
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +21,11 @@ from botocore.loaders import Loader
 from botocore.model import ServiceModel, Shape
 from botocore.validate import ParamValidator
 
+from tests.wire import Application, RefusedError, json_service, served
+
+Guard = Callable[[Application], Application]
 PLACE = "arn:aws:sagemaker:ca-central-1:123456789012"
 MODEL = ServiceModel(Loader().load_service_model("sagemaker", "service-2"), "sagemaker")
-
-
-class RefusedError(Exception):
-    """What SageMaker answers with ValidationException."""
 
 
 @dataclass
@@ -144,38 +141,15 @@ def _wrong(value: Any, shape: Shape) -> list[str]:
 
 
 @contextmanager
-def jobs_on_the_wire(folder: Path, image: Mapping[str, str]) -> Iterator[SageMakerJobs]:
+def jobs_on_the_wire(
+    folder: Path, image: Mapping[str, str], *, guarded: Guard = lambda application: application
+) -> Iterator[SageMakerJobs]:
     """Serve on a free port of loopback; jobs that still run are ended with the block."""
     state = SageMakerJobs(folder, image)
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            operation = self.headers["X-Amz-Target"].rpartition(".")[2]
-            try:
-                code, answer = 200, state.answer(operation, asked)
-            except RefusedError as refused:
-                code, answer = 400, {"__type": "ValidationException", "message": str(refused)}
-            body = json.dumps(answer).encode()
-            self.send_response(code)
-            self.send_header("Content-Type", "application/x-amz-json-1.1")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    state.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield state
-    finally:
-        for job in state.jobs.values():
-            job.process.kill()
-            job.process.wait()
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with served(guarded(json_service(state.answer))) as state.url:
+        try:
+            yield state
+        finally:
+            for job in state.jobs.values():
+                job.process.kill()
+                job.process.wait()

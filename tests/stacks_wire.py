@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from tests.aws_wire import aws_on_the_wire
+from tests.wire import body_of, sent
 
 _STACK = """<DescribeStacksResponse><DescribeStacksResult><Stacks><member>
 <StackName>{name}</StackName><StackStatus>{state}</StackStatus>
@@ -53,7 +54,7 @@ class Account:
     log: list[tuple[str, str]] = field(default_factory=list)
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        body = body_of(environ)
         environ["wsgi.input"] = BytesIO(body)
         asked = {key: values[0] for key, values in parse_qs(body.decode()).items()}
         action, name = asked.get("Action", ""), asked.get("StackName", "")
@@ -62,8 +63,7 @@ class Account:
         if answer is None:
             answered: Iterable[bytes] = self.inner(environ, start_response)
             return answered
-        start_response("200 OK", [("Content-Type", "text/xml")])
-        return [answer.encode()]
+        return sent(start_response, 200, "text/xml", answer)
 
     def _answer(self, action: str, name: str, detection: str) -> str | None:
         if action == "DescribeStacks" and self.states.get(name):

@@ -20,14 +20,17 @@ def deploy(env: Env, image: Image = None, yes: Yes = False, json_: AsJson = Fals
 
     Run it again after an interruption: it goes on where it was.
     """
-    from mlops_bikeshare.cloud.stacks import Stacks, client
+    from mlops_bikeshare.cloud.cloudformation import client
+    from mlops_bikeshare.cloud.stacks import Stacks
     from mlops_bikeshare.flows import aws as flow
 
     settings = given.settings()
     found = flow.load(settings, env)
     stacks = Stacks(client(found.region))
     plans = flow.plan(stacks, flow.wanted(settings, found, image=image))
-    typer.echo(flow.summary(plans), err=True)
+    left = flow.left_over(stacks, found, flow.made(settings, found))
+    told = [flow.summary(plans), flow.left_behind([one.name for one in left])]
+    typer.echo("\n".join(filter(None, told)), err=True)
     if any(one.action != "nothing" for one in plans) and not yes:
         typer.confirm(f"Do this in {found.region}?", abort=True, err=True)
     done = flow.deploy(stacks, plans, told=_told)
@@ -36,12 +39,15 @@ def deploy(env: Env, image: Image = None, yes: Yes = False, json_: AsJson = Fals
 
 def diff(env: Env, image: Image = None, json_: AsJson = False) -> None:
     """What a deploy would change, and what was changed by hand; fails unless nothing is."""
-    from mlops_bikeshare.cloud.stacks import Stacks, client
+    from mlops_bikeshare.cloud.cloudformation import client
+    from mlops_bikeshare.cloud.stacks import Stacks
     from mlops_bikeshare.flows import aws as flow
 
     settings = given.settings()
     found = flow.load(settings, env)
-    told = flow.diff(Stacks(client(found.region)), flow.wanted(settings, found, image=image))
+    stacks = Stacks(client(found.region))
+    left = flow.left_over(stacks, found, flow.made(settings, found))
+    told = flow.diff(stacks, flow.wanted(settings, found, image=image), left=left)
     screen.show(flow.facts(told), flow.compared(told), as_json=json_)
     if not told.none:
         raise typer.Exit(1)
@@ -61,13 +67,18 @@ def destroy(
         bool,
         typer.Option("--data", help="Buckets (they must be empty), their key and MLflow, too."),
     ] = False,
+    city: Annotated[
+        str | None,
+        typer.Option(help="Only this city's stacks, whether or not the file still names it."),
+    ] = None,
     confirm: Annotated[
         str | None, typer.Option(help="The environment's name again; else it is asked for.")
     ] = None,
     json_: AsJson = False,
 ) -> None:
     """Delete an environment's stacks; what cannot be made again stays unless --data is given."""
-    from mlops_bikeshare.cloud.stacks import Stacks, client
+    from mlops_bikeshare.cloud.cloudformation import client
+    from mlops_bikeshare.cloud.stacks import Stacks
     from mlops_bikeshare.domain.errors import InputError
     from mlops_bikeshare.flows import aws as flow
 
@@ -76,7 +87,12 @@ def destroy(
     said = confirm or typer.prompt(f"Type {env} to delete its stacks in {found.region}", err=True)
     if said != env:
         raise InputError(f"nothing was deleted: expected {env!r}, got {said!r}")
-    done = flow.destroy(Stacks(client(found.region)), flow.made(settings, found), data=data)
+    stacks, made = Stacks(client(found.region)), flow.made(settings, found)
+    if city is None:
+        chosen = [*made, *flow.left_over(stacks, found, made)]
+    else:
+        chosen = flow.of_city(found, city)
+    done = flow.destroy(stacks, chosen, data=data)
     screen.show(done, "\n".join(f"{name}: {what}" for name, what in done.items()), as_json=json_)
 
 

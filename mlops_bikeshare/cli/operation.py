@@ -201,7 +201,11 @@ def watch(
     city: CityName = None,
     minutes: Annotated[
         int | None,
-        typer.Option(min=1, help="Look again every monitor_min for so long; exit 1 if taken back."),
+        typer.Option(
+            min=1,
+            help="Look again every monitor_min for so long; exit 1 if taken back, or if a canary "
+            "has not landed.",
+        ),
     ] = None,
     json_: AsJson = False,
 ) -> None:
@@ -220,7 +224,7 @@ def watch(
             pause=time.sleep,
             told=lambda found: screen.show(found, flow.summary(found), as_json=json_),
         )
-        raise typer.Exit(1 if flow.taken_back(last) else 0)
+        raise typer.Exit(1 if flow.taken_back(last) or flow.unfinished(last) else 0)
     seen = flow.watch(ws, where)
     screen.show(seen, flow.summary(seen), as_json=json_)
     raise typer.Exit(1 if seen.stuck else 0)

@@ -159,7 +159,8 @@ def _endpoints(prices: Prices, size: Size) -> Iterator[Line]:
         yield Line(f"{stage} endpoint, {size.instance_type}", hours, "hours", hours * hour)
 
 
-def _jobs(prices: Prices, size: Size) -> Iterator[Line]:
+def _runs(size: Size) -> dict[str, float]:
+    """How often each job runs in a month."""
     per_day = {
         "ingest": 24 * _HOUR_MIN / size.ingest_min,
         "infer": 24 * _HOUR_MIN / size.infer_min,
@@ -167,8 +168,11 @@ def _jobs(prices: Prices, size: Size) -> Iterator[Line]:
         "drift": 24 * _HOUR_MIN / size.drift_min,
         "compact": 1.0,
     }
-    for job, count in per_day.items():
-        runs = count * DAYS * size.cities
+    return {job: count * DAYS * size.cities for job, count in per_day.items()}
+
+
+def _jobs(prices: Prices, size: Size) -> Iterator[Line]:
+    for job, runs in _runs(size).items():
         gb_s = runs * prices.of("usage", f"{job}_s") * size.memory_mb / _GB_MB
         usd = runs * prices.of("lambda", "request") + gb_s * prices.of("lambda", "gb_second")
         yield Line(f"Lambda {job}", gb_s, "GB-s", usd)
@@ -178,9 +182,8 @@ def _data(prices: Prices, size: Size) -> Iterator[Line]:
     def usage(key: str) -> float:
         return prices.of("usage", key)
 
-    polls = 24 * _HOUR_MIN / size.ingest_min * DAYS * size.cities
-    batches = 24 * _HOUR_MIN / size.infer_min * DAYS * size.cities
-    looks = 24 * _HOUR_MIN / size.monitor_min * DAYS * size.cities
+    runs = _runs(size)
+    batches, looks = runs["infer"], runs["monitor"]
     scanned = max(usage("athena_mb_per_query"), prices.of("athena", "least_mb")) / _MB_PER_TB
     metrics = float(size.metrics_per_city * size.cities)
     read = float(size.alarm_metrics_per_city * size.cities)
@@ -192,12 +195,17 @@ def _data(prices: Prices, size: Size) -> Iterator[Line]:
             prices.of("s3", "gb_month"),
         ),
         (
-            "S3 writes",
-            polls * usage("objects_per_poll") + batches * usage("objects_per_batch"),
+            "S3 writes and listings",
+            math.fsum(count * usage(f"{job}_puts") for job, count in runs.items()),
             "requests",
             prices.of("s3", "put"),
         ),
-        ("S3 reads", batches * usage("gets_per_batch"), "requests", prices.of("s3", "get")),
+        (
+            "S3 reads",
+            math.fsum(count * usage(f"{job}_gets") for job, count in runs.items()),
+            "requests",
+            prices.of("s3", "get"),
+        ),
         (
             "Athena scans",
             usage("athena_queries_per_day") * DAYS * scanned,
@@ -205,7 +213,12 @@ def _data(prices: Prices, size: Size) -> Iterator[Line]:
             prices.of("athena", "tb_scanned"),
         ),
         ("CloudWatch metrics", metrics, "series", prices.of("cloudwatch", "metric_month")),
-        ("CloudWatch alarms", read, "series read", prices.of("cloudwatch", "alarm_metric_month")),
+        (
+            "CloudWatch alarms",
+            read,
+            "series watched",
+            prices.of("cloudwatch", "alarm_metric_month"),
+        ),
         (
             "CloudWatch dashboards",
             float(size.cities),

@@ -68,7 +68,7 @@ def stacks(env: Environment, known: Known, templates: Mapping[str, Document]) ->
         raise CloudError(f"environment {env.name}: no template asks for {sorted(unknown)}")
     made = []
     for kind, city in _wanted(env, known):
-        name, document = _name(env, kind, city), templates[kind]
+        name, document = stack_name(env, kind, city), templates[kind]
         parameters = _parameters(env, known, document, city, name)
         made.append(Stack(name=name, document=document, parameters=parameters, kept=kind in KEPT))
     return made
@@ -78,12 +78,13 @@ def may_be_there(env: Environment, known: Known, templates: Mapping[str, Documen
     """What may have been made, in order: an option that is off now may have been on."""
     every = replace(env, options=OPTIONS)
     return [
-        Stack(name=_name(env, kind, city), document=templates[kind], kept=kind in KEPT)
+        Stack(name=stack_name(env, kind, city), document=templates[kind], kept=kind in KEPT)
         for kind, city in _wanted(every, replace(known, image=known.image or ""))
     ]
 
 
-def _name(env: Environment, kind: str, city: str) -> str:
+def stack_name(env: Environment, kind: str, city: str) -> str:
+    """`bikeshare-dev-jobs-boston`; without a kind what all of them begin with."""
     return "-".join(filter(None, ("bikeshare", env.name, kind, city)))
 
 

@@ -35,11 +35,16 @@ _SKIP = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """A Lambda: what it is called, when it runs (cron of EventBridge), how long it may take."""
+    """A Lambda: what it is called, when it runs (cron of EventBridge), how long it may take.
+
+    `worth_s`: how old an event may be and still be worth its while; a second try, which comes after
+    a first that took all of its time, must be younger.
+    """
 
     name: str
     when: str
     timeout_s: int
+    worth_s: int
 
 
 def document(jobs: Sequence[Job]) -> Document:
@@ -51,7 +56,10 @@ def document(jobs: Sequence[Job]) -> Document:
         "AWSTemplateFormatVersion": "2010-09-09",
         "Description": "The jobs of one city: a Lambda each, from one image, on a schedule.",
         "Parameters": _PARAMETERS,
-        "Conditions": {"Tracked": {"Fn::Not": [{"Fn::Equals": [{"Ref": "TrackingUri"}, ""]}]}},
+        "Conditions": {
+            "Tracked": {"Fn::Not": [{"Fn::Equals": [{"Ref": "TrackingUri"}, ""]}]},
+            "SignedIn": {"Fn::Not": [{"Fn::Equals": [{"Ref": "TrackingSecret"}, ""]}]},
+        },
         "Resources": resources | {"DeadLettersAlarm": _alarm()},
     }
 
@@ -70,6 +78,14 @@ _PARAMETERS: Document = {
     "TrackingUri": {
         "Type": "String",
         "Description": "The MLflow server; empty until there is one.",
+        "Default": "",
+    },
+    "TrackingSecret": {
+        "Type": "String",
+        "Description": (
+            "Secret of Secrets Manager with the username and the password of a user of that "
+            "server; empty: it asks for none."
+        ),
         "Default": "",
     },
     "MemoryMb": {"Type": "Number", "MinValue": 512, "MaxValue": 10240},
@@ -99,7 +115,7 @@ def _resources(job: Job) -> Document:
                 "FunctionName": {"Ref": f"{called}Function"},
                 "Qualifier": "$LATEST",
                 "MaximumRetryAttempts": 1,
-                "MaximumEventAgeInSeconds": 300,
+                "MaximumEventAgeInSeconds": job.worth_s,
             },
         },
         f"{called}Schedule": {
@@ -118,7 +134,6 @@ def _resources(job: Job) -> Document:
                 "Action": "lambda:InvokeFunction",
                 "FunctionName": {"Ref": f"{called}Function"},
                 "Principal": "events.amazonaws.com",
-                "SourceAccount": {"Ref": "AWS::AccountId"},
                 "SourceArn": {"Fn::GetAtt": [f"{called}Schedule", "Arn"]},
             },
         },
@@ -168,7 +183,15 @@ def _variables() -> Document:
         "MLFLOW_TRACKING_URI": {
             "Fn::If": ["Tracked", {"Ref": "TrackingUri"}, {"Ref": "AWS::NoValue"}]
         },
+        "MLFLOW_TRACKING_USERNAME": _secret("username"),
+        "MLFLOW_TRACKING_PASSWORD": _secret("password"),
     }
+
+
+def _secret(part: str) -> Document:
+    """CloudFormation reads it when it deploys; Lambda keeps it under the environment's key."""
+    told = "{{resolve:secretsmanager:${TrackingSecret}:SecretString:" + part + "}}"
+    return {"Fn::If": ["SignedIn", {"Fn::Sub": told}, {"Ref": "AWS::NoValue"}]}
 
 
 def _target(job: Job) -> Document:
@@ -180,7 +203,7 @@ def _target(job: Job) -> Document:
             "InputPathsMap": {"time": "$.time"},
             "InputTemplate": sub(f'{{"job": "{job.name}", "city": "${{City}}", "time": <time>}}'),
         },
-        "RetryPolicy": {"MaximumRetryAttempts": 2, "MaximumEventAgeInSeconds": 300},
+        "RetryPolicy": {"MaximumRetryAttempts": 2, "MaximumEventAgeInSeconds": job.worth_s},
         "DeadLetterConfig": {"Arn": {"Fn::GetAtt": ["DeadLetters", "Arn"]}},
     }
 

@@ -139,15 +139,28 @@ def document(rights: Rights) -> Document:
 
 def report(rights: Rights) -> str:
     """docs/iam.md: calls and implied permissions, which together are all permissions."""
-    parts = [_INTRODUCTION]
+    counts = [_derivation(job, rights.of(job)) for job in rights.jobs]
+    parts = [_INTRODUCTION, _DERIVATION, *counts, ""]
     for job in rights.jobs:
-        mine = rights.of(job)
-        called = [grant for grant in mine if not grant.document]
-        told = {(g.action, r) for g in mine for r in g.resources}
-        rows = [_row(grant) for grant in sorted(mine, key=lambda g: (g.action, g.resources))]
-        count = f"{len(called)} called, {len(mine) - len(called)} implied, {len(told)} pairs of"
-        parts += [f"## {job}\n", f"{count} action and resource.\n", _HEAD, *rows, ""]
+        mine = sorted(rights.of(job), key=lambda g: (g.action, g.resources))
+        parts += [f"## {job}\n", _HEAD, *map(_row, mine), ""]
     return "\n".join(parts)
+
+
+def _derivation(job: str, grants: Sequence[Grant]) -> str:
+    """A row: what is called, what is implied, what the policy holds; CloudError if they differ."""
+    called = {(g.action, r) for g in grants if not g.document for r in g.resources}
+    implied = {(g.action, r) for g in grants if g.document for r in g.resources}
+    allowed = {
+        (action, resource)
+        for statement in policy(grants)["Statement"]
+        for action in statement["Action"]
+        for resource in statement["Resource"]
+    }
+    if {(action, named(resource)) for action, resource in called | implied} != allowed:
+        raise CloudError(f"{job}: its policy is not what is called and implied")
+    both = len(called & implied)
+    return f"| {job} | {len(called)} | {len(implied)} | {both} | {len(allowed)} |"
 
 
 _INTRODUCTION = """# Rights
@@ -157,6 +170,11 @@ code sends, and `ops/iam/implied.toml`, which people review; so is `ops/cloudfor
 whose policies hold exactly these rows. No action has a wildcard. `*` as a resource stands only
 where AWS knows no resource for the action; conditions narrow it where there is one.
 """
+_DERIVATION = """Pairs of an action and a resource; for each role
+called + implied - both = permissions.
+
+| role | called | implied | both | permissions |
+|---|--:|--:|--:|--:|"""
 _HEAD = "| action | resources | condition | why |\n|---|---|---|---|"
 
 

@@ -15,10 +15,10 @@ What is left of a deletion that failed is deleted too, unless it holds what cann
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from mlops_bikeshare.cloud import template
+from mlops_bikeshare.cloud.cloudformation import spoken
 from mlops_bikeshare.cloud.plan import (
     Action,
     Change,
@@ -42,23 +42,6 @@ HALF_CREATED = (
 )
 _BEGUN = ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "DELETE_IN_PROGRESS")
 _NO_CHANGES = ("didn't contain changes", "No updates are to be performed")
-
-
-def client(region: str, *, url: str | None = None) -> Any:
-    """A boto3 client of CloudFormation; `url` is for tests on the wire."""
-    from boto3.session import Session
-    from botocore.config import Config
-
-    retries: Any = {"mode": "standard", "total_max_attempts": 5}
-    config = Config(connect_timeout=5, read_timeout=60, retries=retries)
-    dummy: dict[str, Any] = {"aws_access_key_id": "local", "aws_secret_access_key": "local"}
-    return Session().client(
-        "cloudformation",
-        region_name=region,
-        endpoint_url=url,
-        config=config.merge(Config(proxies={})) if url else config,
-        **(dummy if url else {}),
-    )
 
 
 def change_set(name: str) -> str:
@@ -106,7 +89,7 @@ class Stacks:
             action: Action = "create again" if state else "create"
             return Plan(stack=stack, action=action, changes=all_of(stack))
         if state == "UPDATE_ROLLBACK_FAILED":
-            with _spoken(stack.name):
+            with spoken(stack.name):
                 self._client.continue_update_rollback(StackName=stack.name)
             self.settled(stack.name)
         changes = self._changes(stack, kind="UPDATE")
@@ -121,7 +104,7 @@ class Stacks:
             self.delete(name)
         if plan.action != "update":
             self._changes(plan.stack, kind="CREATE")
-        with _spoken(name):
+        with spoken(name):
             self._client.execute_change_set(StackName=name, ChangeSetName=change_set(name))
         state = self.settled(name, begun=True)
         if state not in {"CREATE_COMPLETE", "UPDATE_COMPLETE"}:
@@ -132,16 +115,23 @@ class Stacks:
         """Delete it, and wait; False if there was none."""
         if self.settled(name) is None:
             return False
-        with _spoken(name):
+        with spoken(name):
             self._client.delete_stack(StackName=name)
         state = self.settled(name, begun=True)
         if state is not None:
             raise CloudError(f"stack {name} is {state}: {self._reason(name)}")
         return True
 
+    def there(self, prefix: str) -> list[str]:
+        """Names of the stacks that begin so, whoever made them."""
+        with spoken(f"{prefix}*"):
+            pages = self._client.get_paginator("describe_stacks").paginate()
+            names = [one["StackName"] for page in pages for one in page["Stacks"]]
+        return sorted(name for name in names if name.startswith(prefix))
+
     def drift(self, name: str) -> list[Drift]:
         """What is not as the stack's template says."""
-        with _spoken(name):
+        with spoken(name):
             told = self._client.detect_stack_drift(StackName=name)
             self._detected(name, told["StackDriftDetectionId"])
             found: list[dict[str, Any]] = []
@@ -171,7 +161,7 @@ class Stacks:
     def _found(self, name: str) -> dict[str, Any] | None:
         from botocore.exceptions import ClientError
 
-        with _spoken(name):
+        with spoken(name):
             try:
                 found: dict[str, Any] = self._client.describe_stacks(StackName=name)["Stacks"][0]
             except ClientError as error:
@@ -184,7 +174,7 @@ class Stacks:
         """A new change set under our name: what it would change."""
         from botocore.exceptions import ClientError
 
-        with _spoken(stack.name):
+        with spoken(stack.name):
             self._forget(stack.name)
             try:
                 self._create_change_set(stack, kind)
@@ -260,7 +250,7 @@ class Stacks:
     def _reason(self, name: str) -> str:
         """Why the first resource failed since the stack last began to change."""
         said = "no resource failed by itself"
-        with _spoken(name):
+        with spoken(name):
             pages = self._client.get_paginator("describe_stack_events").paginate(StackName=name)
             for event in (event for page in pages for event in page["StackEvents"]):
                 if event["ResourceStatus"].endswith("_FAILED"):
@@ -273,17 +263,3 @@ class Stacks:
 
 def _says_no_changes(reason: str) -> bool:
     return any(words in reason for words in _NO_CHANGES)
-
-
-@contextmanager
-def _spoken(name: str) -> Iterator[None]:
-    """Turn botocore's exceptions into one CloudError."""
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    try:
-        yield
-    except ClientError as error:
-        said = error.response.get("Error", {}).get("Message", str(error))
-        raise CloudError(f"stack {name}: CloudFormation refused: {said}") from error
-    except BotoCoreError as error:
-        raise CloudError(f"stack {name}: AWS cannot be asked: {error}") from error

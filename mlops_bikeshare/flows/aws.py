@@ -5,6 +5,9 @@ Output   `plan`: Plans in order. `deploy`: stack → what was done. `diff`: plan
          `destroy`: stack → `deleted`, `was not there`, `kept`.
 Raises   CloudError.
 
+A city that is taken out of the environment's file leaves its stacks behind, which go on polling and
+being paid for: they are a difference, and are destroyed by the city's name or with all others.
+
 What cannot be made again (the stacks `data`: buckets and their key, and `mlflow`: runs and
 versions) is destroyed only when asked for by name, and CloudFormation refuses as long as a bucket
 holds anything. A stack that is protected is not begun to be deleted, nor is any other then.
@@ -23,6 +26,7 @@ from mlops_bikeshare.domain.errors import CloudError
 from mlops_bikeshare.flows.cloud_templates import FOLDER
 from mlops_bikeshare.settings import Settings
 
+_NOTHING_BY_HAND = "nothing was changed by hand"
 _SIGNS = {"Add": "+", "Modify": "~", "Remove": "-"}
 
 
@@ -32,11 +36,13 @@ class Difference:
 
     plans: tuple[Plan, ...]
     drift: dict[str, list[Drift]]
+    left: tuple[str, ...] = ()
 
     @property
     def none(self) -> bool:
-        """Whether there is nothing to do, and nobody changed anything by hand."""
-        return not any(self.drift.values()) and all(p.action == "nothing" for p in self.plans)
+        """Whether there is nothing to do, nothing left over, and nothing changed by hand."""
+        idle = all(one.action == "nothing" for one in self.plans)
+        return idle and not self.left and not any(self.drift.values())
 
 
 def load(settings: Settings, name: str) -> Environment:
@@ -60,6 +66,19 @@ def made(settings: Settings, env: Environment) -> list[Stack]:
     """The stacks that may be there, whatever the environment's file says today."""
     known = _known(settings, env, None)
     return environment.may_be_there(env, known, _templates(settings.root))
+
+
+def left_over(stacks: Stacks, env: Environment, made: Sequence[Stack]) -> list[Stack]:
+    """Stacks of the environment that nothing in its file asks for any more."""
+    known = {one.name for one in made}
+    names = stacks.there(environment.stack_name(env, "", "") + "-")
+    return [Stack(name=name, document={}) for name in names if name not in known]
+
+
+def of_city(env: Environment, city: str) -> list[Stack]:
+    """The stacks of one city, whether or not the file still names it."""
+    names = [environment.stack_name(env, kind, city) for kind in environment.PER_CITY]
+    return [Stack(name=name, document={}) for name in names]
 
 
 def _known(settings: Settings, env: Environment, image: str | None) -> Known:
@@ -93,11 +112,12 @@ def deploy(
     return done
 
 
-def diff(stacks: Stacks, wanted: Sequence[Stack]) -> Difference:
-    """Plans, and the drift of the stacks that are there."""
+def diff(stacks: Stacks, wanted: Sequence[Stack], *, left: Sequence[Stack] = ()) -> Difference:
+    """Plans, the drift of the stacks that are there, and what is left over."""
     plans = plan(stacks, wanted)
     there = [one.stack.name for one in plans if one.action in {"update", "nothing"}]
-    return Difference(plans=tuple(plans), drift={name: stacks.drift(name) for name in there})
+    drift = {name: stacks.drift(name) for name in there}
+    return Difference(plans=tuple(plans), drift=drift, left=tuple(one.name for one in left))
 
 
 def destroy(stacks: Stacks, made: Sequence[Stack], *, data: bool = False) -> dict[str, str]:
@@ -129,12 +149,19 @@ def compared(found: Difference) -> str:
         for name, drifts in found.drift.items()
         for drift in drifts
     ]
-    return "\n".join([summary(found.plans), *(hand or ["nothing was changed by hand"])])
+    lines = [summary(found.plans), left_behind(found.left), *(hand or [_NOTHING_BY_HAND])]
+    return "\n".join(line for line in lines if line)
+
+
+def left_behind(names: Sequence[str]) -> str:
+    """What nothing asks for any more, and how it is deleted."""
+    told = "left over, and paid for; `bikeshare aws destroy --city` deletes a city's stacks"
+    return "\n".join(f"{name}: {told}" for name in names)
 
 
 def facts(found: Difference) -> dict[str, Any]:
     """Stack → what would be done, and what was changed by hand."""
-    return {
+    told = {
         one.stack.name: {
             "action": one.action,
             "changes": one.changes,
@@ -142,6 +169,8 @@ def facts(found: Difference) -> dict[str, Any]:
         }
         for one in found.plans
     }
+    left = {"action": "left over", "changes": (), "drift": []}
+    return told | dict.fromkeys(found.left, left)
 
 
 def _lines(one: Plan) -> Iterator[str]:

@@ -26,6 +26,9 @@ FOLDER = "ops/cloudformation"
 IAM = "docs/iam.md"
 # What a Lambda may take; Lambda ends what takes longer than 900 s. Not measured there.
 TIMEOUT_S = {"ingest": 120, "infer": 300, "monitor": 540, "drift": 540, "compact": 900}
+# Lambda tries again a minute after a first try that took all of its time. A batch is worth nothing
+# once the next is due.
+WORTH_S = {"ingest": 240, "infer": 540, "monitor": 1200, "drift": 3000, "compact": 21_600}
 
 
 def files(settings: Settings, root: Path) -> dict[str, str]:
@@ -97,5 +100,5 @@ def _jobs(settings: Settings) -> list[Job]:
         when = f"{int(minute)} {int(hour)} * * ? *"
         if name in planned:
             when = f"{schedule.minutes(planned[name])} * * * ? *"
-        made.append(Job(name=name, when=when, timeout_s=timeout_s))
+        made.append(Job(name=name, when=when, timeout_s=timeout_s, worth_s=WORTH_S[name]))
     return made

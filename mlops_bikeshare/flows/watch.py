@@ -94,6 +94,11 @@ def taken_back(seen: Watched) -> bool:
     return seen.stuck is not None or (seen.moved is not None and seen.moved.kind == "rollback")
 
 
+def unfinished(seen: Watched) -> bool:
+    """Whether a canary has not landed: nobody watches it from now on but the next to look."""
+    return seen.canary is not None
+
+
 def summary(seen: Watched) -> str:
     """What a person wants to know."""
     lines = [f"{seen.at:%F %H:%M} UTC: {alarms.summary(seen.alarms)}"]

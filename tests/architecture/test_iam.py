@@ -13,6 +13,9 @@ import pytest
 from mlops_bikeshare.cloud import permissions, template
 from mlops_bikeshare.domain.errors import CloudError
 from mlops_bikeshare.flows.cloud_templates import read_rights
+from tests.asked_permissions import Need
+from tests.recorded_calls import RARE
+from tests.roles import allowed
 
 ROOT = Path(__file__).resolve().parents[2]
 RIGHTS = read_rights(ROOT)
@@ -107,6 +110,12 @@ def simulated(cases: list[dict[str, Any]]) -> list[str]:
     assert done.returncode == 0, done.stderr
     verdicts: list[str] = json.loads(done.stdout)
     return verdicts
+
+
+def on_the_wire(asked: dict[str, Any]) -> bool:
+    """What the server in IAM's place, which tests on the wire stand behind, says to a case."""
+    need = Need(asked["action"], asked["resource"], asked["context"])
+    return allowed(asked["policy"]["Statement"], need)
 
 
 simulator = pytest.mark.skipif(
@@ -231,6 +240,13 @@ def test_github_is_trusted_for_one_repository_and_one_environment(role: str, var
     }
 
 
+def test_what_is_kept_as_rare_still_names_a_place_in_the_code() -> None:
+    places = {path.relative_to(ROOT).as_posix() for path in ROOT.glob("mlops_bikeshare/**/*.py")}
+    for job, action, _, where in RARE:
+        for name in re.findall(r"[\w/]+\.py", where):
+            assert any(place.endswith(f"/{name}") for place in places), (job, action, where)
+
+
 @simulator
 def test_each_role_may_do_what_its_job_does() -> None:
     asked = [
@@ -241,6 +257,7 @@ def test_each_role_may_do_what_its_job_does() -> None:
 
     verdicts = simulated([one for _, one in asked])
 
+    assert all(on_the_wire(one) for _, one in asked)
     wrong = [
         (job, one["action"], one["resource"], verdict)
         for (job, one), verdict in zip(asked, verdicts, strict=True)
@@ -263,6 +280,7 @@ def test_no_role_may_do_what_is_another_jobs() -> None:
     verdicts = simulated([one for _, one in asked])
 
     assert set(verdicts) == {"ImplicitlyDenied"}
+    assert not [one for _, one in asked if on_the_wire(one)]
 
 
 @simulator
@@ -312,4 +330,7 @@ def test_no_role_may_do_what_is_another_jobs() -> None:
 def test_what_lies_outside_is_denied(
     job: str, action: str, resource: str, told: dict[str, Any]
 ) -> None:
-    assert simulated([case(job, action, resource, context=told)]) == ["ImplicitlyDenied"]
+    asked = case(job, action, resource, context=told)
+
+    assert simulated([asked]) == ["ImplicitlyDenied"]
+    assert not on_the_wire(asked)

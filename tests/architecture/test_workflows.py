@@ -7,6 +7,10 @@ from typing import Any
 import pytest
 import yaml
 
+from mlops_bikeshare.cloud import template
+from mlops_bikeshare.release.plan import SHARES_PCT
+from mlops_bikeshare.settings import load
+
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / ".github" / "workflows"
 MAKEFILE = (ROOT / "Makefile").read_text()
@@ -54,7 +58,7 @@ def test_rights_are_given_job_by_job_and_only_who_needs_a_role_gets_a_token(name
         wanted = {"contents": "read"} | ({"id-token": "write"} if asks else {})
         assert job["permissions"] == wanted
         assert ("environment" in job) == asks, "a role trusts an environment"
-        assert int(job["timeout-minutes"]) <= 180
+        assert int(job["timeout-minutes"]) <= 360, "GitHub ends a job after six hours"
 
 
 def test_a_promotion_goes_from_gate_to_people_to_promotion_to_watching() -> None:
@@ -77,6 +81,39 @@ def test_a_promotion_goes_from_gate_to_people_to_promotion_to_watching() -> None
     }
 
 
+def test_a_canary_can_land_while_the_promotion_and_its_session_last() -> None:
+    settings = load(ROOT, {}, {})
+    job = WORKFLOWS["promote_prod"]["jobs"]["promote"]
+    kept = [step["run"] for step in job["steps"] if "--minutes" in step.get("run", "")]
+    watched_min = int(re.findall(r"--minutes (\d+)", kept[0])[0])
+    (session_s,) = (int(s["with"]["role-duration-seconds"]) for s in job["steps"] if is_role(s))
+    role = template.read((ROOT / "ops/cloudformation/deployer.yaml").read_text())["Resources"]
+
+    held_min = len(SHARES_PCT) * settings.guard.hold_batches * settings.schedule.infer_min
+    assert watched_min >= held_min + MATURES_MIN
+    assert int(job["timeout-minutes"]) >= watched_min + MOVES_MIN
+    assert session_s / 60 >= watched_min + MOVES_MIN
+    assert role["Deployer"]["Properties"]["MaxSessionDuration"] >= session_s
+
+
+# Labels of the promised horizon; a deploy, the minutes in which SageMaker moves an endpoint.
+MATURES_MIN, MOVES_MIN = 60, 45
+
+
+def is_role(step: dict[str, Any]) -> bool:
+    return "configure-aws-credentials" in step.get("uses", "")
+
+
+def test_no_session_is_longer_than_its_role_gives_and_no_shorter_than_its_job() -> None:
+    longest = {"DEPLOYER_ROLE_ARN": 19800, "GATE_ROLE_ARN": 3600}
+    for name, found in WORKFLOWS.items():
+        for job in found["jobs"].values():
+            for step in filter(is_role, job["steps"]):
+                asked = int(step["with"]["role-duration-seconds"])
+                (role,) = re.findall(r"vars\.(\w+)", step["with"]["role-to-assume"])
+                assert int(job["timeout-minutes"]) * 60 <= asked <= longest[role], name
+
+
 def test_the_alarm_rules_are_checked_by_the_program_they_are_for() -> None:
     ran = [step.get("run", "") for step in WORKFLOWS["ci"]["jobs"]["operations"]["steps"]]
     (installs,) = [i for i, run in enumerate(ran) if "prometheus" in run.split()]
@@ -89,3 +126,5 @@ def test_two_releases_of_a_city_wait_for_each_other() -> None:
     for name in ("promote_prod", "rollback", "train"):
         group = WORKFLOWS[name]["concurrency"]
         assert group == {"group": "release-${{ inputs.city }}", "cancel-in-progress": "false"}
+    retrains = WORKFLOWS["drift-retrain"]["jobs"]["retrain"]["concurrency"]
+    assert retrains == {"group": "release-${{ vars.CITY }}", "cancel-in-progress": "false"}

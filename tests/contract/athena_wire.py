@@ -6,21 +6,21 @@ where its partition projection looks; views are those that were created here.
 """
 
 import io
-import json
 import re
-import threading
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import sqlglot
+from botocore.exceptions import ClientError
+
+from tests.wire import Application, json_service, served
 
 PAGE = 7
 _VIEW = re.compile(r"CREATE OR REPLACE VIEW (\w+) AS\s+(.*)", re.DOTALL)
@@ -38,6 +38,18 @@ class Athena:
     views: dict[str, str] = field(default_factory=dict)
     statements: dict[str, str] = field(default_factory=dict)
     answers: dict[str, Any] = field(default_factory=dict)
+    places: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    @property
+    def application(self) -> Application:
+        """What speaks for it."""
+
+        def answer(operation: str, asked: dict[str, Any]) -> dict[str, Any]:
+            method = getattr(self, re.sub(r"(?<!^)(?=[A-Z])", "_", operation).lower())
+            told: dict[str, Any] = method(asked)
+            return told
+
+        return json_service(answer)
 
     def start_query_execution(self, asked: dict[str, Any]) -> dict[str, Any]:
         key = str(uuid.uuid4())
@@ -45,7 +57,8 @@ class Athena:
         database = asked["QueryExecutionContext"]["Database"]
         try:
             self.answers[key] = self._ran(asked["QueryString"], database)
-        except (duckdb.Error, sqlglot.errors.SqlglotError) as error:
+            self._keep(key, asked["ResultConfiguration"]["OutputLocation"])
+        except (duckdb.Error, sqlglot.errors.SqlglotError, ClientError) as error:
             self.answers[key] = error
         return {"QueryExecutionId": key}
 
@@ -68,6 +81,7 @@ class Athena:
         }
 
     def get_query_results(self, asked: dict[str, Any]) -> dict[str, Any]:
+        self.s3.get_object(**self.places[asked["QueryExecutionId"]])
         columns, rows = self.answers[asked["QueryExecutionId"]]
         lines = [[name for name, _ in columns], *rows] if columns else []
         start = int(asked.get("NextToken", 0))
@@ -90,6 +104,13 @@ class Athena:
         token = {"NextToken": str(end)} if end < len(lines) else {}
         result = {"Rows": cells, "ResultSetMetadata": {"ColumnInfo": told}}
         return {"ResultSet": result, "UpdateCount": 0, **token}
+
+    def _keep(self, key: str, place: str) -> None:
+        """Results lie where the caller, or its workgroup, wants them."""
+        bucket, _, folder = place.removeprefix("s3://").partition("/")
+        self.s3.get_bucket_location(Bucket=bucket)
+        self.places[key] = {"Bucket": bucket, "Key": f"{folder}{key}.csv"}
+        self.s3.put_object(**self.places[key], Body=b"")
 
     def _ran(self, sql: str, database: str) -> Any:
         created = _VIEW.fullmatch(sql.strip())
@@ -174,29 +195,5 @@ def _text(value: Any) -> str | None:
 def athena_on_the_wire(glue: Any, s3: Any) -> Iterator[Athena]:
     """A server of its own, gone with the block."""
     athena = Athena(glue, s3)
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            name = self.headers["X-Amz-Target"].partition(".")[2]
-            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            method = getattr(athena, re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower())
-            body = json.dumps(method(asked)).encode()
-            self.send_response(200)
-            self.send_header("Content-Type", "application/x-amz-json-1.1")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: Any) -> None:
-            """A test says what it wants to know."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    athena.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
+    with served(athena.application) as athena.url:
         yield athena
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

@@ -5,47 +5,70 @@ refuses (NaN, times older than two weeks or more than two hours ahead, more than
 minutes for 15 days only, answers in pages, and can fail after it has stored a request.
 """
 
-import gzip
-import json
 import math
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import numpy as np
+
+from tests.wire import Application, RefusedError, json_service, served
 
 PAGE = 50
 Key = tuple[str, str, frozenset[tuple[str, str]]]
 
 
-class RefusedError(Exception):
-    """What CloudWatch answers with InvalidParameterValue."""
+def refused(said: str) -> RefusedError:
+    """What CloudWatch answers to arguments that it does not take."""
+    return RefusedError(said, kind="InvalidParameterValueException")
 
 
 @dataclass
 class CloudWatch:
-    """The state behind the server. `fail_after_storing`: puts that are kept and not answered."""
+    """The state behind the server. `fail_after_storing`: puts that are kept and not answered.
+
+    `before` sees what is asked before it is done, and may raise ConnectionError.
+    """
 
     now: datetime
     data: dict[Key, list[tuple[float, float]]] = field(default_factory=dict)
     requests: list[str] = field(default_factory=list)
     fail_after_storing: int = 0
+    before: Callable[[str, dict[str, Any]], None] = lambda *_: None
     status_code: str = "Complete"
     url: str = ""
 
+    @property
+    def application(self) -> Application:
+        """What speaks for it."""
+        return json_service(self.answer, version="1.0")
+
+    def answer(self, operation: str, asked: dict[str, Any]) -> dict[str, Any]:
+        """Do what an operation asks; ConnectionError once it is done, if it is to fail so."""
+        self.requests.append(operation)
+        self.before(operation, asked)
+        does = {
+            "PutMetricData": self.put_metric_data,
+            "GetMetricData": self.get_metric_data,
+            "ListMetrics": self.list_metrics,
+        }
+        told = does[operation](asked)
+        if operation == "PutMetricData" and self.fail_after_storing:
+            self.fail_after_storing -= 1
+            raise ConnectionAbortedError
+        return told
+
     def put_metric_data(self, asked: dict[str, Any]) -> dict[str, Any]:
         if len(asked["MetricData"]) > 1000:
-            raise RefusedError("The collection MetricData must not have a size greater than 1000.")
+            raise refused("The collection MetricData must not have a size greater than 1000.")
         for datum in asked["MetricData"]:
             at, value = _time(datum["Timestamp"]), float(datum["Value"])
             if not self.now - timedelta(days=14) <= at <= self.now + timedelta(hours=2):
-                raise RefusedError(f"The parameter Timestamp {at} must specify a recent time.")
+                raise refused(f"The parameter Timestamp {at} must specify a recent time.")
             if not math.isfinite(value):
-                raise RefusedError("The value NaN for parameter Value is invalid.")
+                raise refused("The value NaN for parameter Value is invalid.")
         for datum in asked["MetricData"]:
             key = _key(asked["Namespace"], datum)
             self.data.setdefault(key, []).append((datum["Timestamp"], datum["Value"]))
@@ -54,7 +77,7 @@ class CloudWatch:
     def get_metric_data(self, asked: dict[str, Any]) -> dict[str, Any]:
         start, end = asked["StartTime"], asked["EndTime"]
         if start >= end:
-            raise RefusedError("The parameter StartTime must be less than the parameter EndTime.")
+            raise refused("The parameter StartTime must be less than the parameter EndTime.")
         offset = int(asked.get("NextToken", 0))
         results, more = [], False
         for query in asked["MetricDataQueries"]:
@@ -89,7 +112,7 @@ class CloudWatch:
     def _series(self, stat: dict[str, Any], start: float, end: float) -> list[tuple[float, float]]:
         period = stat["Period"]
         if period % 60:
-            raise RefusedError("The parameter Period must be a multiple of 60.")
+            raise refused("The parameter Period must be a multiple of 60.")
         age = self.now.timestamp() - start
         days = age / 86_400
         if period < (3600 if days >= 63 else 300 if days >= 15 else 60):
@@ -125,46 +148,5 @@ def _key(namespace: str, metric: dict[str, Any]) -> Key:
 @contextmanager
 def serving(state: CloudWatch) -> Iterator[CloudWatch]:
     """Serve on a free port of loopback until the block ends."""
-    operations = {
-        "PutMetricData": state.put_metric_data,
-        "GetMetricData": state.get_metric_data,
-        "ListMetrics": state.list_metrics,
-    }
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            if self.headers.get("Content-Encoding") == "gzip":
-                body = gzip.decompress(body)
-            operation = self.headers["X-Amz-Target"].rpartition(".")[2]
-            state.requests.append(operation)
-            try:
-                status, answer = 200, operations[operation](json.loads(body))
-            except RefusedError as error:
-                status = 400
-                answer = {"__type": "InvalidParameterValueException", "message": str(error)}
-            if operation == "PutMetricData" and state.fail_after_storing:
-                state.fail_after_storing -= 1
-                self.close_connection = True
-                return
-            content = json.dumps(answer).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/x-amz-json-1.0")
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base's name
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    state.url = f"http://127.0.0.1:{server.server_port}"
-    try:
+    with served(state.application) as state.url:
         yield state
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

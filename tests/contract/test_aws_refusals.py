@@ -4,23 +4,25 @@ A server answers whatever it was told to, in S3's words or in those of a JSON pr
 """
 
 import json
-import threading
-from collections.abc import Iterator
+import os
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mlops_bikeshare.backends import open_workspace
 from mlops_bikeshare.cli import main
 from mlops_bikeshare.domain.errors import LakeError, SettingsError
 from mlops_bikeshare.lake import athena, s3
+from mlops_bikeshare.lake.s3_state import BEAT_TIMEOUT_S, S3State
 from mlops_bikeshare.monitoring import cloudwatch
 from mlops_bikeshare.serving import endpoints
 from mlops_bikeshare.serving.session import Clients
 from mlops_bikeshare.settings import load
+from tests.wire import Environ, body_of, sent, served
 
 ROOT = Path(__file__).resolve().parents[2]
 Answer = tuple[int, str, str]
@@ -49,41 +51,15 @@ class Scripted:
 def scripted(*answers: Answer) -> Iterator[Scripted]:
     script = Scripted(list(answers))
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self._answer()
+    def application(environ: Environ, start_response: Any) -> Iterable[bytes]:
+        body_of(environ)
+        script.asked.append(environ.get("HTTP_X_AMZ_TARGET") or environ["PATH_INFO"])
+        left = script.answers
+        status, kind, body = left.pop(0) if len(left) > 1 else left[0]
+        return sent(start_response, status, kind, body)
 
-        def do_POST(self) -> None:
-            self._answer()
-
-        def do_PUT(self) -> None:
-            self._answer()
-
-        def _answer(self) -> None:
-            self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            script.asked.append(self.headers.get("X-Amz-Target") or self.path)
-            left = script.answers
-            status, kind, body = left.pop(0) if len(left) > 1 else left[0]
-            self.send_response(status)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body.encode())
-
-        def log_message(self, *_: Any) -> None:
-            """A test says what it wants to know."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    script.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
+    with served(application) as script.url:
         yield script
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 @pytest.fixture
@@ -241,6 +217,19 @@ def test_production_never_speaks_to_this_machine_nor_a_rehearsal_to_an_account(
     (tmp_path / "bikeshare.toml").write_text("")
     with pytest.raises(SettingsError, match=complaint):
         load(tmp_path, environ, {"profile": "aws", **flags})
+
+
+def test_what_says_that_a_lock_is_held_waits_for_seconds_where_the_rest_waits_for_a_minute(
+    aws: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with scripted(xml("NoSuchKey", "None.", status=404)) as server:
+        signed_in(aws, server.url)
+        ws = open_workspace(load(tmp_path, os.environ, {"profile": "aws"}))
+        assert isinstance(ws.state, S3State)
+        beating = ws.state._beats._client.meta.config
+
+    assert beating.read_timeout == BEAT_TIMEOUT_S < ws.state.store._client.meta.config.read_timeout
+    assert beating.retries["total_max_attempts"] == 1
 
 
 def test_simulated_time_and_the_local_host_are_refused_with_profile_aws(

@@ -89,7 +89,7 @@ def cloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
         with athena_on_the_wire(asked, store) as server:
             made: dict[str, Any] = {"url": server.url, "poll_s": 0.001}
             connect = athena.connect
-            monkeypatch.setattr(s3, "client", lambda _: store)
+            monkeypatch.setattr(s3, "client", lambda _, **__: store)
             monkeypatch.setattr(glue, "client", lambda _: asked)
             monkeypatch.setattr(athena, "connect", lambda region, **k: connect(region, **k, **made))
             ws = open_workspace(settings)

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from mlops_bikeshare.cli import main
+from mlops_bikeshare.cloud.cloudformation import client
 from mlops_bikeshare.cloud.plan import Plan, Stack
-from mlops_bikeshare.cloud.stacks import Stacks, change_set, client
+from mlops_bikeshare.cloud.stacks import Stacks, change_set
 from mlops_bikeshare.domain.errors import CloudError
 from mlops_bikeshare.flows import aws
 from mlops_bikeshare.settings import load
@@ -288,6 +289,30 @@ def test_an_option_that_is_off_today_is_destroyed_before_what_it_leans_on() -> N
     assert [one.name for one in found if one.kept] == ["bikeshare-dev-data", "bikeshare-dev-mlflow"]
 
 
+def test_the_stacks_of_a_city_that_left_the_file_are_told_and_go_by_its_name(
+    stacks: Stacks,
+) -> None:
+    env = aws.load(SETTINGS, "dev")
+    of_paris = [stack("One", name=f"bikeshare-dev-{kind}-paris") for kind in ("alerts", "jobs")]
+    others = [stack("Two", name="bikeshare-prod-jobs-paris"), stack("Three")]
+    for one in [*of_paris, *others]:
+        applied(stacks, one)
+
+    left = aws.left_over(stacks, env, aws.made(SETTINGS, env))
+    found = aws.diff(stacks, [stack("Three")], left=left)
+
+    assert list(found.left) == ["bikeshare-dev-alerts-paris", "bikeshare-dev-jobs-paris"]
+    assert not found.none
+    assert "bikeshare-dev-jobs-paris: left over, and paid for" in aws.compared(found)
+    assert aws.facts(found)["bikeshare-dev-jobs-paris"]["action"] == "left over"
+    gone = aws.destroy(stacks, aws.of_city(env, "paris"))
+    assert list(gone.items()) == [
+        ("bikeshare-dev-jobs-paris", "deleted"),
+        ("bikeshare-dev-alerts-paris", "deleted"),
+    ]
+    assert stacks.there("bikeshare-") == ["bikeshare-dev-data", "bikeshare-prod-jobs-paris"]
+
+
 def test_an_interrupted_deploy_of_several_stacks_goes_on_where_it_was(stacks: Stacks) -> None:
     first, second = stack("One"), stack("Two", name="bikeshare-dev-roles")
     stacks.apply(stacks.plan(first))
@@ -381,6 +406,11 @@ def test_nothing_is_deleted_unless_the_environment_is_named_twice(
     assert "nothing was deleted" in capsys.readouterr().err
     assert main(["aws", "destroy", "--env", "dev", "--confirm", "dev"]) == 0
     assert "bikeshare-dev-roles: was not there" in capsys.readouterr().out
+    assert main(["aws", "destroy", "--env", "dev", "--city", "lyon", "--confirm", "dev"]) == 0
+    assert set(capsys.readouterr().out.splitlines()) == {
+        "bikeshare-dev-alerts-lyon: was not there",
+        "bikeshare-dev-jobs-lyon: was not there",
+    }
     assert not there.asked("DeleteStack")
 
 
@@ -395,4 +425,4 @@ def test_an_account_that_refuses_is_one_line(
     assert main(["aws", "diff", "--env", "dev"]) == 2
 
     (line,) = capsys.readouterr().err.strip().splitlines()
-    assert line.startswith("bikeshare: stack bikeshare-dev-data: AWS cannot be asked")
+    assert line.startswith("bikeshare: stack bikeshare-dev-*: AWS cannot be asked")

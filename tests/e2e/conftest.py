@@ -4,12 +4,14 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.aws_account import Account, Working, working
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -69,3 +71,10 @@ def new_home(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Home]:
         return Home(folder)
 
     return make
+
+
+@pytest.fixture(scope="module")
+def calls(stands: Account) -> Iterator[Working]:
+    """The jobs of a module's account (its fixture `stands`), each with its own role."""
+    with working(stands) as found:
+        yield found

@@ -2,6 +2,9 @@
 
 import dataclasses
 import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
@@ -10,9 +13,20 @@ from typing import Any
 
 import pytest
 
+from dashboards import readings
+from dashboards.readings import (
+    choosing,
+    clients,
+    freshness,
+    model_health,
+    moves,
+    releases,
+    station,
+    system_health,
+)
 from mlops_bikeshare.backends import Workspace, open_workspace
 from mlops_bikeshare.domain.city import City
-from mlops_bikeshare.domain.errors import BikeshareError, Refused
+from mlops_bikeshare.domain.errors import BikeshareError, LakeError, Refused
 from mlops_bikeshare.domain.reports import GateReport
 from mlops_bikeshare.domain.tables import INFERENCE, MONITORING_QUALITY
 from mlops_bikeshare.domain.targets import HORIZONS_MIN
@@ -31,9 +45,9 @@ from mlops_bikeshare.flows import (
     split,
     tracking,
 )
-from mlops_bikeshare.flows.judging import beats
 from mlops_bikeshare.jobs.job import Asked
 from mlops_bikeshare.jobs.work import work
+from mlops_bikeshare.lake import s3_state
 from mlops_bikeshare.monitoring.metrics import MODEL
 from mlops_bikeshare.registry import versions
 from mlops_bikeshare.registry.register import register
@@ -46,11 +60,10 @@ from mlops_bikeshare.sources.gbfs.server import serving as served_feed
 from mlops_bikeshare.sources.recorded import open_recording
 from mlops_bikeshare.sources.simulator.simulate import simulate
 from tests import lambda_runtime
-from tests.aws_account import MODELS, TOPIC, Account, account
+from tests.aws_account import LAKE, MODELS, TOPIC, Account, Working, account
 from tests.e2e.conftest import ROOT
 from tests.e2e.test_release_faults import TAGS
 from tests.e2e.versions import artifacts, rows
-from tests.recorded_calls import Recorder, recording
 
 START = date(2025, 6, 1)
 NOON = datetime(2025, 6, 2, 4, tzinfo=UTC)
@@ -77,7 +90,6 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def stands(home: Path, patched: pytest.MonkeyPatch) -> Iterator[Account]:
     with account(home, now=NOON + timedelta(hours=1), monkeypatch=patched) as found:
         patched.setenv("BIKESHARE_HOME", str(home))
-        patched.setenv("BIKESHARE_WORKSPACE", "w")
         patched.setenv("BIKESHARE_DEFAULT_CITY", "demo")
         patched.setenv("BIKESHARE_NOTIFY__SNS_TOPIC", TOPIC)
         patched.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{home / 'mlflow.db'}")
@@ -90,13 +102,7 @@ def opened(disk: Path) -> Workspace:
 
 
 @pytest.fixture(scope="module")
-def calls(stands: Account) -> Iterator[Recorder]:  # noqa: ARG001 - calls need an account
-    with recording() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def ws(home: Path, calls: Recorder) -> Workspace:  # noqa: ARG001 - listens from the start
+def ws(home: Path, calls: Working) -> Workspace:  # noqa: ARG001 - listens from the start
     """Two cities, one with a day and some hours behind it, and versions of both."""
     ws = opened(home / "disk")
     city = ws.settings.city("demo")
@@ -134,10 +140,11 @@ def _versions(ws: Workspace, home: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def served(ws: Workspace, calls: Recorder) -> Workspace:
+def served(ws: Workspace, home: Path, calls: Working) -> Workspace:
     with calls.doing("deployer"):
+        runner = opened(home / "runner")
         for name in ("demo", "boston"):
-            deploy.deploy(ws, ws.settings.city(name), version="1", initial=True)
+            deploy.deploy(runner, ws.settings.city(name), version="1", initial=True)
     return ws
 
 
@@ -162,16 +169,16 @@ def test_each_city_has_an_endpoint_whose_archive_came_from_s3(served: Workspace)
     for name in names:
         state = endpoints.describe(served.clients, name)
         assert (state.leading.version, state.status) == ("1", "InService")
-        assert state.leading.model_data_url.startswith("s3://bikeshare-models/")
+        assert state.leading.model_data_url.startswith(f"s3://{MODELS}/")
 
 
 def test_an_event_delivered_twice_at_once_makes_exactly_one_batch(
-    served: Workspace, home: Path, calls: Recorder
+    served: Workspace, home: Path, calls: Working
 ) -> None:
-    machines = [opened(home / f"lambda{n}") for n in range(2)]
     with calls.doing("infer"), ThreadPoolExecutor(2) as pool:
-        done = list(pool.map(lambda ws: batch(ws, NOON), machines))
-        again = batch(served, NOON)
+        machines = [opened(home / f"lambda{n}") for n in range(3)]
+        done = list(pool.map(lambda ws: batch(ws, NOON), machines[:2]))
+        again = batch(machines[2], NOON)
 
     assert {one["outcome"] for one in done} <= {"done", "busy"}
     assert [b["already_there"] for b in again["told"]] == [True]
@@ -181,33 +188,52 @@ def test_an_event_delivered_twice_at_once_makes_exactly_one_batch(
     assert heartbeats(served, NOON) == 1
 
 
-class Killed(BaseException):
-    """What a time-out of Lambda is to the code: it gets no turn any more."""
-
-
-def test_a_job_that_times_out_in_the_middle_of_a_batch_is_completed_by_the_next_delivery(
-    served: Workspace, home: Path, calls: Recorder, monkeypatch: pytest.MonkeyPatch
+def test_a_function_that_is_ended_in_the_middle_of_a_batch_leaves_nothing_out_and_nothing_twice(
+    served: Workspace,
+    home: Path,
+    calls: Working,
+    stands: Account,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     at = NOON + timedelta(minutes=10)
     served.advance(at)
+    event = {"job": "infer", "city": "demo", "time": at.isoformat()}
+    program = f"from mlops_bikeshare.jobs.handler import handler; handler({event}, None)"
+    dying = {"AWS_ACCESS_KEY_ID": "infer", "BIKESHARE_STATE_DIR": str(home / "dying")}
+    with subprocess.Popen([sys.executable, "-c", program], env={**os.environ, **dying}) as function:
 
-    def killed(*_: object, **__: object) -> None:
-        raise Killed
+        def ended(operation: str, asked: dict[str, Any]) -> None:
+            """Lambda's time-out: the rows are written, the heartbeat is about to be posted."""
+            named = [one["MetricName"] for one in asked.get("MetricData", [])]
+            if operation == "PutMetricData" and "PredictionHeartbeat" in named:
+                function.kill()
+                raise ConnectionAbortedError
 
-    dying = opened(home / "killed")
-    with monkeypatch.context() as patch:
-        patch.setattr(beats, "post", killed)
-        with pytest.raises(Killed):
-            batch(dying, at)
+        monkeypatch.setattr(stands.cloudwatch, "before", ended)
+        assert function.wait(timeout=120) == -signal.SIGKILL
+        monkeypatch.undo()
     assert heartbeats(served, at) == 0
 
     with calls.doing("infer"):
-        done = batch(opened(home / "next"), at)
+        at_once = batch(opened(home / "at-once"), at)
+        monkeypatch.setattr(s3_state, "SILENT_S", 0)  # what Lambda's minute of waiting comes to
+        with pytest.raises(LakeError, match="was begun 0 s ago and not finished"):
+            batch(opened(home / "again"), at)  # CloudWatch may have it, and shows it later
+    served.advance(at + timedelta(minutes=10))
+    with calls.doing("infer"):
+        done = batch(opened(home / "next"), at + timedelta(minutes=10))
 
+    assert at_once["outcome"] == "busy", "nobody can know yet that the other is dead"
     assert done["outcome"] == "done"
-    rows = served.lake.read(INFERENCE, city="demo", window=Window(at, at + timedelta(minutes=1)))
-    assert len(rows) == 10 * len(HORIZONS_MIN)
-    assert heartbeats(served, at) == 1
+    for minutes in (0, 10):
+        dt = at + timedelta(minutes=minutes)
+        made = Window(dt, dt + timedelta(minutes=1))
+        assert len(served.lake.read(INFERENCE, city="demo", window=made)) == 10 * len(HORIZONS_MIN)
+        assert heartbeats(served, dt) == 1
+
+
+def test_a_lock_lapses_before_lambda_sends_an_event_again() -> None:
+    assert s3_state.SILENT_S < 60
 
 
 def test_an_event_far_ahead_of_the_clock_stops_and_one_that_is_over_is_left(
@@ -221,7 +247,7 @@ def test_an_event_far_ahead_of_the_clock_stops_and_one_that_is_over_is_left(
 
 @pytest.mark.parametrize("job", ["monitor", "drift", "compact"])
 def test_the_other_jobs_run_on_a_disk_of_their_own(
-    served: Workspace, home: Path, calls: Recorder, job: str
+    served: Workspace, home: Path, calls: Working, job: str
 ) -> None:
     asked = Asked(job=job, city="demo", at=served.now)
     with calls.doing(job):
@@ -235,15 +261,15 @@ def _never(seconds: float) -> None:
 
 
 def test_a_poll_of_a_live_feed_is_stored_once(
-    served: Workspace, home: Path, calls: Recorder
+    served: Workspace, home: Path, calls: Working
 ) -> None:
     recording = open_recording(home / "recording")
     with served_feed(ReplayedCity(recording, served.clock)) as url:
         boston = dataclasses.replace(served.settings.city("boston"), gbfs_url=url)
-        lambda_ = opened(home / "ingest")
-        cities = {**lambda_.settings.cities, "boston": boston}
-        own = Workspace(dataclasses.replace(lambda_.settings, cities=cities), lambda_.clock)
         with calls.doing("ingest"):
+            lambda_ = opened(home / "ingest")
+            cities = {**lambda_.settings.cities, "boston": boston}
+            own = Workspace(dataclasses.replace(lambda_.settings, cities=cities), lambda_.clock)
             asked = Asked(job="ingest", city="boston", at=None)
             done = [work(own, asked, pause=_never) for _ in range(2)]
 
@@ -252,14 +278,15 @@ def test_a_poll_of_a_live_feed_is_stored_once(
 
 @pytest.mark.long
 def test_from_a_pass_to_a_rollback_every_decision_lies_on_s3(
-    served: Workspace, home: Path, calls: Recorder, stands: Account
+    served: Workspace, home: Path, calls: Working, stands: Account
 ) -> None:
     city = served.settings.city("demo")
     with calls.doing("deployer"):
-        deploy.deploy(served, city)
-        _passes(served, city)
+        runner = opened(home / "runner")
+        deploy.deploy(runner, city)
+        _passes(runner, city)
         moved = promote.promote(opened(home / "runner"), city)
-        with served.state.alone("release.lock"), pytest.raises(Refused, match="another promotion"):
+        with runner.state.alone("release.lock"), pytest.raises(Refused, match="another promotion"):
             promote.rollback(opened(home / "person"), city, reason="test")
         back = promote.rollback(opened(home / "person"), city, reason="test")
 
@@ -268,7 +295,7 @@ def test_from_a_pass_to_a_rollback_every_decision_lies_on_s3(
     assert [reign.version for reign in told.reigns] == ["1", "2", "1"]
     assert "rollback" in [entry["kind"] for entry in records.proven(opened(home / "anyone"))[0]]
     assert opened(home / "anyone").sm_endpoint == "bikeshare-prod"
-    kept = stands.clients["s3"].list_objects_v2(Bucket="bikeshare-lake", Prefix="w/state/incidents")
+    kept = stands.clients["s3"].list_objects_v2(Bucket=LAKE, Prefix="w/state/incidents")
     assert any(item["Key"].endswith("incident.json") for item in kept["Contents"])
     assert not list(home.glob("*/w/audit.jsonl"))
 
@@ -293,7 +320,7 @@ def _passes(ws: Workspace, city: City) -> None:
 
 @pytest.mark.long
 def test_a_gate_reads_all_it_judges_from_aws_and_does_not_pass_on_a_few_batches(
-    served: Workspace, home: Path, calls: Recorder
+    served: Workspace, home: Path, calls: Working
 ) -> None:
     city = served.settings.city("demo")
     with calls.doing("gate"):
@@ -303,41 +330,55 @@ def test_a_gate_reads_all_it_judges_from_aws_and_does_not_pass_on_a_few_batches(
 
 
 @pytest.mark.long
-def test_the_dashboards_reader_asks_athena(served: Workspace, calls: Recorder, home: Path) -> None:
-    with calls.doing("deployer"):
-        catalog.apply(served)
+def test_every_page_of_the_dashboard_reads_with_the_dashboards_role(
+    served: Workspace, calls: Working, home: Path
+) -> None:
+    catalog.apply(served)  # by people, as the stacks are
     with calls.doing("dashboard"):
-        reader = opened(home / "dashboard")
-        rows = reader.query.run("SELECT count(*) AS n FROM v_predictions WHERE city = 'demo'")
-        reader.metrics.names(MODEL)
-        records.audited(reader)
-        endpoints.find(reader.clients, "bikeshare-prod")
+        chosen = {"BIKESHARE_CITY": "demo", "BIKESHARE_SM_ENDPOINT": "bikeshare-prod"}
+        choice = choosing.choose(home, {**os.environ, **chosen}, workspace=None)
+        asked = clients.connect(choice)
+        reading = readings.read(choice, asked)
+        assert isinstance(reading, readings.CityReading), reading
+        pages: list[Any] = [
+            model_health.read(choice, asked),
+            system_health.read(choice, asked, hours=24),
+            freshness.read(choice, asked),
+            releases.read(choice),
+        ]
+        station.past(asked, reading, reading.stations.index[0], horizon_min=30)
+        station.persistence(choice, reading)
+        station.drivers(choice, reading, reading.stations.index[0], horizon_min=30)
+        moves.suggested(choice, reading)
 
-    assert rows["n"][0] > 0
+    assert len(reading.stations) == 10
+    assert [page.what for page in pages if isinstance(page, readings.Empty)] == [
+        "No window of predictions for demo was judged yet."
+    ]
 
 
 def test_a_topic_that_is_gone_is_counted_and_stops_nothing(
-    served: Workspace, calls: Recorder, stands: Account, home: Path
+    served: Workspace, calls: Working, stands: Account, home: Path
 ) -> None:
     stands.clients["sns"].delete_topic(TopicArn=TOPIC)
-    lambda_ = opened(home / "monitor")
     with calls.doing("monitor"):
-        told = notify.test(lambda_, served.settings.city("demo"))
+        told = notify.test(opened(home / "monitor"), served.settings.city("demo"))
 
     assert {one.channel: one.failure for one in told} == {"log": None, "sns": "NotFound"}
-    stands.clients["sns"].create_topic(Name="bikeshare")
+    stands.clients["sns"].create_topic(Name=TOPIC.rpartition(":")[2])
 
 
 @pytest.mark.long
 def test_traffic_is_shared_out_staging_is_stopped_and_what_failed_is_cleared_away(
-    served: Workspace, calls: Recorder
+    served: Workspace, home: Path, calls: Working
 ) -> None:
     city = served.settings.city("demo")
     with calls.doing("deployer"):
-        deploy.deploy(served, city, version="1", endpoint="bikeshare-trial")
-        done = split.split(served, city, candidate="2", share=0.5, endpoint="bikeshare-trial")
-        endpoints.delete_endpoint(served.clients, "bikeshare-trial", timeout_s=30)
-        undo(served.clients, Created(["bikeshare-x"], ["bikeshare-x"], [(MODELS, "x")]))
+        runner = opened(home / "runner")
+        deploy.deploy(runner, city, version="1", endpoint="bikeshare-trial")
+        done = split.split(runner, city, candidate="2", share=0.5, endpoint="bikeshare-trial")
+        endpoints.delete_endpoint(runner.clients, "bikeshare-trial", timeout_s=30)
+        undo(runner.clients, Created(["bikeshare-x"], ["bikeshare-x"], [(MODELS, "x")]))
 
     assert done.shares == {"1": 0.5, "2": 0.5}
     assert endpoints.find(served.clients, "bikeshare-trial") is None
@@ -351,6 +392,7 @@ def test_lambda_runs_the_handler_once_for_an_event_it_was_sent_twice(
     event = {"job": "infer", "city": "demo", "time": at.isoformat()}
     environ = {**os.environ, "BIKESHARE_STATE_DIR": str(home / "lambda"), "OMP_NUM_THREADS": "1"}
     client = lambda_runtime.installed(home / "client")
+    environ["AWS_ACCESS_KEY_ID"] = "infer"
 
     with lambda_runtime.function(HANDLER, client=client, environ=environ) as deployed:
         first = deployed.send(event)
@@ -369,7 +411,7 @@ def test_lambda_runs_the_handler_once_for_an_event_it_was_sent_twice(
 
 @pytest.mark.long
 def test_a_day_later_labels_are_judged_and_what_lies_in_pieces_is_merged(
-    served: Workspace, home: Path, calls: Recorder
+    served: Workspace, home: Path, calls: Working
 ) -> None:
     city = served.settings.city("demo")
     morning = Window(NOON, NOON + timedelta(hours=2))

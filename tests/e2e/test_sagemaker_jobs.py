@@ -21,10 +21,9 @@ from mlops_bikeshare.flows.features import OFFLINE
 from mlops_bikeshare.registry import versions
 from mlops_bikeshare.settings import load
 from mlops_bikeshare.sources.simulator.simulate import simulate
-from tests.aws_account import Account, account
+from tests.aws_account import Account, Working, account
 from tests.e2e.conftest import ROOT
 from tests.e2e.shown import shown
-from tests.recorded_calls import Recorder, recording
 from tests.sagemaker_jobs_wire import SageMakerJobs, image, jobs_on_the_wire
 
 START, NOW = date(2025, 6, 2), datetime(2025, 6, 7, tzinfo=UTC)
@@ -56,7 +55,6 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def stands(home: Path, patched: pytest.MonkeyPatch) -> Iterator[Account]:
     with account(home, now=NOW, monkeypatch=patched) as found:
         patched.setenv("BIKESHARE_HOME", str(home))
-        patched.setenv("BIKESHARE_WORKSPACE", "w")
         patched.setenv("BIKESHARE_DEFAULT_CITY", "demo")
         patched.setenv("BIKESHARE_JOBS__IMAGE_URL", IMAGE)
         patched.setenv("BIKESHARE_JOBS__ROLE_ARN", ROLE)
@@ -65,13 +63,7 @@ def stands(home: Path, patched: pytest.MonkeyPatch) -> Iterator[Account]:
 
 
 @pytest.fixture(scope="module")
-def calls(stands: Account) -> Iterator[Recorder]:  # noqa: ARG001 - calls need an account
-    with recording() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def ws(home: Path, calls: Recorder) -> Workspace:  # noqa: ARG001 - listens from the start
+def ws(home: Path, calls: Working) -> Workspace:  # noqa: ARG001 - listens from the start
     """Five days of a small city in the lake on S3, without features."""
     ws = opened(home / "disk")
     city = ws.settings.city("demo")
@@ -90,7 +82,9 @@ def jobs(
     ws: Workspace,  # noqa: ARG001 - jobs need a lake
     patched: pytest.MonkeyPatch,
 ) -> Iterator[SageMakerJobs]:
-    with jobs_on_the_wire(home / "ml", image(home, stands.environment)) as found:
+    its_role = {**stands.environment, "AWS_ACCESS_KEY_ID": "sagemaker_jobs"}
+    guard = stands.roles.guard
+    with jobs_on_the_wire(home / "ml", image(home, its_role), guarded=guard) as found:
         patched.setenv("AWS_ENDPOINT_URL_SAGEMAKER", found.url)
         yield found
 
@@ -99,7 +93,7 @@ def opened(disk: Path) -> Workspace:
     return open_workspace(load(Path.cwd(), os.environ, {"state_dir": str(disk)}), simulated=True)
 
 
-def submitted(command: str, calls: Recorder, *, wait: bool = True, **given: str) -> Any:
+def submitted(command: str, calls: Working, *, wait: bool = True, **given: str) -> Any:
     """An entry point that ran as a job, as `mlflow run` asks; ExecutionException if it failed."""
     import mlflow
 
@@ -116,7 +110,7 @@ def submitted(command: str, calls: Recorder, *, wait: bool = True, **given: str)
 
 
 def test_features_run_as_a_processing_job_on_the_lake(
-    jobs: SageMakerJobs, ws: Workspace, calls: Recorder
+    jobs: SageMakerJobs, ws: Workspace, calls: Working
 ) -> None:
     from mlflow import MlflowClient
 
@@ -133,7 +127,7 @@ def test_features_run_as_a_processing_job_on_the_lake(
 
 
 def test_a_training_that_fails_says_why_where_sagemaker_and_mlflow_show_it(
-    jobs: SageMakerJobs, calls: Recorder
+    jobs: SageMakerJobs, calls: Working
 ) -> None:
     from mlflow import MlflowClient
     from mlflow.exceptions import ExecutionException
@@ -150,7 +144,7 @@ def test_a_training_that_fails_says_why_where_sagemaker_and_mlflow_show_it(
     assert list((job.base / "model").iterdir()) == []
 
 
-def test_cancelling_stops_the_job(jobs: SageMakerJobs, calls: Recorder) -> None:
+def test_cancelling_stops_the_job(jobs: SageMakerJobs, calls: Working) -> None:
     going = submitted("features", calls, wait=False, city="demo")
     assert going.get_status() == "RUNNING"
 
@@ -172,7 +166,7 @@ def test_cancelling_stops_the_job(jobs: SageMakerJobs, calls: Recorder) -> None:
 )
 def test_what_cannot_be_a_job_is_refused_before_anything_starts(
     jobs: SageMakerJobs,
-    calls: Recorder,
+    calls: Working,
     monkeypatch: pytest.MonkeyPatch,
     command: str,
     variable: dict[str, str | None],
@@ -199,7 +193,7 @@ def test_what_cannot_be_a_job_is_refused_before_anything_starts(
 def test_a_job_asks_nothing_that_its_role_may_not(
     home: Path,
     ws: Workspace,  # noqa: ARG001 - the lake
-    calls: Recorder,
+    calls: Working,
 ) -> None:
     with calls.doing("sagemaker_jobs"):
         job = opened(home / "job")

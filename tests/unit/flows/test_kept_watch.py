@@ -1,5 +1,6 @@
 """A watch that is kept for a while, and what a release is expected to be."""
 
+import dataclasses
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -7,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from mlops_bikeshare.cli import main, operation
 from mlops_bikeshare.domain.errors import Refused
 from mlops_bikeshare.flows import promote, records, watch
 from mlops_bikeshare.flows.releasing import expected
@@ -82,6 +84,23 @@ def test_a_rollback_ends_the_watch_and_is_its_outcome(
 
     assert len(told) == 2
     assert watch.taken_back(last)
+
+
+def test_a_canary_that_has_not_landed_when_the_watch_ends_is_no_success(
+    world: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ws, _ = world
+    rests = promote.Holding(
+        endpoint="bikeshare-prod", version="2", shares={"2": 1.0}, waits_for="4 more batches"
+    )
+    looks = iter([dataclasses.replace(quiet(ws), canary=rests)] * 2)
+    monkeypatch.setattr(watch, "watch", lambda *_: next(looks))
+    monkeypatch.setattr(operation, "opened", lambda _: world)
+
+    for minutes, code in ((None, 0), ("10", 1)):
+        asked = [] if minutes is None else ["--minutes", minutes]
+        assert main(["watch", *asked]) == code
+        assert "4 more batches" in capsys.readouterr().out
 
 
 def test_another_endpoint_than_the_one_approved_is_refused(world: Any) -> None:
