@@ -260,3 +260,6 @@ FEATURE_NAMES: tuple[str, ...] = tuple(feature.name for feature in FEATURES)
 COUNT_FEATURES = {"num_bikes_available": "bikes", "num_docks_available": "docks"}
 STATION_FEATURES: tuple[str, ...] = tuple(f.name for f in FEATURES if f.scope == "station")
 CITY_FEATURES: tuple[str, ...] = tuple(f.name for f in FEATURES if f.scope != "station")
+# Drift looks at their range alone. What all stations share at once has a large PSI on any quiet
+# day; what is usual matures with its history, however quiet the days (decision 0001).
+BY_RANGE: tuple[str, ...] = (*CITY_FEATURES, *(f"usual_{name}" for name in PROFILE_MEASURES))

@@ -20,7 +20,7 @@ from mlops_bikeshare.domain.reports import TargetQuality
 from mlops_bikeshare.domain.targets import PROMISE_MIN
 from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.domain.wording import figure
-from mlops_bikeshare.features.definition import FEATURES
+from mlops_bikeshare.features.definition import BY_RANGE
 from mlops_bikeshare.flows import tracking
 from mlops_bikeshare.flows.features import OFFLINE
 from mlops_bikeshare.flows.judging.sliced import headline
@@ -40,8 +40,6 @@ from mlops_bikeshare.training.candidate import train_candidate
 from mlops_bikeshare.training.fit import FitParams, Progress
 from mlops_bikeshare.training.split import Split
 from mlops_bikeshare.training.table import Plan
-
-CITY_WIDE = tuple(f.name for f in FEATURES if f.scope != "station")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +118,7 @@ def _train(
         table = training_table.load(ws, city, split, plan, track)
         with _growing(track) as progress:
             candidate = train_candidate(
-                table, split, plan=plan, city_wide=CITY_WIDE, progress=progress
+                table, split, plan=plan, by_range=BY_RANGE, progress=progress
             )
         version, told = registering.record(ws, city, split, plan, table, candidate)
         if alias is not None:

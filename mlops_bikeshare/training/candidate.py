@@ -116,13 +116,13 @@ def train_candidate(
     split: Split,
     *,
     plan: Plan,
-    city_wide: Collection[str] = (),
+    by_range: Collection[str] = (),
     progress: Progress | None = None,
 ) -> Candidate:
     """Fit on train, stop on its end, calibrate on the next slice, score on the last."""
     samples = _samples(table.station_ids, table.station, table.dt, split=split, plan=plan)
     # What was learned from is let go before the test, which is larger.
-    candidate = _learned(table, samples, plan=plan, city_wide=city_wide, progress=progress)
+    candidate = _learned(table, samples, plan=plan, by_range=by_range, progress=progress)
     if samples.test is None or samples.test_others is None:
         return candidate
     test = partial(tested, table, samples.test, samples.test_others, plan=plan)
@@ -136,7 +136,7 @@ def _learned(
     samples: _Samples,
     *,
     plan: Plan,
-    city_wide: Collection[str],
+    by_range: Collection[str],
     progress: Progress | None,
 ) -> Candidate:
     slices = {"fit": samples.fit, "early_stop": samples.early_stop, "calibrate": samples.calibrate}
@@ -167,7 +167,7 @@ def _learned(
         table.features[samples.recent.rows],
         rows["fit"].matrix[:, :-1],
         table.names,
-        city_wide=city_wide,
+        by_range=by_range,
     )
     answers = _promised(rows["calibrate"], boosters, calibrations, threads=plan.params.threads)
     return Candidate(

@@ -3,12 +3,10 @@
 Input    recent, trained: float32 (rows, features), NaN where unknown, and their names: the rows of
          the last `RECENT_DAYS` before the test, and all that the trees were grown on.
 Output   {"psi": {feature: PsiReference as JSON}, "range": {feature: [least, greatest] or null}}.
-         City-wide scalars (weather, calendar, network fill) take the same value at all stations
-         at once: over a day their PSI is large on any quiet day, so only their range is kept.
-         Bins come from recent rows because profiles mature: against all of a summer, a quiet
-         day of Boston has a PSI of 0.26 (usual_dockout_30), against four weeks at most 0.10.
+         Of those `by_range` (see features/definition.py) only the range is kept.
+         Bins come from recent rows, as what profiles enter matures with them (decision 0001).
          For answers {target: PsiReference as JSON}, of rows that were not trained on.
-Raises   InputError when a city-wide name is not a feature.
+Raises   InputError when a name in `by_range` is not a feature.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -29,20 +27,20 @@ def reference(
     trained: NDArray[np.float32],
     names: Sequence[str],
     *,
-    city_wide: Collection[str],
+    by_range: Collection[str],
 ) -> dict[str, Any]:
     """The reference of every feature, as plain JSON values."""
-    unknown = sorted(set(city_wide) - set(names))
+    unknown = sorted(set(by_range) - set(names))
     if unknown:
-        msg = f"city-wide features {unknown} are not among the model's features {list(names)}"
+        msg = f"by_range {unknown} are not among the model's features {list(names)}"
         raise InputError(msg)
     return {
         "psi": {
             name: PsiReference.fit(recent[:, i]).to_json()
             for i, name in enumerate(names)
-            if name not in city_wide
+            if name not in by_range
         },
-        "range": {name: _range(trained[:, i]) for i, name in enumerate(names) if name in city_wide},
+        "range": {name: _range(trained[:, i]) for i, name in enumerate(names) if name in by_range},
     }
 
 

@@ -109,7 +109,7 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Window.parse("1970-01-04..1970-01-06", key="calibrate"),
     )
     candidate = train_candidate(
-        small_table(), split, plan=Plan(params=FitParams(rounds=15, threads=1)), city_wide=["hour"]
+        small_table(), split, plan=Plan(params=FitParams(rounds=15, threads=1)), by_range=["hour"]
     )
     targets = {
         target.name: TargetFiles(

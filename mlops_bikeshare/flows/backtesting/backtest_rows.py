@@ -19,7 +19,7 @@ from mlops_bikeshare.domain.errors import InputError
 from mlops_bikeshare.domain.targets import HORIZONS_MIN, TARGETS
 from mlops_bikeshare.domain.windows import Window, to_seconds
 from mlops_bikeshare.evaluation.climatology import Climatology
-from mlops_bikeshare.features.definition import FEATURE_NAMES, FEATURES
+from mlops_bikeshare.features.definition import BY_RANGE, FEATURE_NAMES
 from mlops_bikeshare.features.outcomes import Outcomes
 from mlops_bikeshare.features.profiles import ProfileState
 from mlops_bikeshare.flows.backtesting import recorded_days
@@ -31,8 +31,6 @@ from mlops_bikeshare.training.candidate import Candidate, needed, train_candidat
 from mlops_bikeshare.training.sample import sample_once
 from mlops_bikeshare.training.split import Split
 from mlops_bikeshare.training.table import Plan, TrainingTable
-
-CITY_WIDE = tuple(f.name for f in FEATURES if f.scope != "station")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +68,7 @@ def learn(where: RecordedCity, split: Split, plan: Plan, track: Track) -> Learne
     )
     training = table_of(surveyed, wanted, features)
     built = time.perf_counter()
-    candidate = train_candidate(training, past, plan=plan, city_wide=CITY_WIDE)
+    candidate = train_candidate(training, past, plan=plan, by_range=BY_RANGE)
     cells = Cells(surveyed.outcomes, where.city)
     baselines = _baselines(training, past, candidate, surveyed.outcomes, cells)
     return Learned(

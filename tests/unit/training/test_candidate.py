@@ -49,7 +49,7 @@ def table() -> TrainingTable:
 
 @pytest.fixture(scope="module")
 def candidate() -> Candidate:
-    return train_candidate(table(), SPLIT, plan=PLAN, city_wide=["hour"])
+    return train_candidate(table(), SPLIT, plan=PLAN, by_range=["hour"])
 
 
 def texts(of: Candidate) -> dict[str, list[str]]:
@@ -79,7 +79,7 @@ def test_what_happens_in_the_test_window_changes_no_model(candidate: Candidate) 
     features = np.where(later[:, None], 7, given.features).astype(np.float32)
     counts = {t: np.where(later, 1, c) for t, c in given.counts.items()}
     other = train_candidate(
-        replace(given, features=features, counts=counts), SPLIT, plan=PLAN, city_wide=["hour"]
+        replace(given, features=features, counts=counts), SPLIT, plan=PLAN, by_range=["hour"]
     )
     assert texts(other) == texts(candidate)
     assert other.calibrations == candidate.calibrations
@@ -121,7 +121,7 @@ def test_days_that_are_held_out_are_in_no_reference() -> None:
     odd = replace(rows, features=np.where(inside[:, None], 99.0, rows.features).astype(np.float32))
 
     of = replace(SPLIT, held_out=held)
-    one, other = (train_candidate(t, of, plan=PLAN, city_wide=["hour"]) for t in (rows, odd))
+    one, other = (train_candidate(t, of, plan=PLAN, by_range=["hour"]) for t in (rows, odd))
 
     assert one.reference == other.reference
 

@@ -14,17 +14,17 @@ FEATURES = np.column_stack(
 
 
 def test_station_features_have_bins_and_city_scalars_a_range() -> None:
-    made = reference(FEATURES, FEATURES, NAMES, city_wide=["temperature_c", "snow_mm"])
+    made = reference(FEATURES, FEATURES, NAMES, by_range=["temperature_c", "snow_mm"])
     assert PsiReference.from_json(made["psi"]["bikes"]).psi(FEATURES[:, 0]) == 0
     assert made["psi"].keys() == {"bikes"}
     assert made["range"] == {"temperature_c": [-5, 30], "snow_mm": None}
 
 
 def test_the_reference_is_plain_json() -> None:
-    made = reference(FEATURES, FEATURES, NAMES, city_wide=["snow_mm"])
+    made = reference(FEATURES, FEATURES, NAMES, by_range=["snow_mm"])
     assert json.loads(json.dumps(made, allow_nan=False)) == made
 
 
-def test_a_city_wide_name_that_is_no_feature_is_refused() -> None:
+def test_a_name_that_is_no_feature_is_refused() -> None:
     with pytest.raises(InputError, match=r"\['wind'\] are not among"):
-        reference(FEATURES, FEATURES, NAMES, city_wide=["wind"])
+        reference(FEATURES, FEATURES, NAMES, by_range=["wind"])
