@@ -2,7 +2,8 @@
 
 Input    frames with `at` (aware), `value` and a column that tells the lines apart.
 Output   Altair charts; lines differ by colour (Okabe and Ito's, which people with any colour vision
-         tell apart) and by dash, so that grey print works too.
+         tell apart) and by dash, so that grey print works too. Where nothing is known for thrice
+         the usual step a line ends, and begins again.
 """
 
 from collections.abc import Sequence
@@ -20,8 +21,10 @@ _COLOURS: dict[Theme, tuple[str, ...]] = {
     "light": ("#0072b2", "#b34700", "#00734f", "#8f3f71", "#5b6672"),
     "dark": ("#56b4e9", "#e69f00", "#2fbf8f", "#cc79a7", "#a0aab4"),
 }
-_DASHES = ((1, 0), (6, 3), (2, 2), (8, 3, 2, 3), (10, 2))
+# As many as there are not colours: twenty lines differ by the two together.
+_DASHES = ((1, 0), (6, 3), (2, 2), (8, 3, 2, 3))
 _HOURS = {"hours": "%H:%M", "minutes": "%H:%M"}  # days stay named as they are
+_GAP_STEPS, _LEAST_GAP_S, _LONG_NAME = 3, 900, 18
 _CLOCK = "%Y-%m-%dT%H:%M:%SZ"
 
 
@@ -34,6 +37,20 @@ def timed(rows: "pd.DataFrame", zone: ZoneInfo) -> "pd.DataFrame":
         clock=rows["at"].dt.tz_convert(zone).dt.strftime(_CLOCK),
         time=[both_zones(at.to_pydatetime(), zone) for at in rows["at"]],
     )
+
+
+def parted(rows: "pd.DataFrame", *, by: str) -> "pd.DataFrame":
+    """By time, with a row without a value inside each gap, so that no line is drawn across it."""
+    import pandas as pd
+
+    found = []
+    for name, mine in rows.sort_values("at").groupby(by):
+        steps = mine["at"].diff()
+        least = pd.Timedelta(seconds=_LEAST_GAP_S)
+        wide = steps > max(_GAP_STEPS * steps.median(), least) if len(mine) > 1 else steps.notna()
+        middle = mine.loc[wide, "at"] - steps[wide] / 2
+        found += [mine, pd.DataFrame({"at": middle, by: name, "value": float("nan")})]
+    return pd.concat(found, ignore_index=True).sort_values("at") if found else rows
 
 
 def lines(
@@ -54,10 +71,13 @@ def lines(
     import altair as alt
 
     names = list(order or sorted(rows[by].unique()))
-    hue = alt.Scale(domain=names, range=list(_COLOURS[theme][: len(names)]))
-    dash = alt.Scale(domain=names, range=[list(d) for d in _DASHES[: len(names)]])
-    key = alt.Legend(orient="top", symbolType="stroke", symbolSize=300, columns=2, labelLimit=260)
-    base = alt.Chart(timed(rows, zone)).encode(
+    colours, dashes = _COLOURS[theme], _DASHES
+    hue = alt.Scale(domain=names, range=[colours[i % len(colours)] for i in range(len(names))])
+    dash = alt.Scale(domain=names, range=[list(dashes[i % len(dashes)]) for i in range(len(names))])
+    key = alt.Legend(
+        orient="top", symbolType="stroke", symbolSize=300, columns=_columns(names), labelLimit=260
+    )
+    base = alt.Chart(timed(parted(rows, by=by), zone)).encode(
         x=clock_axis(),
         y=alt.Y("value:Q", title=title, scale=alt.Scale(zero=zero), axis=alt.Axis(format=number)),
         color=alt.Color(f"{by}:N", title=None, scale=hue, legend=key),
@@ -76,6 +96,11 @@ def lines(
     if marks is not None and len(marks):
         layers.append(_marks(marks, zone, theme))
     return cast("alt.LayerChart", alt.layer(*layers))
+
+
+def _columns(names: Sequence[str]) -> int:
+    """Of the legend: long names below each other, or a phone cuts them off."""
+    return 1 if max(map(len, names), default=0) > _LONG_NAME else 2
 
 
 def clock_axis(title: str = "time of day in the city") -> "alt.X":

@@ -3,8 +3,12 @@
 The first visitor would otherwise wait for them: pandas, DuckDB, sqlglot, Altair and folium take
 longer to import than the page takes to draw. streamlit_folium is not among them: a component that
 is imported before the server runs is not served.
+
+Streamlit collects garbage after every run of a script, and nobody is answered while it does. What
+the libraries brought is there to stay, so the collector no longer looks at it.
 """
 
+import gc
 import importlib
 import sys
 import threading
@@ -34,6 +38,8 @@ def main() -> None:
 def _import_all() -> None:
     for name in _LIBRARIES:
         importlib.import_module(name)
+    gc.collect()
+    gc.freeze()
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ RETURNED = "last_active_drawing"
 _MANY = 1000
 _PER_DEGREE = 1e5
 _NEARLY = 0.5
+_FAINTEST, _HEAT_STEP = 0.08, 0.045
 _COUNTED = ("num_bikes_available", "num_docks_available", "capacity")
 
 
@@ -96,11 +97,10 @@ class _Dots(MacroElement):  # type: ignore[misc]
   if (map.stationRing) map.stationRing.remove();
   const at = (up, right) => [look.corner[0] + up / 1e5, look.corner[1] + right / 1e5];
   if (look.heat) {
-    for (const [, up, right, , bikes, docks, style] of stations) {
-      const p = Math.max(bikes, docks) / 100;
+    for (const [, up, right, , , , style] of stations) {
       if (styles[style][2]) group.addLayer(L.circleMarker(at(up, right), {
         renderer: map.stationCanvas, stroke: false, interactive: false, radius: 30,
-        fillColor: styles[style][0], fillOpacity: 0.06 + 0.22 * p}));
+        fillColor: styles[style][0], fillOpacity: styles[style][2]}));
     }
   }
   for (const [id, up, right, name, bikes, docks, style, ...counts] of stations) {
@@ -165,8 +165,7 @@ def layer(placed: "pd.DataFrame", palette: Palette, *, heat: bool = False) -> La
     shades = sorted(placed["shade"].unique())
     smaller = 0.7 if len(placed) > _MANY else 1.0
     styles = [
-        (palette.fill(shade), round(radius(shade) * smaller, 1), int(shade not in {LOW, UNKNOWN}))
-        for shade in shades
+        (palette.fill(shade), round(radius(shade) * smaller, 1), _heat(shade)) for shade in shades
     ]
     number = {shade: i for i, shade in enumerate(shades)}
     ordered = placed.sort_values("risk", na_position="first")
@@ -183,6 +182,13 @@ def layer(placed: "pd.DataFrame", palette: Palette, *, heat: bool = False) -> La
         strict=True,
     )
     return Layer(_json(list(rows)), _json(styles), (south, west), heat)
+
+
+def _heat(shade: str) -> float:
+    """How strongly a station colours what is around it, by the stockout that is shown."""
+    if shade in {LOW, UNKNOWN}:
+        return 0
+    return round(_FAINTEST + _HEAT_STEP * int(shade.rsplit("-", maxsplit=1)[-1]), 3)
 
 
 def dots(

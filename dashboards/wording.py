@@ -1,6 +1,10 @@
-"""How times, spans and probabilities are written for people: in the city's zone, UTC beside."""
+"""How times, spans, probabilities and names are written for people: in the city's zone, UTC beside.
+
+What a feed or a person wrote is text: `plain` keeps Markdown from drawing it.
+"""
 
 import math
+import re
 from datetime import UTC, datetime, timedelta
 from typing import SupportsFloat
 from zoneinfo import ZoneInfo
@@ -9,6 +13,8 @@ _MINUTE_S = 60
 _HOUR_MIN = 60
 _DAY_H = 24
 _LEAST, _MOST = 0.01, 0.99
+_MARKS = re.compile(r"([\\`*_\[\]<>$|:#~])")
+_LISTS = re.compile(r"^(\d+(?=[.)])|(?=[-+]))")
 
 
 def both_zones(at: datetime, zone: ZoneInfo) -> str:
@@ -44,3 +50,15 @@ def figure(value: object, form: str = ".3f") -> str:
     if not isinstance(value, SupportsFloat) or math.isnan(float(value)):
         return "unknown"
     return format(float(value), form)
+
+
+def plain(text: str) -> str:
+    """Text inside Markdown, on one line, which draws no link, list, formula or colour."""
+    return _LISTS.sub(r"\1\\", _MARKS.sub(r"\\\1", " ".join(text.split())))
+
+
+def known(value: object) -> bool:
+    """Whether a cell of a frame holds something."""
+    import pandas as pd
+
+    return not pd.isna(value)  # type: ignore[call-overload]

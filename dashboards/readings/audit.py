@@ -5,17 +5,17 @@ Output   `decisions`: number, decided_at, kind, endpoint, model_version, who, wh
 """
 
 import json
-from typing import TYPE_CHECKING
+from datetime import UTC
+from typing import TYPE_CHECKING, Any
 
 from mlops_bikeshare.domain.tables import MONITORING_AUDIT
+from mlops_bikeshare.release.history import MOVES
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from mlops_bikeshare.backends import Workspace
     from mlops_bikeshare.domain.city import City
-
-MOVES = ("deploy", "canary", "promotion", "rollback")
 
 
 def decisions(ws: "Workspace", city: "City") -> "pd.DataFrame":
@@ -35,3 +35,11 @@ def moves(rows: "pd.DataFrame") -> "pd.DataFrame":
         )
     ]
     return moved[["decided_at", "kind", "endpoint"]].assign(what=what)
+
+
+def entries(rows: "pd.DataFrame") -> list[dict[str, Any]]:
+    """The rows as the audit's entries, oldest first, as `release.history` takes them."""
+    times = [at.to_pydatetime().astimezone(UTC).isoformat() for at in rows["decided_at"]]
+    kept = rows[["kind", "who", "why", "facts", "digest"]].astype(object)
+    plain = [dict(zip(kept.columns, row, strict=True)) for row in kept.to_numpy().tolist()]
+    return [{**entry, "at": at} for entry, at in zip(plain, times, strict=True)]

@@ -119,6 +119,7 @@ def _with_keys(settings: Settings, keys: Mapping[str, Chosen]) -> Settings:
         workgroup=_value("workgroup", keys) or lake.workgroup,
     )
     output = keys.get("athena_output")
+    _check_for_aws(settings, keys)
     if output and not output.value.startswith("s3://"):
         got = f"expected a folder such as s3://bucket/results/, got {output.value!r}"
         raise SettingsError(f"athena_output: {got} ({output.origin})")
@@ -128,6 +129,14 @@ def _with_keys(settings: Settings, keys: Mapping[str, Chosen]) -> Settings:
         region=_value("region", keys) or settings.region,
         profile="aws" if output else settings.profile,
     )
+
+
+def _check_for_aws(settings: Settings, keys: Mapping[str, Chosen]) -> None:
+    """Whoever names a profile or a workgroup means AWS, and would be shown this machine."""
+    given = next((name for name in ("aws_profile", "workgroup") if name in keys), None)
+    if given and "athena_output" not in keys and settings.profile == "local":
+        msg = f"{given} ({keys[given].origin}) is for AWS, which is read where athena_output"
+        raise SettingsError(f"{msg} is set (s3://bucket/results/) or the profile is aws")
 
 
 def _workspace(settings: Settings, environ: Mapping[str, str], flag: str | None) -> Chosen:

@@ -16,6 +16,7 @@ from dashboards.readings.clients import Clients, connect, literal, located, type
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.evaluation.neighbourhoods import cells
+from mlops_bikeshare.flows.judging.handled import HANDLED, LASTS
 from mlops_bikeshare.sources.weather import ATTRIBUTIONS
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 NEIGHBOURHOOD_KM = 2.0
 NO_POSITION = "no position"
-_COUNTS_H = 2
+COUNTS_H = 2
 _STATION = ["name", "lat", "lon", "capacity"]
 _COUNTS = [
     "num_bikes_available",
@@ -39,8 +40,9 @@ class CityReading:
     """The newest batch of one endpoint, and the stations it is about.
 
     `stations`: station_id (index), name, lat, lon, capacity, num_bikes_available,
-    num_docks_available, is_renting, is_returning, observed_at, neighbourhood; one row each, placed
-    or not. `predictions`: station_id, horizon_min (index), p_bikeout, p_dockout.
+    num_docks_available, is_renting, is_returning, observed_at (of the last `COUNTS_H` before the
+    newest poll), handled_at (said within `LASTS`), neighbourhood; one row each, placed or not.
+    `predictions`: station_id, horizon_min (index), p_bikeout, p_dockout.
     """
 
     workspace: str
@@ -98,7 +100,8 @@ def read(choice: Choice, clients: Clients | None = None) -> CityReading | Empty:
 
 
 def _statement(choice: Choice, city: City, now: datetime) -> str:
-    """Stations, their newest counts known at `now`, the newest batch and who answered it."""
+    """Stations, their newest counts and marks at `now`, the newest batch and who answered it."""
+    since = now - LASTS
     of_city, seen = f"city = {literal(city.name)}", f"TIMESTAMP '{now:%Y-%m-%d %H:%M:%S}'"
     known = (
         f"{of_city} AND date >= DATE '{now - timedelta(days=1):%Y-%m-%d}' AND fetched_at <= {seen}"
@@ -119,13 +122,19 @@ WITH said AS (
     ROW_NUMBER() OVER (PARTITION BY station_id ORDER BY fetched_at DESC) AS newest
   FROM station_status
   WHERE {known} AND slot > (SELECT MAX(slot) FROM station_status WHERE {known})
-    - INTERVAL '{_COUNTS_H}' HOUR
+    - INTERVAL '{COUNTS_H}' HOUR
+), marked AS (
+  SELECT station_id, MAX(said_at) AS handled_at FROM station_feedback
+  WHERE {of_city} AND date >= DATE '{since:%Y-%m-%d}' AND what = {literal(HANDLED)}
+    AND said_at > TIMESTAMP '{since:%Y-%m-%d %H:%M:%S}' AND said_at <= {seen}
+  GROUP BY station_id
 )
 SELECT s.station_id, {shown}, {", ".join(f"c.{name}" for name in _COUNTS)},
-  p.dt, p.horizon_min, p.p_bikeout, p.p_dockout, a.model_versions, a.fallback_share
+  m.handled_at, p.dt, p.horizon_min, p.p_bikeout, p.p_dockout, a.model_versions, a.fallback_share
 FROM {choice.views.stations} AS s
 LEFT JOIN said AS p ON p.station_id = s.station_id
 LEFT JOIN counted AS c ON c.station_id = s.station_id AND c.newest = 1
+LEFT JOIN marked AS m ON m.station_id = s.station_id
 CROSS JOIN answered AS a
 WHERE s.{of_city}
 ORDER BY s.station_id, p.horizon_min"""
@@ -133,7 +142,7 @@ ORDER BY s.station_id, p.horizon_min"""
 
 def _reading(ws: Workspace, choice: Choice, city: City, rows: "pd.DataFrame") -> CityReading:
     first = rows.drop_duplicates("station_id")
-    stations = first.set_index("station_id")[[*_STATION, *_COUNTS]]
+    stations = first.set_index("station_id")[[*_STATION, *_COUNTS, "handled_at"]]
     said = rows.loc[rows["dt"].notna(), ["station_id", "horizon_min", "p_bikeout", "p_dockout"]]
     versions = first["model_versions"].iloc[0]
     return CityReading(

@@ -5,15 +5,19 @@ Output   `connect`: Clients, made once and shared by all visitors; `opened`: the
 Raises   SettingsError for a city that is not in the settings, LakeError when a source is broken.
 """
 
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dashboards.readings.choosing import Choice, Empty
-from mlops_bikeshare.backends import STATE_FILE, Workspace, open_workspace
+from mlops_bikeshare.backends import STATE_FILE, Access, Workspace, open_workspace
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.clock import RealClock
 from mlops_bikeshare.domain.errors import SettingsError
 from mlops_bikeshare.domain.tables import STATION_INFORMATION_RAW
+from mlops_bikeshare.monitoring.metrics import MODEL, Wanted
 
 if TYPE_CHECKING:
     from mlops_bikeshare.lake.query import Query
@@ -35,23 +39,16 @@ class Clients:
             from mlops_bikeshare.lake.duckdb import DuckDbQuery
 
             return DuckDbQuery(settings.var / "lake")
-        from mlops_bikeshare.lake import athena
-
-        address = Workspace(settings, RealClock()).lake_address
-        connection = athena.connect(
-            settings.region,
-            database=settings.lake.database,
-            workgroup=settings.lake.workgroup,
-            results=choice.athena_output or f"{address}/athena_results/",
-            profile=_profile(choice),
-        )
-        return athena.AthenaQuery(connection)
+        return _on_aws(choice).query
 
     @property
     def metrics(self) -> "MetricStore | None":
         """The metric store; None while nothing was measured."""
         if self._metrics is None:
-            self._metrics = self._opened()
+            found, namespace = self._opened(), self._choice.namespace
+            if found is not None and namespace != MODEL:
+                found = _InNamespace(found, namespace)
+            self._metrics = found
         return self._metrics
 
     def _opened(self) -> "MetricStore | None":
@@ -61,13 +58,37 @@ class Clients:
 
             path = settings.var / "metrics.db"
             return SqliteMetricStore(path) if path.is_file() else None
-        from mlops_bikeshare.monitoring import cloudwatch
+        return _on_aws(choice).metrics
 
-        ws = _on_aws(choice)
-        reader = cloudwatch.client(settings.region, attempts=4, profile=choice.aws_profile)
-        return cloudwatch.CloudWatchMetricStore(
-            reader=reader, writer=reader, marks=ws.lake.store, now=ws.clock.now
-        )
+
+class _InNamespace:
+    """A store that has the model's metrics in a namespace of another name, `cw_custom_ns`."""
+
+    def __init__(self, store: "MetricStore", namespace: str) -> None:
+        if not store.names(namespace):
+            raise SettingsError(f"cw_custom_ns: there is no metric in namespace {namespace!r}")
+        self.put, self.forget, self._store = store.put, store.forget, store
+        self._namespace = namespace
+
+    def series(self, namespace: str, *asked: Any, **how: Any) -> list[tuple[datetime, float]]:
+        """As the store has it."""
+        return self._store.series(self._called(namespace), *asked, **how)
+
+    def several(self, wanted: Sequence[Wanted], **how: Any) -> list[list[tuple[datetime, float]]]:
+        """As the store has it."""
+        named = [replace(one, namespace=self._called(one.namespace)) for one in wanted]
+        return self._store.several(named, **how)
+
+    def latest(self, namespace: str, *asked: Any, **how: Any) -> tuple[datetime, float] | None:
+        """As the store has it."""
+        return self._store.latest(self._called(namespace), *asked, **how)
+
+    def names(self, namespace: str) -> list[tuple[str, dict[str, str]]]:
+        """As the store has it."""
+        return self._store.names(self._called(namespace))
+
+    def _called(self, namespace: str) -> str:
+        return self._namespace if namespace == MODEL else namespace
 
 
 def connect(choice: Choice) -> Clients:
@@ -88,13 +109,14 @@ def opened(choice: Choice) -> Workspace | Empty:
 
 
 def _on_aws(choice: Choice) -> Workspace:
-    """The workspace in its bucket, read with the profile that was named."""
+    """The workspace in its bucket, reached with the profile that was named."""
     from mlops_bikeshare.lake import s3
 
-    settings = choice.settings
-    asked = s3.client(settings.region, profile=_profile(choice))
+    settings, profile = choice.settings, _profile(choice)
+    asked = s3.client(settings.region, profile=profile)
     store = s3.S3Store(asked, bucket=settings.lake.bucket, folder=settings.workspace)
-    return Workspace(settings, RealClock(), store)
+    access = Access(profile=profile, athena_output=choice.athena_output)
+    return Workspace(settings, RealClock(), store, access)
 
 
 def _profile(choice: Choice) -> str | None:

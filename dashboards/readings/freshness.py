@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 DAY_H = 24
-_DAY_S = DAY_H * 3600
+# A feed's age of hours ago says nothing about the feed now: three polls.
+_FEED_S = 3 * SLOT_S
 # Table → minutes after which it should have something new; None: it changes when it changes.
 CADENCE_MIN: dict[str, int | None] = {
     "station_status_raw": 5,
@@ -49,7 +50,8 @@ _TABLES = {
 class Freshness:
     """`newest`: table, at, delay_min, cadence_min; `slots`: slot, stations of the last day.
 
-    `gaps`: since, until, minutes; `quarantine`: what, rows, at. Feed figures None: not measured.
+    `gaps`: since, until, minutes; `quarantine`: what, rows, at. `missing_min` of the last day None:
+    nothing was ever polled; feed figures None: not measured, the age not lately.
     """
 
     city: City
@@ -57,6 +59,7 @@ class Freshness:
     newest: "pd.DataFrame"
     slots: "pd.DataFrame"
     gaps: "pd.DataFrame"
+    missing_min: float | None
     quarantine: "pd.DataFrame"
     feed_age_s: float | None
     poll_failures: int | None
@@ -72,12 +75,15 @@ def read(choice: Choice, clients: Clients) -> Freshness | Empty:
     slots = rows[rows["kind"] == "slot"].rename(columns={"at": "slot", "amount": "stations"})
     slots = slots[["slot", "stations"]].sort_values("slot").reset_index(drop=True)
     bad = rows[rows["kind"] == "quarantine"].rename(columns={"name": "what", "amount": "rows"})
+    polled_before = bool(rows.loc[rows["kind"] == "before", "at"].notna().any())
+    gaps = _gaps(slots, ws.now, polled_before=polled_before)
     return Freshness(
         city=city,
         now=ws.now,
         newest=_newest(rows[rows["kind"] == "newest"], ws),
         slots=slots,
-        gaps=_gaps(slots, ws.now),
+        gaps=gaps,
+        missing_min=float(gaps["minutes"].sum()) if polled_before or len(slots) else None,
         quarantine=bad[["what", "rows", "at"]].sort_values("rows", ascending=False),
         feed_age_s=_latest(choice, clients.metrics, city, ws),
         poll_failures=_failures(choice, clients.metrics, city, ws),
@@ -85,7 +91,7 @@ def read(choice: Choice, clients: Clients) -> Freshness | Empty:
 
 
 def _statement(city: City, now: datetime) -> str:
-    """The newest time of every table, the slots of the last day and the rows put aside."""
+    """The newest time of every table, polls of the last day and before, rows put aside."""
     of_city = f"city = {literal(city.name)}"
     since = now - timedelta(hours=DAY_H)
     recent = f"date >= DATE '{since:%Y-%m-%d}'"
@@ -101,8 +107,14 @@ def _statement(city: City, now: datetime) -> str:
         f" AND slot > {start} GROUP BY slot"
     )
     parts.append(
+        f"SELECT 'before', '', MAX(slot), COUNT(*) FROM station_status WHERE {of_city}"
+        f" AND date = (SELECT MAX(date) FROM station_status WHERE {of_city}"
+        f" AND date <= DATE '{since:%Y-%m-%d}') AND slot <= {start}"
+    )
+    parts.append(
         "SELECT 'quarantine', CONCAT(feed, ': ', reason), MAX(fetched_at), COUNT(*)"
-        f" FROM quarantined_rows WHERE {of_city} AND {recent} GROUP BY feed, reason"
+        f" FROM quarantined_rows WHERE {of_city} AND {recent} AND fetched_at > {start}"
+        " GROUP BY feed, reason"
     )
     return " UNION ALL ".join(parts)
 
@@ -118,29 +130,29 @@ def _newest(rows: "pd.DataFrame", ws: Workspace) -> "pd.DataFrame":
     return found.reset_index(drop=True)
 
 
-def _gaps(slots: "pd.DataFrame", now: datetime) -> "pd.DataFrame":
-    """Stretches of the last day, from its first slot on, in which no poll landed."""
+def _gaps(slots: "pd.DataFrame", now: datetime, *, polled_before: bool) -> "pd.DataFrame":
+    """Stretches of the last day in which no poll landed; a new lake's day begins with its first."""
     import pandas as pd
 
     columns = ["since", "until", "minutes"]
-    if slots.empty:
-        return pd.DataFrame(columns=columns)
     # The slot that ends now may still get its poll.
-    times = [*slots["slot"], pd.Timestamp(floor_time(now, step_s=SLOT_S))]
+    end = pd.Timestamp(floor_time(now, step_s=SLOT_S))
+    start = [end - pd.Timedelta(hours=DAY_H)] if polled_before else []
+    times = [*start, *slots["slot"], end]
     step = pd.Timedelta(seconds=SLOT_S)
     rows = [
         (before, after - step, (after - before - step).total_seconds() / 60)
         for before, after in pairwise(times)
         if after - before > step
     ]
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows, columns=columns).astype({"minutes": "float64"})
 
 
 def _latest(choice: Choice, store: MetricStore | None, city: City, ws: Workspace) -> float | None:
     if store is None:
         return None
     found = store.latest(
-        choice.namespace, "FeedAge_s", {"City": city.name}, before=ws.now, within_s=_DAY_S
+        choice.namespace, "FeedAge_s", {"City": city.name}, before=ws.now, within_s=_FEED_S
     )
     return found[1] if found else None
 

@@ -2,10 +2,12 @@
 
 Output   ModelHealth: `quality` (one query on the quality view), `psi` by the hour, `marks` of
          deploys, promotions and rollbacks, the gate's limits and the drift reports that are kept.
+         `serving`: the versions on each endpoint now, as far as the audit knows.
          `reliability`: mean probability and share out by bin, of each endpoint and target.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import PurePosixPath
@@ -19,6 +21,7 @@ from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.targets import PROMISE_MIN
 from mlops_bikeshare.domain.windows import Window
+from mlops_bikeshare.release import history
 from mlops_bikeshare.settings import GateSettings
 
 if TYPE_CHECKING:
@@ -55,11 +58,32 @@ class ModelHealth:
     now: datetime
     champion: str
     challenger: str
+    serving: Mapping[str, frozenset[str]]
     quality: "pd.DataFrame"
     psi: "pd.DataFrame"
     marks: "pd.DataFrame"
     limits: GateSettings
     pages: tuple[DriftPage, ...]
+    again: str
+
+    @property
+    def newest(self) -> datetime:
+        """The end of the newest window that was judged."""
+        end: datetime = self.quality["window_end"].max().to_pydatetime()
+        return end
+
+    @property
+    def stale(self) -> bool:
+        """Whether a newer window should have been judged."""
+        return self.now - self.newest > timedelta(minutes=self.limits.stale_min)
+
+    def worst_psi(self, endpoint: str) -> float | None:
+        """Of the last day, as the gate looks at it; None where drift was not judged lately."""
+        mine = self.psi[self.psi["endpoint"] == endpoint]
+        lately = self.now - timedelta(seconds=2 * HOUR_S + 1)
+        if mine.empty or mine["at"].max() + timedelta(seconds=HOUR_S) < lately:
+            return None
+        return float(mine.loc[mine["at"] >= self.now - timedelta(hours=DAY_H), "value"].max())
 
 
 def read(choice: Choice, clients: Clients) -> ModelHealth | Empty:
@@ -72,10 +96,12 @@ def read(choice: Choice, clients: Clients) -> ModelHealth | Empty:
         f"SELECT {_COLUMNS} FROM {choice.views.quality} WHERE city = {literal(city.name)}"
         f" AND horizon_min = {PROMISE_MIN} ORDER BY window_end"
     )
+    again = typed(ws, f"monitor --city {city.name}")
     if quality.empty:
         what = f"No window of predictions for {city.name} was judged yet."
         todo = f"Labels mature {PROMISE_MIN + 10} min after a batch; then judge them:"
-        return Empty(what, todo, typed(ws, f"monitor --city {city.name}"))
+        return Empty(what, todo, again)
+    decisions = audit.decisions(ws, city)
     return ModelHealth(
         city=city,
         now=ws.now,
@@ -83,9 +109,11 @@ def read(choice: Choice, clients: Clients) -> ModelHealth | Empty:
         challenger=ws.settings.endpoint("staging", city.name),
         quality=quality,
         psi=_psi(choice, clients, city, sorted(quality["endpoint"].unique()), ws.now),
-        marks=audit.moves(audit.decisions(ws, city)),
+        serving=_serving(decisions, sorted(quality["endpoint"].unique())),
+        marks=audit.moves(decisions),
         limits=ws.settings.gate,
         pages=tuple(_pages(ws, city)),
+        again=again,
     )
 
 
@@ -118,6 +146,17 @@ def reliability(choice: Choice, now: datetime) -> "pd.DataFrame":
     return pd.DataFrame(rows, columns=columns)
 
 
+def _serving(decisions: "pd.DataFrame", endpoints: list[str]) -> dict[str, frozenset[str]]:
+    """The versions with a share of each endpoint's traffic; nothing of one no decision is about."""
+    entries = audit.entries(decisions)
+    reigns = {name: history.reigns(entries, name) for name in endpoints}
+    return {
+        name: frozenset(version for version, share in told[-1].shares.items() if share > 0)
+        for name, told in reigns.items()
+        if told
+    }
+
+
 def _psi(
     choice: Choice, clients: Clients, city: City, endpoints: list[str], now: datetime
 ) -> "pd.DataFrame":
@@ -141,7 +180,8 @@ def _psi(
 
 def _pages(ws: Workspace, city: City) -> list[DriftPage]:
     """The drift pages of the city's endpoints, newest first."""
-    mine = {ws.settings.endpoint("staging", city.name), ws.settings.endpoint("prod", city.name)}
+    prod = ws.settings.endpoint("prod", city.name)
+    mine = {ws.settings.endpoint("staging", city.name), prod}
     keys = [key for key in ws.lake.store.keys(_REPORTS) if key.endswith(".html")]
     matched = [(key, _NAME.match(PurePosixPath(key).stem)) for key in keys]
     found = [
@@ -149,7 +189,7 @@ def _pages(ws: Workspace, city: City) -> list[DriftPage]:
         for key, m in matched
         if m and m["endpoint"] in mine
     ]
-    return sorted(found, key=lambda page: (page.end, page.endpoint), reverse=True)
+    return sorted(found, key=lambda page: (page.end, page.endpoint == prod), reverse=True)
 
 
 def _time(text: str) -> datetime:

@@ -28,14 +28,15 @@ def suggested(choice: Choice, reading: CityReading) -> Suggested:
     if isinstance(ws, Empty):
         return Suggested({}, ws.what)
     try:
-        found = suggest(ws, reading.city, endpoint=reading.endpoint)
+        found = suggest(ws, reading.city, endpoint=reading.endpoint, view=choice.views.predictions)
     except BikeshareError as error:
         return Suggested({}, f"No plan of moves: {error}")
     if found.left_out >= len(reading.stations):
         return Suggested({}, "No plan of moves: too little is known of every station.")
     said: dict[str, list[str]] = {}
     for move in found.moves:
-        saved = f"{move.bikes} bikes, {move.km:.1f} km, {move.minutes_saved:.0f} min saved"
+        bikes = f"{move.bikes} bike{'s' if move.bikes > 1 else ''}"
+        saved = f"{bikes}, {move.km:.1f} km, {move.minutes_saved:.0f} min saved"
         said.setdefault(move.taker, []).append(f"from {move.giver_name}: {saved}")
         said.setdefault(move.giver, []).append(f"to {move.taker_name}: {saved}")
     note = (

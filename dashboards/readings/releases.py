@@ -6,8 +6,8 @@ Raises   TableError when the audit of the workspace was altered.
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import TYPE_CHECKING
 
 from dashboards.readings import audit
 from dashboards.readings.choosing import Choice, Empty
@@ -55,7 +55,7 @@ def read(choice: Choice) -> Releases | Empty:
         todo = "Deploy a first version:"
         return Empty(what, todo, typed(ws, "deploy --alias challenger --initial"))
     window = tracking.window(choice.settings)
-    told = history.reigns(_entries(rows), ws.settings.endpoint("prod", city.name))
+    told = history.reigns(audit.entries(rows), ws.settings.endpoint("prod", city.name))
     return Releases(
         city=city,
         now=ws.now,
@@ -65,11 +65,3 @@ def read(choice: Choice) -> Releases | Empty:
         mlflow_runs_here=window == tracking.WINDOW,
         proven=len(records.audited(ws)) if (ws.path / "audit.jsonl").is_file() else None,
     )
-
-
-def _entries(rows: "pd.DataFrame") -> list[dict[str, Any]]:
-    """The rows as the audit's entries."""
-    times = [at.to_pydatetime().astimezone(UTC).isoformat() for at in rows["decided_at"]]
-    kept = rows[["kind", "who", "why", "facts", "digest"]].astype(object)
-    plain = [dict(zip(kept.columns, row, strict=True)) for row in kept.to_numpy().tolist()]
-    return [{**entry, "at": at} for entry, at in zip(plain, times, strict=True)]

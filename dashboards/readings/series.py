@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from mlops_bikeshare.domain.windows import Window
-from mlops_bikeshare.monitoring.metrics import MINUTE_S, MetricStore, Statistic
+from mlops_bikeshare.monitoring.metrics import MINUTE_S, MetricStore, Statistic, Wanted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,17 +43,20 @@ def frame(
     """Every series, one below the other."""
     import pandas as pd
 
+    wanted = [
+        Wanted(
+            namespace=one.namespace,
+            name=one.name,
+            dimensions=one.dimensions,
+            statistic=one.statistic,
+        )
+        for one in asked
+    ]
+    found_of = store.several(wanted, window=window, period_s=period_s)
     rows = [
         {"at": at, "value": value * one.scale, **one.labels}
-        for one in asked
-        for at, value in store.series(
-            one.namespace,
-            one.name,
-            one.dimensions,
-            window=window,
-            statistic=one.statistic,
-            period_s=period_s,
-        )
+        for one, series in zip(asked, found_of, strict=True)
+        for at, value in series
     ]
     labels = list(dict.fromkeys(name for one in asked for name in one.labels))
     found = pd.DataFrame(rows, columns=["at", "value", *labels])

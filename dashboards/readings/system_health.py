@@ -70,7 +70,7 @@ def read(choice: Choice, clients: Clients, *, hours: int) -> SystemHealth | Empt
         latency=series.frame(store, _latency(variants), window),
         counts=series.frame(store, _counts(variants), window),
         batches=series.frame(store, _batches(choice, city, names), window),
-        alarms=tuple(_alarms(ws, city, variants)),
+        alarms=tuple(_alarms(ws, city, variants, store)),
         latency_limit_ms=ws.settings.gate.latency_p95_ms,
     )
 
@@ -137,10 +137,12 @@ def _batches(choice: Choice, city: City, endpoints: tuple[str, ...]) -> list[Ask
     ]
 
 
-def _alarms(ws: Workspace, city: City, variants: list[tuple[str, str]]) -> "list[Seen]":
+def _alarms(
+    ws: Workspace, city: City, variants: list[tuple[str, str]], store: MetricStore
+) -> "list[Seen]":
     """Every alarm of production; none where nothing was asked of it."""
     from mlops_bikeshare.flows.releasing.alarms import look
 
     endpoint = ws.settings.endpoint("prod", city.name)
     mine = [variant for name, variant in variants if name == endpoint]
-    return look(ws, city, stage="prod", variants=mine) if mine else []
+    return look(ws, city, stage="prod", variants=mine, metrics=store) if mine else []

@@ -17,14 +17,13 @@ from dashboards.risk import Theme
 from dashboards.screens import parts, station_panel, wanted_rows
 from dashboards.screens.wanted_rows import EITHER, Filter, of_reading
 from dashboards.station_layer import Layer
-from dashboards.wording import both_zones, chance, span
-from mlops_bikeshare.domain.targets import BIKEOUT, DOCKOUT, PROMISE_MIN, TARGETS
+from dashboards.wording import both_zones, chance, plain, span
+from mlops_bikeshare.domain.targets import BIKEOUT, DOCKOUT, PROMISE_MIN
 
 if TYPE_CHECKING:
     import pandas as pd
 
 MAP_HEIGHT = 560
-ALARMING = 0.6
 LISTED = 8
 _WHICH = {EITHER: "Either", BIKEOUT.name: "Bikes", DOCKOUT.name: "Docks"}
 _LEAST = (0.0, 0.2, 0.4, 0.6, 0.8)
@@ -55,7 +54,9 @@ def _live(choice: Choice) -> None:
         _headline(choice, reading)
     with said:
         rows = wanted_rows.shown(reading, horizon_min, wanted)
-        st.write(_summary(rows, horizon_min, of=len(reading.stations)))
+        st.write(
+            wanted_rows.summary(rows, horizon_min, of=len(reading.stations), which=wanted.which)
+        )
 
 
 @st.fragment
@@ -126,14 +127,16 @@ def _headline(choice: Choice, reading: CityReading) -> None:
         facts.append(reading.attribution)
     st.caption(" · ".join(facts))
     if reading.stale:
-        st.warning(
-            f"**Stale:** the newest predictions are {span(reading.age)} old. For new ones type"
-            f" `bikeshare --workspace {reading.workspace} infer --city {reading.city.name}`",
-            icon=":material/schedule:",
-        )
+        stale(reading)
     if reading.fallback_share > 0:
         share = chance(reading.fallback_share)
         st.warning(f"{share} of these answers are the fallback's, not the model's.")
+
+
+def stale(reading: CityReading) -> None:
+    """That the newest predictions are too old to act upon."""
+    infer = f"bikeshare --workspace {reading.workspace} infer --city {reading.city.name}"
+    parts.stale("the newest predictions are", reading.age, infer)
 
 
 def _as_set(choice: Choice, reading: CityReading) -> tuple[int, Filter]:
@@ -195,20 +198,6 @@ def _layer(reading: CityReading, horizon_min: int, wanted: Filter, theme: Theme)
     return station_layer.layer(placed, risk.PALETTES[theme], heat=wanted.heat)
 
 
-def _summary(rows: "pd.DataFrame", horizon_min: int, *, of: int) -> str:
-    counts = [
-        f"**{int((rows[target.probability] >= ALARMING).sum())}** {risk.WORDS[target.name]}"
-        for target in TARGETS
-    ]
-    unplaced = int(rows[["lat", "lon"]].isna().any(axis=1).sum())
-    beside = f" {unplaced} have no position: found by name, not on the map." if unplaced else ""
-    shown = f"{len(rows):,} stations" if len(rows) == of else f"{len(rows):,} shown of {of:,}"
-    return (
-        f"Likely in {horizon_min} min ({ALARMING:.0%} or more): {' and '.join(counts)},"
-        f" of {shown}.{beside}"
-    )
-
-
 def _map(choice: Choice, reading: CityReading, horizon_min: int, wanted: Filter) -> None:
     from streamlit_folium import st_folium
 
@@ -264,7 +253,7 @@ def _listed(rows: "pd.DataFrame") -> None:
     for station, row in known.iterrows():
         bikes, docks = chance(row[BIKEOUT.probability]), chance(row[DOCKOUT.probability])
         st.button(
-            f"{row['name']}: out of bikes {bikes}, out of docks {docks}",
+            f"{plain(row['name'])}: out of bikes {bikes}, out of docks {docks}",
             key=f"riskiest-{station}",
             on_click=_choose,
             args=(station,),

@@ -50,8 +50,8 @@ def _figures(reading: Freshness) -> None:
         "Newest counts, min ago": figure(polls.iloc[0] if len(polls) else None, ".0f"),
         "Feed age when read, s": figure(reading.feed_age_s, ".0f"),
         "Polls failed, 24 h": figure(reading.poll_failures, ".0f"),
-        "Missing, min of 24 h": figure(reading.gaps["minutes"].sum(), ".0f"),
-        "Rows put aside": figure(reading.quarantine["rows"].sum(), ",.0f"),
+        "Missing, min of 24 h": figure(reading.missing_min, ",.0f"),
+        "Rows put aside, 24 h": figure(reading.quarantine["rows"].sum(), ",.0f"),
     }
     parts.figures(told)
 

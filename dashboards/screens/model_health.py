@@ -54,8 +54,9 @@ def _live(choice: Choice) -> None:
     reading = parts.read(lambda: _read(choice), source="The quality view or the metric store")
     if reading is None:
         return
-    newest = reading.quality["window_end"].max()
-    st.caption(f"Newest window ends {both_zones(newest.to_pydatetime(), reading.city.zone)}")
+    st.caption(f"Newest window ends {both_zones(reading.newest, reading.city.zone)}")
+    if reading.stale:
+        parts.stale("the newest judged window is", reading.now - reading.newest, reading.again)
     worse = _worse(reading)
     _figures(reading, worse)
     target = st.segmented_control(
@@ -71,18 +72,26 @@ def _live(choice: Choice) -> None:
     _drift(choice, reading)
 
 
-def _named(reading: ModelHealth, rows: "pd.DataFrame") -> "pd.Series[str]":
+def _named(reading: ModelHealth, rows: "pd.DataFrame") -> list[str]:
+    """Champion and challenger are those that serve now; their windows outlive them by a day."""
+    of = zip(rows["endpoint"], rows["model_version"], strict=True)
+    return [_called(reading, endpoint, version) for endpoint, version in of]
+
+
+def _called(reading: ModelHealth, endpoint: str, version: str) -> str:
     stage = {reading.champion: "champion", reading.challenger: "challenger"}
-    who = rows["endpoint"].map(stage).fillna(rows["endpoint"])
-    return who + ": version " + rows["model_version"].astype(str)
+    former = "" if version in reading.serving.get(endpoint, {version}) else "former "
+    return f"{former}{stage.get(endpoint, endpoint)}: version {version}"
 
 
 def _worse(reading: ModelHealth) -> "pd.DataFrame":
-    """The worse of the two targets, window by window."""
+    """The worse of the two targets, window by window; unknown where one is, as the gate has it."""
     ways = {column: "min" if low else "max" for column, (_, _, low) in _SHOWN.items()}
     ways |= {"brier_skill": "min", "ece": "max", "persistence_pr_auc": "min"}
     keys = ["endpoint", "model_version", "window_end"]
-    found = reading.quality.groupby(keys, as_index=False).agg(ways)
+    windows = reading.quality.groupby(keys)
+    found, known = windows.agg(ways), windows[list(ways)].count()
+    found = found.where(known == len(TARGETS)).reset_index()
     return found.assign(who=_named(reading, found))
 
 
@@ -93,19 +102,18 @@ def _of_target(reading: ModelHealth, target: str) -> "pd.DataFrame":
 
 def _figures(reading: ModelHealth, worse: "pd.DataFrame") -> None:
     """The newest figures of each version, the worse of its targets."""
-    newest = worse.sort_values("window_end").drop_duplicates("who", keep="last")
-    psi = reading.psi.sort_values("at").drop_duplicates("endpoint", keep="last")
-    largest = dict(zip(psi["endpoint"], psi["value"], strict=True))
-    for row in newest.sort_values("endpoint").to_dict("records"):
+    newest = worse[worse["window_end"] == worse["window_end"].max()]
+    for row in newest.sort_values(["endpoint", "who"]).to_dict("records"):
         st.markdown(f"**{str(row['who']).capitalize()}** on {row['endpoint']}")
         told = {
             "PR-AUC-24h": figure(row["pr_auc"]),
             "F1-24h": figure(row["f1"]),
             "Brier": figure(row["brier"]),
             "Brier skill": figure(row["brier_skill"]),
-            "Samples": f"{row['samples']:,}",
-            "PSI": figure(largest.get(row["endpoint"])),
+            "Samples": figure(row["samples"], ",.0f"),
         }
+        if not row["who"].startswith("former"):
+            told["PSI, worst of 24 h"] = figure(reading.worst_psi(row["endpoint"]))
         parts.figures(told)
 
 
@@ -131,7 +139,7 @@ def _quality(reading: ModelHealth, rows: "pd.DataFrame") -> None:
                     zone=reading.city.zone,
                     theme=parts.theme(),
                     title=title,
-                    number="," if column == "samples" else ".3f",
+                    number=",d" if column == "samples" else ".3f",
                     limit=limit,
                     limit_says="gate",
                     marks=marks,

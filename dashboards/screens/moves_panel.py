@@ -1,7 +1,4 @@
-"""Moves: which bikes to take where in the next round, with what that is expected to save.
-
-`show` is a page; `panel` is the part below its title, for a page that has the reading already.
-"""
+"""Moves: which bikes to take where in the next round, with what that is expected to save."""
 
 from typing import TYPE_CHECKING
 
@@ -9,7 +6,7 @@ import streamlit as st
 
 from dashboards import asking
 from dashboards.readings import Choice, CityReading
-from dashboards.screens import parts
+from dashboards.screens import marking, parts
 from dashboards.screens.city_map import read_city
 from dashboards.wording import both_zones
 from mlops_bikeshare.flows import moves
@@ -29,15 +26,15 @@ def show(choice: Choice) -> None:
         "Which bikes to take where in the next round of the vans, so that stations are out of bikes"
         " or of docks for the fewest minutes in the next two hours.",
     )
+    _live(choice)
+
+
+@st.fragment(run_every=parts.REFRESH_S)
+def _live(choice: Choice) -> None:
+    """The fleet, the plan, its download, and what was done."""
     reading = parts.read(lambda: read_city(choice), source="The lake")
     if reading is None:
         return
-    panel(choice, reading)
-
-
-@st.fragment
-def panel(choice: Choice, reading: CityReading) -> None:
-    """The fleet, the plan, its download, and what was done."""
     left, right = st.columns(2)
     vans = int(left.number_input("Vans", 1, MOST_VANS, moves.VANS))
     capacity = int(right.number_input("Bikes a van holds", 1, MOST_BIKES, moves.CAPACITY))
@@ -45,11 +42,9 @@ def panel(choice: Choice, reading: CityReading) -> None:
     plan = asking.told(
         lambda: asking.suggested(choice, city, reading.dt, vans=vans, capacity=capacity)
     )
-    if plan is None:
-        return
-    if plan.left_out >= len(reading.stations):
+    if plan is not None and plan.left_out >= len(reading.stations):
         st.info("No round can be planned: of every station too little is known, or it is closed.")
-    else:
+    elif plan is not None:
         _headline(plan, reading)
         _table(plan)
     _feedback(choice, reading)
@@ -127,6 +122,6 @@ def _feedback(choice: Choice, reading: CityReading) -> None:
         st.warning("Choose a station first.")
         return
     city = reading.city.name
-    line = asking.told(lambda: asking.said(choice, city, station, what, note))
-    if line is not None:
-        st.success(line, icon=":material/check:")
+    kept = asking.told(lambda: asking.said(choice, city, station, what, note))
+    if kept is not None:
+        st.success(marking.line(kept, reading.city.zone), icon=":material/check:")

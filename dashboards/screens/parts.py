@@ -4,6 +4,7 @@ A source that cannot be reached gives a message on the page that needs it; the o
 """
 
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from typing import TypeVar
 
 import streamlit as st
@@ -11,6 +12,7 @@ import streamlit as st
 from dashboards import readings
 from dashboards.readings import Choice, Clients, Empty
 from dashboards.risk import Theme
+from dashboards.wording import span
 from mlops_bikeshare.domain.errors import BikeshareError
 
 REFRESH_S = 60
@@ -75,6 +77,14 @@ def broken(source: str, error: BikeshareError) -> None:
     if rest:
         with st.expander("The statement"):
             st.code(rest.strip(), language="sql")
+
+
+def stale(what: str, age: timedelta, command: str) -> None:
+    """What is shown is old: how old, and what to type."""
+    st.warning(
+        f"**Stale:** {what} {span(age)} old. For newer ones type `{command}`",
+        icon=":material/schedule:",
+    )
 
 
 def theme() -> Theme:

@@ -8,12 +8,15 @@ import streamlit as st
 from dashboards.readings import Choice, releases
 from dashboards.readings.releases import Releases
 from dashboards.screens import parts
-from dashboards.wording import both_zones, figure
+from dashboards.wording import both_zones, figure, plain
 
 if TYPE_CHECKING:
     from mlops_bikeshare.release.history import Reign
 
 SHOWN = 50
+_WHOLE_FROM = 1000
+# Of a digest, which would push the other columns off the page; the audit has all of it.
+_LONGEST = 12
 _ABOUT = (
     "What served production when, and every decision with its verdict, who made it and why, as the"
     " audit has it."
@@ -104,12 +107,12 @@ def _verdicts(reading: Releases) -> None:
     }
     number = st.selectbox("Verdict", list(named), format_func=named.__getitem__, key="verdict")
     (chosen,) = (row for row in gates if row["number"] == number)
-    lines = ["| check | value | needs | verdict | what was seen |", "|---|---|---|---|---|"]
+    lines = ["| verdict | check | value | needs | what was seen |", "|---|---|---|---|---|"]
     for check in chosen["facts"]["checks"]:
         verdict = _VERDICT.get(check["verdict"], ":gray-badge[unknown]")
         needs = f"{_cell(check['relation'])} {_number(check['threshold'])}"
         lines.append(
-            f"| {_cell(check['name'])} | {_number(check['value'])} | {needs} | {verdict}"
+            f"| {verdict} | {_cell(check['name'])} | {_number(check['value'])} | {needs}"
             f" | {_cell(check['detail'])} |"
         )
     st.markdown("\n".join(lines))
@@ -124,12 +127,12 @@ def _version(reading: Releases, version: object) -> str:
 def _number(value: object) -> str:
     if value is None:
         return "missing"
-    return figure(value, ".4g") if isinstance(value, int | float) else _cell(value)
+    if isinstance(value, int | float):
+        return figure(value, ",.0f" if abs(value) >= _WHOLE_FROM else ".4g")
+    text = str(value)
+    return _cell(text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…")
 
 
 def _cell(value: object) -> str:
     """Text of the audit inside a table: what people wrote must not draw anything."""
-    text = str(value) if isinstance(value, str | int) else ""
-    for mark in "\\`*_[]<>$|:#~":
-        text = text.replace(mark, "\\" + mark)
-    return " ".join(text.split())
+    return plain(str(value)) if isinstance(value, str | int) else ""

@@ -7,9 +7,10 @@ import streamlit as st
 
 from dashboards.readings import Choice, CityReading
 from dashboards.readings import station as of_station
+from dashboards.readings.city import COUNTS_H
 from dashboards.risk import PALETTES, WORDS, Theme
-from dashboards.screens import parts, station_views
-from dashboards.wording import both_zones, chance, span
+from dashboards.screens import marking, parts, station_views
+from dashboards.wording import both_zones, chance, known, plain, span
 from mlops_bikeshare.domain.errors import BikeshareError
 from mlops_bikeshare.domain.targets import TARGETS
 
@@ -40,13 +41,14 @@ def show(
     """Draw the panel: what is known at once first, what must be read or computed below."""
     row = reading.stations.loc[[station]].iloc[0]
     name = row["name"] if isinstance(row["name"], str) else f"Station {station}"
-    st.subheader(name, anchor=False)
+    st.subheader(plain(name), anchor=False)
     _counts(reading, station, row)
     path = reading.trajectory(station)
     if path.empty:
         st.info(f"{reading.endpoint} made no prediction for this station in the newest batch.")
     else:
         _chances(path, horizon_min)
+    marking.show(choice, reading, station, row)
     view = st.segmented_control(
         "View",
         [AHEAD, BACK, WHY],
@@ -125,16 +127,17 @@ def _counts(reading: CityReading, station: str, row: "pd.Series[Any]") -> None:
             "Capacity": _number(row["capacity"]),
         }
     )
-    facts = [f"Station {station}"]
-    if _known(row["observed_at"]):
+    facts = [f"Station {plain(station)}"]
+    if known(row["observed_at"]):
         seen = row["observed_at"].to_pydatetime()
         facts.append(f"counted {span(reading.now - seen)} ago")
         facts.append(both_zones(seen, reading.city.zone))
     else:
-        facts.append("no counts in the last day")
-    if row["is_renting"] is False:
+        facts.append(f"no counts in the {COUNTS_H} hours up to the newest poll")
+    # Not `is False`: a column without unknowns holds NumPy's.
+    if known(row["is_renting"]) and not row["is_renting"]:
         facts.append("**rents no bikes**")
-    if row["is_returning"] is False:
+    if known(row["is_returning"]) and not row["is_returning"]:
         facts.append("**takes no bikes back**")
     st.caption(" · ".join(facts))
 
@@ -176,7 +179,7 @@ def _chart(rows: "pd.DataFrame", horizon_min: int, theme: Theme) -> dict[str, An
     if rows["stockout"].nunique() > len(words):
         words += [_BY_PERSISTENCE[word] for word in words]
         colours, dashes = colours * 2, [*dashes, [1, 3], [1, 5]]
-    legend = {"orient": "top", "symbolType": "stroke", "symbolSize": 400}
+    legend = {"orient": "top", "symbolType": "stroke", "symbolSize": 150}
     hue = {"domain": words, "range": colours}
     at_horizon = [{"filter": {"field": "horizon_min", "equal": horizon_min}}]
     return {
@@ -208,7 +211,7 @@ def _chart(rows: "pd.DataFrame", horizon_min: int, theme: Theme) -> dict[str, An
                         "type": "nominal",
                         "title": None,
                         "scale": hue,
-                        "legend": {**legend, "columns": 2, "labelLimit": 220},
+                        "legend": {**legend, "columns": 2, "labelLimit": 130},
                     },
                     "tooltip": _TOOLTIP,
                 },
@@ -253,10 +256,4 @@ def _table(reading: CityReading, path: "pd.DataFrame") -> "pd.DataFrame":
 
 
 def _number(value: object) -> str:
-    return f"{value:g}" if _known(value) else "unknown"
-
-
-def _known(value: object) -> bool:
-    import pandas as pd
-
-    return not pd.isna(value)  # type: ignore[call-overload]
+    return f"{value:g}" if known(value) else "unknown"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from mlops_bikeshare.flows.explain import Explained, Told
 
-COUNTS_HEIGHT, CHANCES_HEIGHT, BARS_HEIGHT = 170, 190, 220
+COUNTS_HEIGHT, CHANCES_HEIGHT, BARS_HEIGHT = 230, 230, 220
 _COUNTED = {"num_bikes_available": "Bikes", "num_docks_available": "Docks"}
 _SLOT_S = 300
 
@@ -97,7 +97,8 @@ def _said(found: Past, reading: CityReading, theme: Theme) -> "alt.LayerChart":
     words = [WORDS[target.name].capitalize() for target in TARGETS]
     names = {t.probability: word for t, word in zip(TARGETS, words, strict=True)}
     rows = found.said.melt("at", list(names), var_name="stockout").dropna(subset=["value"])
-    rows = charts.timed(rows.assign(stockout=rows["stockout"].map(names)), reading.city.zone)
+    rows = charts.parted(rows.assign(stockout=rows["stockout"].map(names)), by="stockout")
+    rows = charts.timed(rows, reading.city.zone)
     hue = alt.Scale(domain=words, range=colours)
     colour = alt.Color("stockout:N", title=None, scale=hue, legend=alt.Legend(orient="top"))
     out = [

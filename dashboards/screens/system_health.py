@@ -13,13 +13,15 @@ from dashboards.wording import both_zones, figure
 if TYPE_CHECKING:
     import pandas as pd
 
-CHART_HEIGHT = 240
+CHART_HEIGHT = 260
 _SPANS = {"2 hours": 2, "24 hours": 24}
 _BADGE = {
     "OK": (":green-badge[:material/check: OK]", 2),
     "ALARM": (":red-badge[:material/notifications_active: ALARM]", 0),
     "INSUFFICIENT_DATA": (":gray-badge[:material/help: not enough data]", 1),
 }
+_UNITS = {"Microseconds": (1000, " ms"), "Seconds": (1, " s")}
+_WHOLE_FROM = 1000
 _ABOUT = (
     "Whether the endpoints answer and how fast, whether batches arrive, and which alarms of"
     " production fire, in five-minute periods."
@@ -61,8 +63,8 @@ def _alarms(reading: SystemHealth) -> None:
     ordered = sorted(reading.alarms, key=lambda alarm: (_BADGE[alarm.state][1], alarm.name))
     lines = ["| state | alarm | severity | value | fires when |", "|---|---|---|---|---|"]
     for alarm in ordered:
-        value = "no data" if alarm.value is None else f"{alarm.value:.4g}"
-        when = f"{alarm.meaning} ({alarm.relation} {alarm.threshold:g})"
+        value = "no data" if alarm.value is None else _in_unit(alarm.value, alarm.unit)
+        when = f"{alarm.meaning} ({alarm.relation} {_in_unit(alarm.threshold, alarm.unit)})"
         lines.append(
             f"| {_BADGE[alarm.state][0]} | {alarm.name} | {alarm.severity} | {value} | {when} |"
         )
@@ -70,6 +72,13 @@ def _alarms(reading: SystemHealth) -> None:
     st.markdown(f"**{firing}** of {len(ordered)} alarms of production fire.")
     with st.expander("Every alarm", expanded=firing > 0):
         st.markdown("\n".join(lines))
+
+
+def _in_unit(value: float, unit: str) -> str:
+    """Of CloudWatch's units, as people say them."""
+    scale, name = _UNITS.get(unit, (1, ""))
+    number = value / scale
+    return (f"{number:,.0f}" if abs(number) >= _WHOLE_FROM else f"{number:.4g}") + name
 
 
 def _endpoint(reading: SystemHealth, endpoint: str) -> None:
@@ -85,28 +94,42 @@ def _endpoint(reading: SystemHealth, endpoint: str) -> None:
     with left:
         st.markdown("**Latency**")
         _chart(reading, latency, title="milliseconds", says=f"Latency of {endpoint}")
+        limit = f"{reading.latency_limit_ms:g} ms"
+        st.caption(f"The gate asks for a p95 of the model of at most {limit} in every hour.")
     with right:
         st.markdown("**Requests and errors**")
         _chart(reading, counts, title="requests in 5 min", says=f"Requests to {endpoint}")
 
 
 def _figures(latency: "pd.DataFrame", counts: "pd.DataFrame", batches: "pd.DataFrame") -> None:
-    """Latency: the median of the periods; the rest: sums of the window."""
-    typical = latency.groupby("what")["value"].median()
+    """Averages over all requests, percentiles of periods, sums of the window."""
+    periods = latency.groupby("what")["value"]
     summed = counts.groupby("what")["value"].sum()
     ran = batches[batches["what"] == "batches"]
     answered = batches[batches["what"] == "answered"]
     told = {
-        "Average, ms": figure(typical.get("model, average"), ".1f"),
-        "p50, ms": figure(typical.get("model, p50"), ".1f"),
-        "p95, ms": figure(typical.get("model, p95"), ".1f"),
-        "Overhead, ms": figure(typical.get("overhead, average"), ".1f"),
+        "Average, ms": figure(_mean(latency, counts, "model, average"), ".1f"),
+        "p50, ms, usual 5 min": figure(periods.median().get("model, p50"), ".1f"),
+        "p95, ms, worst 5 min": figure(periods.max().get("model, p95"), ".1f"),
+        "Overhead, ms": figure(_mean(latency, counts, "overhead, average"), ".2f"),
         "4xx": figure(summed.get("4xx"), ".0f"),
         "5xx": figure(summed.get("5xx"), ".0f"),
         "Batches": figure(ran["value"].sum() if len(ran) else None, ".0f"),
-        "Least answered": figure(answered["value"].min() if len(answered) else None, ".0%"),
+        "Rows answered, worst batch": figure(
+            answered["value"].min() if len(answered) else None, ".0%"
+        ),
     }
     parts.figures(told)
+
+
+def _mean(latency: "pd.DataFrame", counts: "pd.DataFrame", what: str) -> float | None:
+    """Over the requests of the periods in which both are known."""
+    keys = ["at", "variant"]
+    asked = counts[counts["what"] == "requests"].set_index(keys)["value"]
+    mine = latency[latency["what"] == what].set_index(keys)["value"]
+    both = mine.to_frame("ms").join(asked.rename("requests"), how="inner")
+    total = float(both["requests"].sum())
+    return float((both["ms"] * both["requests"]).sum()) / total if total else None
 
 
 def _chart(reading: SystemHealth, rows: "pd.DataFrame", *, title: str, says: str) -> None:

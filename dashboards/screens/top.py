@@ -9,7 +9,7 @@ from dashboards import risk
 from dashboards.readings import Choice, CityReading
 from dashboards.readings.moves import Suggested, suggested
 from dashboards.screens import parts
-from dashboards.screens.city_map import choose_horizon, read_city
+from dashboards.screens.city_map import choose_horizon, read_city, stale
 from dashboards.screens.wanted_rows import of_reading
 from dashboards.wording import both_zones, span
 from mlops_bikeshare.domain.targets import BIKEOUT, DOCKOUT
@@ -37,6 +37,8 @@ def _live(choice: Choice) -> None:
         f"{reading.endpoint}, predicted {span(reading.age)} ago for the two hours from"
         f" {both_zones(reading.dt, zone)}"
     )
+    if reading.stale:
+        stale(reading)
     left, right = st.columns([2, 3], gap="medium")
     with left:
         count = int(st.number_input("Stations", 1, MOST, USUAL, key="top-n"))
@@ -82,16 +84,16 @@ def ranked(
         {
             "rank": range(1, len(rows) + 1),
             "station": rows["name"].fillna("Station " + rows.index.to_series()),
-            "will be": likelier.map(
+            "likelier": likelier.map(
                 {True: risk.WORDS[BIKEOUT.name], False: risk.WORDS[DOCKOUT.name]}
             ),
             "risk": rows["risk"],
-            "p_bikeout": rows[BIKEOUT.probability],
-            "p_dockout": rows[DOCKOUT.probability],
             "bikes": rows[BIKEOUT.count],
             "docks": rows[DOCKOUT.count],
             "capacity": rows["capacity"],
             "suggest move": [moves.get(str(station)) for station in rows.index],
+            "p_bikeout": rows[BIKEOUT.probability],
+            "p_dockout": rows[DOCKOUT.probability],
             "neighbourhood": rows["neighbourhood"],
             "station_id": rows.index,
         }
@@ -102,7 +104,7 @@ def csv(rows: "pd.DataFrame", reading: CityReading, *, horizon_min: int) -> byte
     """The table with the time it speaks of; a cell that a spreadsheet would run is text."""
     dated = rows.assign(dt=reading.dt.isoformat(), horizon_min=horizon_min)
     for column in ("station", "station_id", "neighbourhood"):
-        dated[column] = ["'" + t if t[:1] in "=+-@\t" else t for t in dated[column].astype(str)]
+        dated[column] = ["'" + t if t[:1] in "=+-@\t\r" else t for t in dated[column].astype(str)]
     return dated.to_csv(index=False).encode()
 
 
@@ -113,7 +115,7 @@ def _columns() -> dict[str, Any]:
         "rank": shown.NumberColumn("#", width="small"),
         "station": shown.TextColumn("Station", width="medium"),
         "station_id": shown.TextColumn("Id", width="small"),
-        "will be": shown.TextColumn("Will be"),
+        "likelier": shown.TextColumn("Likelier"),
         "risk": shown.ProgressColumn("Risk", **chance),
         "p_bikeout": shown.NumberColumn("Out of bikes", format="percent"),
         "p_dockout": shown.NumberColumn("Out of docks", format="percent"),
@@ -121,5 +123,5 @@ def _columns() -> dict[str, Any]:
         "docks": shown.NumberColumn("Docks now"),
         "capacity": shown.NumberColumn("Capacity"),
         "neighbourhood": shown.TextColumn("Neighbourhood"),
-        "suggest move": shown.TextColumn("Suggest move", width="medium"),
+        "suggest move": shown.TextColumn("Suggest move", width="large"),
     }

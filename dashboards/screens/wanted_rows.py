@@ -1,7 +1,7 @@
 """Which stations of a batch the City Map shows, and in what order.
 
 Input    a reading, minutes ahead, what was asked for.
-Output   rows of `CityReading.at`, riskiest first, each with a name.
+Output   rows of `CityReading.at`, riskiest first, each with a name; `summary`, them in a line.
 """
 
 from dataclasses import dataclass
@@ -13,12 +13,13 @@ import streamlit as st
 from dashboards import risk
 from dashboards.readings import CityReading
 from dashboards.screens import parts
-from mlops_bikeshare.domain.targets import BIKEOUT, DOCKOUT
+from mlops_bikeshare.domain.targets import BIKEOUT, DOCKOUT, TARGETS
 
 if TYPE_CHECKING:
     import pandas as pd
 
 EITHER = "either"
+ALARMING = 0.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,3 +75,19 @@ def called(rows: "pd.DataFrame", words: str) -> "pd.DataFrame":
     names = rows["name"].str.casefold()
     exact = rows[(names == said) | (rows.index.astype(str) == words.strip())]
     return exact if len(exact) else rows[names.str.contains(said, regex=False)]
+
+
+def summary(rows: "pd.DataFrame", horizon_min: int, *, of: int, which: str = EITHER) -> str:
+    """Of the stockout that was asked for: of the other the filter may have left some out."""
+    counts = [
+        f"**{int((rows[target.probability] >= ALARMING).sum())}** {risk.WORDS[target.name]}"
+        for target in TARGETS
+        if which in {EITHER, target.name}
+    ]
+    unplaced = int(rows[["lat", "lon"]].isna().any(axis=1).sum())
+    beside = f" {unplaced} have no position: found by name, not on the map." if unplaced else ""
+    shown = f"{len(rows):,} stations" if len(rows) == of else f"{len(rows):,} shown of {of:,}"
+    return (
+        f"Likely in {horizon_min} min ({ALARMING:.0%} or more): {' and '.join(counts)},"
+        f" of {shown}.{beside}"
+    )

@@ -4,6 +4,7 @@ Each change is one request to the real endpoint, kept in the table `whatif_reque
 is moved nobody is asked, and the page shows what was predicted.
 """
 
+import math
 from calendar import day_name, month_name
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, cast
@@ -27,10 +28,14 @@ if TYPE_CHECKING:
 
 WHOLE_CITY = "the whole city"
 MOST_MORE = 10
-CHART_HEIGHT = 260
-# Where a slider stands until it is moved; only what was moved is asked.
+CHART_HEIGHT = 280
 _CASES = {"": "as supposed", "_now": "as it is"}
-_WEATHER = {"temperature_c": 15, "humidity_pct": 60, "precipitation_mm": 0}
+# The weather of now is not known here: a slider stands on `as it is`, left of every value.
+_WEATHER = {
+    "temperature_c": ("Temperature, °C", range(-30, 46)),
+    "humidity_pct": ("Humidity, %", range(101)),
+    "precipitation_mm": ("Rain, mm", range(31)),
+}
 
 
 def show(choice: Choice) -> None:
@@ -40,16 +45,18 @@ def show(choice: Choice) -> None:
         "How likely each stockout would be with other bikes at a station, or at another time. The"
         " endpoint that serves the city answers; none of it counts as a prediction.",
     )
+    _live(choice)
+
+
+# Not every minute: a redraw would ask the endpoint again for who moved a slider and left.
+@st.fragment
+def _live(choice: Choice) -> None:
     reading = parts.read(lambda: read_city(choice), source="The lake")
     if reading is None:
         return
     known = asking.told(lambda: asking.basis(choice, reading.city.name))
-    if known is not None:
-        _live(choice, reading, known)
-
-
-@st.fragment
-def _live(choice: Choice, reading: CityReading, known: Basis) -> None:
+    if known is None:
+        return
     station = _station(reading, known)
     inputs, answer = st.columns([2, 3], gap="medium")
     with inputs:
@@ -98,13 +105,16 @@ def _changes(known: Basis, station: str | None) -> Changes:
         "month": (month, local.month),
     }
     weather = {
-        "temperature_c": st.slider("Temperature, °C", -30, 45, _WEATHER["temperature_c"]),
-        "humidity_pct": st.slider("Humidity, %", 0, 100, _WEATHER["humidity_pct"]),
-        "precipitation_mm": st.slider("Rain, mm", 0, 30, _WEATHER["precipitation_mm"]),
+        name: st.select_slider(label, [None, *values], format_func=_weather)
+        for name, (label, values) in _WEATHER.items()
     }
     moved = {name: value for name, (value, now) in times.items() if value != now}
-    moved |= {name: value for name, value in weather.items() if value != _WEATHER[name]}
+    moved |= {name: value for name, value in weather.items() if value is not None}
     return Changes(**bikes, **moved)
+
+
+def _weather(value: int | None) -> str:
+    return _CASES["_now"] if value is None else str(value)
 
 
 def _weekday(number: int) -> str:
@@ -128,7 +138,7 @@ def _as_it_is(reading: CityReading, station: str | None) -> None:
             column.metric(f"Stations {words}", figure(p, ".1f"))
         else:
             column.metric(words.capitalize(), chance(p))
-    _draw(path, {"": "as it is"}, city=station is None)
+    _draw(path, {"": _CASES["_now"]}, city=station is None)
     said = f"Predicted at {both_zones(reading.dt, reading.city.zone)} by {reading.endpoint}."
     st.caption(f"{said} Move a slider, and the endpoint says what would change.")
 
@@ -146,10 +156,10 @@ def _answer(told: Answer) -> None:
         then, now = (float(path[n][PROMISE_MIN]) for n in (target.probability, _now(target)))
         words = f"{WORDS[target.name]} in {PROMISE_MIN} min"
         if told.scope == "city":
-            column.metric(f"Stations {words}", f"{then:.1f}", f"{then - now:+.1f}", "inverse")
+            column.metric(f"Stations {words}", figure(then, ".1f"), _change(then - now), "inverse")
         else:
-            points = f"{100 * (then - now):+.0f} points"
-            column.metric(words.capitalize(), chance(then), points, "inverse")
+            change = _change(100 * (then - now), ".0f", " points")
+            column.metric(words.capitalize(), chance(then), change, "inverse")
     _draw(path, _CASES, city=told.scope == "city")
     if told.without_influence:
         names = ", ".join(name.rpartition("_")[0] or name for name in told.without_influence)
@@ -158,15 +168,20 @@ def _answer(told: Answer) -> None:
     st.caption(f"Answered by {told.endpoint}, {version}, in {told.took_ms:.0f} ms; request kept.")
 
 
+def _change(by: float, form: str = ".1f", unit: str = "") -> str | None:
+    return None if math.isnan(by) else f"{by:+{form}}{unit}"
+
+
 def _now(target: Target) -> str:
     return f"{target.probability}_now"
 
 
 def _path(told: Answer) -> "pd.DataFrame":
-    """By horizon: the station's chances, or the stations expected to be out in the city."""
+    """By horizon: the station's chances, or the stations expected out in the city; else NaN."""
     columns = [name for t in TARGETS for name in (t.probability, _now(t))]
-    path: pd.DataFrame = told.rows.groupby("horizon_min")[columns].sum()
-    return path
+    known = told.rows.dropna(subset=columns)  # unknown is not added up, before as after
+    path: pd.DataFrame = known.groupby("horizon_min")[columns].sum()
+    return path.reindex(sorted(told.rows["horizon_min"].unique()))
 
 
 def _draw(path: "pd.DataFrame", cases: Mapping[str, str], *, city: bool) -> None:
@@ -220,7 +235,8 @@ def _chart(
                 "case:N",
                 title=None,
                 scale=alt.Scale(domain=list(_CASES.values()), range=[[1, 0], [4, 4]]),
-                legend=alt.Legend(orient="top"),
+                # Beside the other a phone would cut it off.
+                legend=alt.Legend(orient="bottom") if len(cases) > 1 else None,
             ),
         )
     )

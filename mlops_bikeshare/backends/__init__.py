@@ -6,7 +6,8 @@ raises SettingsError. With profile aws all of it lies in the lake's bucket, and 
 place for caches alone. Adapters are made when first used.
 """
 
+from mlops_bikeshare.backends.adapters import Access
 from mlops_bikeshare.backends.opening import check_may_simulate, exists, open_workspace
 from mlops_bikeshare.backends.workspace import STATE_FILE, Workspace
 
-__all__ = ["STATE_FILE", "Workspace", "check_may_simulate", "exists", "open_workspace"]
+__all__ = ["STATE_FILE", "Access", "Workspace", "check_may_simulate", "exists", "open_workspace"]

@@ -4,6 +4,7 @@ Input    settings.
 Output   stores, metric stores, channels, clients of SageMaker.
 """
 
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,14 @@ if TYPE_CHECKING:
     from mlops_bikeshare.lake.store import Store
     from mlops_bikeshare.monitoring.notify import Bounded, Channel
     from mlops_bikeshare.serving.session import Clients
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """How AWS is reached where not as boto3 finds its own: `profile` of ~/.aws, results of SQL."""
+
+    profile: str | None = None
+    athena_output: str | None = None
 
 
 def store(settings: Settings) -> "Store":
@@ -40,7 +49,7 @@ def address(settings: Settings) -> str:
     return f"s3://{settings.lake.bucket}/{settings.workspace}"
 
 
-def query(settings: Settings) -> "Query":
+def query(settings: Settings, access: Access) -> "Query":
     """SQL over the tables."""
     if settings.profile == "aws":
         from mlops_bikeshare.lake import athena
@@ -49,7 +58,8 @@ def query(settings: Settings) -> "Query":
             settings.region,
             database=settings.lake.database,
             workgroup=settings.lake.workgroup,
-            results=f"{address(settings)}/athena_results/",
+            results=access.athena_output or f"{address(settings)}/athena_results/",
+            profile=access.profile,
         )
         return athena.AthenaQuery(connection)
     from mlops_bikeshare.lake.duckdb import DuckDbQuery

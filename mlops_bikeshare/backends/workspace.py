@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from mlops_bikeshare.backends import adapters
+from mlops_bikeshare.backends.adapters import Access
 from mlops_bikeshare.domain.clock import Clock, SimulatedClock
 from mlops_bikeshare.domain.errors import EndpointError, SettingsError
 from mlops_bikeshare.domain.windows import parse_time
@@ -39,6 +40,7 @@ class Workspace:
     settings: Settings
     clock: Clock
     store: "Store | None" = None  # one that is open already
+    access: Access = Access()
 
     @property
     def path(self) -> Path:
@@ -68,7 +70,7 @@ class Workspace:
     @cached_property
     def query(self) -> "Query":
         """SQL over the tables."""
-        return adapters.query(self.settings)
+        return adapters.query(self.settings, self.access)
 
     @property
     def lake_address(self) -> str:
@@ -102,15 +104,16 @@ class Workspace:
             raise SettingsError(f"{msg}; for those of CloudWatch use --profile aws")
         from mlops_bikeshare.monitoring import cloudwatch
 
-        return cloudwatch.client(self.settings.region, attempts=4)
+        return cloudwatch.client(self.settings.region, attempts=4, profile=self.access.profile)
 
     def _cloudwatch(self) -> "MetricStore":
         """Marks of what was posted lie in the lake, beside the rows they speak of."""
         from mlops_bikeshare.monitoring import cloudwatch
 
+        region, profile = self.settings.region, self.access.profile
         return cloudwatch.CloudWatchMetricStore(
-            reader=cloudwatch.client(self.settings.region, attempts=4),
-            writer=cloudwatch.client(self.settings.region, attempts=1),
+            reader=cloudwatch.client(region, attempts=4, profile=profile),
+            writer=cloudwatch.client(region, attempts=1, profile=profile),
             marks=self.lake.store,
             now=self.clock.now,
         )
@@ -147,7 +150,7 @@ class Workspace:
     def _sagemaker(self) -> "Clients":
         from mlops_bikeshare.serving.session import Clients
 
-        return Clients(None, self.settings.region)
+        return Clients(None, self.settings.region, None, self.access.profile)
 
     @property
     def sm_endpoint(self) -> str | None:

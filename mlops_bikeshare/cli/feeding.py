@@ -119,7 +119,8 @@ def import_recording(
     """Read a history of your own into the lake; run again, it goes on.
 
     Columns: station_id, observed_at, num_bikes_available and, if known, num_docks_available,
-    num_bikes_disabled, num_docks_disabled, is_installed, is_renting, is_returning.
+    num_bikes_disabled, num_docks_disabled, num_ebikes_available, is_installed, is_renting,
+    is_returning. Exit code 1: a file among others could not be read.
     """
     from mlops_bikeshare.flows import import_recording as flow
     from mlops_bikeshare.sources.history import mapping_of
@@ -129,10 +130,6 @@ def import_recording(
     done = flow.import_history(
         ws, where, source, mapping=mapping, stations=stations, zone=zone, track=screen.track()
     )
-    screen.show(
-        done,
-        f"{done.city} {done.window}: {done.files} files ({done.files_there} there already), "
-        f"{done.reports:,} reports, {done.refused:,} rows refused; {done.rows:,} rows, "
-        f"{done.days_written} new days, {done.days_there} there already",
-        as_json=json_,
-    )
+    screen.show(done, flow.summary(done), as_json=json_)
+    if done.unreadable:
+        raise typer.Exit(1)

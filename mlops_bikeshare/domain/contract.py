@@ -22,9 +22,13 @@ if TYPE_CHECKING:
 
 def to_arrow(table: Table, frame: "pd.DataFrame") -> "pa.Table":
     """The frame under the table's own schema."""
+    return under(arrow_schema(table), frame)
+
+
+def under(schema: "pa.Schema", frame: "pd.DataFrame") -> "pa.Table":
+    """The frame under a schema."""
     import pyarrow as pa
 
-    schema = arrow_schema(table)
     columns = [_column(frame[field.name], field.type) for field in schema]
     return pa.Table.from_arrays(columns, schema=schema)
 

@@ -22,8 +22,10 @@ from mlops_bikeshare.domain.tables import STATION_FEEDBACK
 from mlops_bikeshare.domain.windows import stamp
 from mlops_bikeshare.flows import records
 from mlops_bikeshare.flows.features import station_list
+from mlops_bikeshare.flows.judging.handled import HANDLED
 
-WORDS = ("handled", "wrong")
+WRONG = "wrong"
+WORDS = (HANDLED, WRONG)
 LONGEST_NOTE = 500
 
 
@@ -71,7 +73,7 @@ def summary(said: Said) -> str:
     where = f"station {said.station_id} of {said.city}"
     if not said.new:
         return f"{where}: something was said at {said.said_at:%F %T} UTC already; that one counts"
-    then = "; its labels of the next hour are not judged" if said.what == WORDS[0] else ""
+    then = "; its labels of the next hour are not judged" if said.what == HANDLED else ""
     return f"{where}: {said.what} at {said.said_at:%F %T} UTC, by {said.who}{then}"
 
 

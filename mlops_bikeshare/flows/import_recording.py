@@ -1,15 +1,19 @@
 """Import a history that people bring: files to a recording, month by month into the lake.
 
 Input    a file or folder of CSV, JSON or Parquet; a column mapping; a list of stations, if any.
-Output   `Brought`. Parts lie in `var/<workspace>/imports/<city>/`, one per file, named by what the
-         file is; parts and polls that are there already are left alone, so that an interrupted
-         import goes on where it stopped, and files added later add the times that they bring.
-Raises   SourceError for a file that cannot be read, InputError when no row can be used.
-Memory   a chunk of a file while reading, a month of all stations while importing.
+Output   `Brought`. Parts lie in `var/<workspace>/imports/<city>/`, one per file (`imported`); parts
+         and polls that are there already are left alone, so that an interrupted import goes on
+         where it stopped, and files added later add the times that they bring. Polls never
+         change: reports of times that were imported before are counted as `late`. Where no
+         station reported for an hour there are no polls.
+Raises   SourceError when no file can be read (one among others is told, and the others go on),
+         InputError when no row can be used, or a file was imported before, read otherwise.
+Memory   a chunk of a file while reading (JSON that is no JSON lines: the file), a month of all
+         stations while importing.
 """
 
-import hashlib
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -18,18 +22,21 @@ from zoneinfo import ZoneInfo
 
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
-from mlops_bikeshare.domain.errors import InputError
-from mlops_bikeshare.domain.tables import QUARANTINED_ROWS
-from mlops_bikeshare.domain.windows import Window
+from mlops_bikeshare.domain.errors import InputError, SourceError
+from mlops_bikeshare.domain.tables import QUARANTINED_ROWS, STATION_STATUS
+from mlops_bikeshare.domain.windows import SLOT_S, Window
 from mlops_bikeshare.flows import ingest
 from mlops_bikeshare.flows.process.logged import Told, logged
 from mlops_bikeshare.flows.process.progress import Track, silent
 from mlops_bikeshare.sources import history
+from mlops_bikeshare.sources.history_files import files_of
+from mlops_bikeshare.sources.imported import Part, Parts
 from mlops_bikeshare.sources.recorded import INFORMATION_FILE, STATUS_FILE
 
 if TYPE_CHECKING:
     import pandas as pd
 
+log = logging.getLogger(__name__)
 # A station's count is carried from its last report before the month; what comes after it says
 # that the month goes on to its end.
 _AROUND = timedelta(days=1)
@@ -39,17 +46,39 @@ _TEXTS = ("station_id", "name", "region_id")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Brought:
-    """What an import found and wrote; `rows` are polls of stations in the lake."""
+    """What an import found and wrote; `rows` are polls of stations in the lake.
+
+    `late`: reports of new files at times that had been imported before, which changed nothing.
+    `unreadable`: why each file that could not be read could not.
+    """
 
     city: str
     files: int
     files_there: int
     reports: int
     refused: int
+    late: int
     window: Window
     days_written: int
     days_there: int
     rows: int
+    unreadable: tuple[str, ...]
+
+
+def summary(done: Brought) -> str:
+    """What came in, and what did not."""
+    late = ""
+    if done.late:
+        late = (
+            f"\n{done.late:,} reports of new files lie at times that were imported before and "
+            "change nothing there; to import all of it anew, choose another --workspace"
+        )
+    return (
+        f"{done.city} {done.window}: {done.files} files ({done.files_there} there already), "
+        f"{done.reports:,} reports, {done.refused:,} rows refused; {done.rows:,} rows, "
+        f"{done.days_written} new days, {done.days_there} there already{late}"
+        + "".join(f"\nnot read: {why}" for why in done.unreadable)
+    )
 
 
 def _told(done: Brought) -> Told:
@@ -71,90 +100,100 @@ def import_history(
     track: Track = silent,
 ) -> Brought:
     """Import every file of `source`."""
-    files, place = history.files_of(source), _zone(zone)
-    folder = ws.path / "imports" / city.name
-    folder.mkdir(parents=True, exist_ok=True)
-    refused = new = 0
-    label = f"read {source.name}"
-    for path in track(files, label=label, total=len(files)):
-        part = folder / f"{_digest(path, mapping)}.parquet"
-        if not part.is_file():
-            refused += _part(ws, city, path, part, mapping, place)
-            new += 1
-    span, reports = _span(folder)
-    wrote = there = rows = 0
-    for month in track(_months(span), label=f"ingest {city.name}", total=len(_months(span))):
-        where = _recording(folder, month, stations)
-        done = ingest.import_recording(ws, city, where, window=month)
-        wrote, there = wrote + done.days_written, there + done.days_there
-        rows += done.rows
+    files, place = files_of(source), _zone(zone)
+    listed = None if stations is None else _stations(stations)
+    parts = Parts(ws.path / "imports" / city.name, how=(sorted(mapping.items()), place.key))
+    refused, there, unreadable = 0, 0, []
+    for path in track(files, label=f"read {source.name}", total=len(files)):
+        part = parts.of(path)
+        if part.there:
+            there += 1
+            continue
+        try:
+            refused += _read(ws, city, part, mapping, place)
+        except SourceError as error:
+            log.warning("%s", error)
+            unreadable.append(str(error))
+    if len(unreadable) == len(files):
+        raise SourceError(unreadable[0])
+    span, reports = parts.span()
+    if span is None:
+        raise InputError("no row of these files can be used; the reasons are in quarantine/rows")
+    late = sum(_late(ws, city, parts, month) for month in _months(span))
+    parts.take()  # before the first poll of them is made: a kill must not make them late
+    imported = _import(ws, city, parts, span, listed, track)
     return Brought(
         city=city.name,
         files=len(files),
-        files_there=len(files) - new,
+        files_there=there,
         reports=reports,
         refused=refused,
+        late=late,
         window=span,
-        days_written=wrote,
-        days_there=there,
-        rows=rows,
+        days_written=sum(month.days_written for month in imported),
+        days_there=sum(month.days_there for month in imported),
+        rows=sum(month.rows for month in imported),
+        unreadable=tuple(unreadable),
     )
 
 
 def _zone(name: str | None) -> ZoneInfo:
     try:
         return ZoneInfo(name or "UTC")
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, OSError):
         raise InputError(f"--zone {name}: expected an IANA name such as Europe/Paris") from None
 
 
-def _digest(path: Path, mapping: Mapping[str, str]) -> str:
-    """What a part is made from: the file's name, size and time, and how it was read."""
-    facts = path.stat()
-    made = (path.name, facts.st_size, facts.st_mtime_ns, sorted(mapping.items()))
-    return hashlib.sha256(repr(made).encode()).hexdigest()[:16]
+def _stations(path: Path) -> "pd.DataFrame":
+    """The list of stations, as a recording has it."""
+    import pandas as pd
+
+    try:
+        listed = pd.read_csv(path, dtype=dict.fromkeys(_TEXTS, "str"))
+    except (OSError, ValueError) as error:
+        raise SourceError(f"--stations {path} cannot be read: {error}") from None
+    if "station_id" not in listed:
+        have = ", ".join(map(str, listed.columns))
+        raise SourceError(f"--stations {path} lacks station_id; it has {have}")
+    return listed.reindex(columns=list(_PLACE))
 
 
-def _part(
-    ws: Workspace, city: City, path: Path, part: Path, mapping: Mapping[str, str], zone: ZoneInfo
-) -> int:
+def _read(ws: Workspace, city: City, part: Part, mapping: Mapping[str, str], zone: ZoneInfo) -> int:
     """Write the good rows of a file; how many were refused."""
     import pandas as pd
 
-    good, refused = [], 0
-    for number, chunk in enumerate(history.read(path, mapping, zone)):
-        good.append(chunk.good)
-        if len(chunk.refused):
-            aside = chunk.refused.assign(
-                feed=path.name, fetched_at=pd.Timestamp(ws.now).as_unit("ms")
-            )
-            name = f"import-{part.stem}-{number}"
-            ws.lake.write(QUARANTINED_ROWS, aside, city=city.name, name=name)
-            refused += len(aside)
-    temporary = part.with_suffix(".tmp")
-    pd.concat(good, ignore_index=True).to_parquet(temporary, compression="zstd", index=False)
-    temporary.replace(part)  # last: it says that the file was read to its end
+    refused = 0
+
+    def good() -> "Iterator[pd.DataFrame]":
+        nonlocal refused
+        for number, chunk in enumerate(history.read(part.source, mapping, zone)):
+            if len(chunk.refused):
+                now = pd.Timestamp(ws.now).as_unit("ms")
+                aside = chunk.refused.assign(feed=part.source.name, fetched_at=now)
+                name = f"import-{part.name}-{number}"
+                ws.lake.write(QUARANTINED_ROWS, aside, city=city.name, name=name)
+                refused += len(aside)
+            yield chunk.good
+
+    part.write(good(), history.schema())
     return refused
 
 
-def _span(folder: Path) -> tuple[Window, int]:
-    """From the first report to just after the last, and how many there are."""
-    times = _rows(folder, columns=["observed_at"])["observed_at"]
-    if times.empty:
-        raise InputError("no row of these files can be used; the reasons are in quarantine/rows")
-    first, last = (at.to_pydatetime() for at in (times.min(), times.max()))
-    return Window(first, last + timedelta(seconds=1)), len(times)
-
-
-def _rows(
-    folder: Path, *, columns: list[str] | None = None, window: Window | None = None
-) -> "pd.DataFrame":
-    import pyarrow.dataset as ds
-
-    parts = ds.dataset([str(part) for part in sorted(folder.glob("*.parquet"))])
-    at = ds.field("observed_at")
-    within = None if window is None else (at >= window.start) & (at < window.end)
-    return parts.to_table(columns=columns, filter=within).to_pandas()  # type: ignore[no-any-return]
+def _import(
+    ws: Workspace,
+    city: City,
+    parts: Parts,
+    span: Window,
+    listed: "pd.DataFrame | None",
+    track: Track,
+) -> list[ingest.Ingested]:
+    """The months of the span in which somebody reported."""
+    months, done = _months(span), []
+    for month in track(months, label=f"ingest {city.name}", total=len(months)):
+        where = _recording(parts, month, listed)
+        if where is not None:
+            done.append(ingest.import_recording(ws, city, where, window=month))
+    return done
 
 
 def _months(span: Window) -> list[Window]:
@@ -172,17 +211,28 @@ def _next_month(at: datetime) -> datetime:
     return (first + timedelta(days=32)).replace(day=1)
 
 
-def _recording(folder: Path, month: Window, stations: Path | None) -> Path:
-    """A recording of one month, and of the day on either side."""
+def _late(ws: Workspace, city: City, parts: Parts, month: Window) -> int:
+    """Reports of files that are new whose polls are in the lake already."""
+    times = parts.times_of_new(month)
+    if times.empty:
+        return 0
+    reach = Window(month.start, month.end + timedelta(seconds=SLOT_S))
+    seen = ws.lake.read(STATION_STATUS, city=city.name, window=reach, columns=["slot"])["slot"]
+    return int(times.dt.ceil(f"{SLOT_S}s").isin(seen.unique()).sum())
+
+
+def _recording(parts: Parts, month: Window, listed: "pd.DataFrame | None") -> Path | None:
+    """A recording of one month, and of the day on either side; None if nobody reported."""
     import pandas as pd
 
-    where = folder / "month"
+    where = parts.folder / "month"
     where.mkdir(exist_ok=True)
-    rows = _rows(folder, window=Window(month.start - _AROUND, month.end + _AROUND))
+    rows = parts.rows(Window(month.start - _AROUND, month.end + _AROUND))
+    if rows.empty:
+        return None
     rows.to_parquet(where / STATUS_FILE, index=False)
-    if stations is not None:
-        listed = pd.read_csv(stations, dtype=dict.fromkeys(_TEXTS, "str"))
-    else:
-        listed = pd.DataFrame({"station_id": sorted(rows["station_id"].unique())})
-    listed.reindex(columns=list(_PLACE)).to_parquet(where / INFORMATION_FILE, index=False)
+    if listed is None:
+        named = pd.DataFrame({"station_id": sorted(rows["station_id"].unique())})
+        listed = named.reindex(columns=list(_PLACE))
+    listed.to_parquet(where / INFORMATION_FILE, index=False)
     return where

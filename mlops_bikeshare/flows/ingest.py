@@ -3,16 +3,17 @@
 `import_recording` writes whole days of a recording at once, `poll` one look as it happens. A day
 or a poll that is there already is left alone, so both can be run again after any interruption.
 A poll's object is named by its scheduled time: of two ingesters the first one's object stands,
-and the curated slot is made from the object that stands. `catch_up` makes the slots that a killed
-ingester did not come to.
+and the curated slot is made from the object that stands (`curating`).
 
 Rows that break the contract go to quarantine with their reason, documents that cannot be used go
-there whole; both are counted in the metrics.
+there whole; both are counted in the metrics. A poll that could not be stored counts as failed; one
+that could not be counted is stored all the same.
 """
 
 import logging
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+import sqlite3
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ import numpy as np
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.contract import to_frame
-from mlops_bikeshare.domain.errors import InputError
+from mlops_bikeshare.domain.errors import BikeshareError, InputError
 from mlops_bikeshare.domain.tables import (
     QUARANTINED_ROWS,
     STATION_INFORMATION,
@@ -29,9 +30,10 @@ from mlops_bikeshare.domain.tables import (
     STATION_STATUS,
     STATION_STATUS_RAW,
     WEATHER_HOURLY_RAW,
-    Table,
 )
-from mlops_bikeshare.domain.windows import SLOT_S, Window, floor_time, stamp
+from mlops_bikeshare.domain.windows import SLOT_S, Window, floor_time, from_seconds, stamp
+from mlops_bikeshare.features.grid import FEED_DOWN_S
+from mlops_bikeshare.flows.curating import curate
 from mlops_bikeshare.flows.process.logged import Told, logged
 from mlops_bikeshare.flows.process.progress import Track, silent
 from mlops_bikeshare.lake.quarantine import keep_document
@@ -83,16 +85,15 @@ def import_recording(
     span = _common(recording, window)
     poll_information(ws, city, recording, span.start)
     _import_weather(ws, city, folder, span)
-    days = span.days()
-    written = rows = 0
+    days, there = span.days(), set(ws.lake.days(STATION_STATUS, city=city.name))
+    written = left = rows = 0
     for day in track(days, label=f"ingest {city.name}", total=len(days)):
         added = _import_day(ws, city, recording, day, span)
         written += added > 0
+        left += added == 0 and day in there
         rows += added
     ws.advance(span.end)
-    return Ingested(
-        city=city.name, window=span, days_written=written, days_there=len(days) - written, rows=rows
-    )
+    return Ingested(city=city.name, window=span, days_written=written, days_there=left, rows=rows)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,54 +115,48 @@ def poll(ws: Workspace, city: City, feed: Feed, at: datetime) -> Polled:
 
 
 def keep(ws: Workspace, city: City, reading: Reading, at: datetime) -> Polled:
-    """Write what a look at station_status gave."""
+    """Write what a look at station_status gave, and count it."""
+    refused, failures = 0, 1
+    try:
+        refused = _quarantine(ws, city, reading, name=f"station_status_{stamp(at)}")
+        done = _stored(ws, city, reading, at)
+        failures = int(done.failure is not None)
+    finally:
+        _count(ws, city, reading, at, refused=refused, failures=failures)
+    return done if done.already_there else replace(done, refused=refused)
+
+
+def _stored(ws: Workspace, city: City, reading: Reading, at: datetime) -> Polled:
+    """The raw object and its slot, if there is anything to store."""
     name = stamp(at)
-    refused = _quarantine(ws, city, reading, name=f"station_status_{name}")
-    _count(ws, city, reading, refused, name)
     if reading.rows is None:
         log.warning("poll of %s at %s failed: %s", city.name, name, reading.failure)
-        return Polled(at=at, refused=refused, failure=reading.failure or "no rows")
-    created = ws.lake.write(STATION_STATUS_RAW, reading.rows, city=city.name, name=name)
+        return Polled(at=at, failure=reading.failure or "no rows")
+    created = not _of_another_day(ws, city, reading, at) and ws.lake.write(
+        STATION_STATUS_RAW, reading.rows, city=city.name, name=name
+    )
     if not created:
         curate(ws, city, at)
         return Polled(at=at, already_there=True)
     ws.lake.write(STATION_STATUS, poll_to_slot(reading.rows), city=city.name, name=name)
     return Polled(
-        at=at,
-        rows=len(reading.rows),
-        refused=refused,
-        repeated=reading.repeated,
-        unchanged=reading.unchanged,
+        at=at, rows=len(reading.rows), repeated=reading.repeated, unchanged=reading.unchanged
     )
 
 
-def curate(ws: Workspace, city: City, at: datetime) -> bool:
-    """The curated slot of the poll of `at`, made from its raw object; whether it was missing."""
-    near = Window(at - timedelta(days=1), at + timedelta(days=1))
-    raw = ws.lake.read(STATION_STATUS_RAW, city=city.name, window=near, name_prefix=stamp(at))
-    if raw.empty:
+def _of_another_day(ws: Workspace, city: City, reading: Reading, at: datetime) -> bool:
+    """Whether the poll that ends at midnight was stored with the day before, or with the one after.
+
+    An object lies with the day on which it was read, so only there would its name be taken.
+    """
+    ends = {(at - timedelta(seconds=before)).astimezone(UTC).date() for before in (0, SLOT_S)}
+    if len(ends) == 1:
         return False
-    return bool(ws.lake.write(STATION_STATUS, to_slots(raw), city=city.name, name=stamp(at)))
-
-
-def catch_up(ws: Workspace, city: City, *, hours: int = 48) -> int:
-    """Curate the polls of the last hours that have no curated rows; how many there were."""
-    window = Window(ws.now - timedelta(hours=hours), ws.now + timedelta(seconds=SLOT_S))
-    done = _names(ws, city, STATION_STATUS, window)
-    seen = ws.lake.read(STATION_STATUS, city=city.name, window=window, columns=["fetched_at"])
-    made = 0
-    for name in sorted(_names(ws, city, STATION_STATUS_RAW, window) - done):
-        raw = ws.lake.read(STATION_STATUS_RAW, city=city.name, window=window, name_prefix=name)
-        # Objects may have been merged since: what counts is whether the rows are there.
-        rows = raw[~raw["fetched_at"].isin(seen["fetched_at"].unique())]
-        if len(rows):
-            made += bool(ws.lake.write(STATION_STATUS, to_slots(rows), city=city.name, name=name))
-    return made
-
-
-def _names(ws: Workspace, city: City, table: Table, window: Window) -> set[str]:
-    days = window.days()
-    return {name for day in days for name in ws.lake.names(table, city=city.name, day=day)}
+    others = ends - {reading.fetched_at.astimezone(UTC).date()}
+    name = stamp(at)
+    return any(
+        ws.lake.has(STATION_STATUS_RAW, city=city.name, day=day, name=name) for day in others
+    )
 
 
 def poll_information(ws: Workspace, city: City, feed: Feed, at: datetime) -> int:
@@ -170,12 +165,18 @@ def poll_information(ws: Workspace, city: City, feed: Feed, at: datetime) -> int
 
 
 def keep_information(ws: Workspace, city: City, reading: Reading, at: datetime) -> int:
-    """Write a station list if it is not like the newest, and the versions that it adds."""
+    """Write a station list if it is not like the newest, and the versions that it adds.
+
+    A list that says the same is compared all the same: an earlier look may not have been stored,
+    and there are more counts by now from which a capacity is inferred.
+    """
     name = stamp(at)
     refused = _quarantine(ws, city, reading, name=f"station_information_{name}")
-    if refused or reading.failure:
-        log.warning("stations of %s: %d rows refused; %s", city.name, refused, reading.failure)
-    if reading.rows is None or reading.unchanged:
+    if refused:
+        log.warning("stations of %s: %d rows refused", city.name, refused)
+    if reading.failure:
+        log.warning("stations of %s: %s", city.name, reading.failure)
+    if reading.rows is None:
         return 0
     known, listed = ws.lake.read(STATION_INFORMATION, city=city.name), to_frame(reading.rows)
     added = changed(known, listed, inferred=_inferred(ws, city, listed, at))
@@ -210,8 +211,10 @@ def _quarantine(ws: Workspace, city: City, reading: Reading, *, name: str) -> in
     return len(reading.refused)
 
 
-def _count(ws: Workspace, city: City, reading: Reading, refused: int, name: str) -> None:
-    failures = int(reading.failure is not None)
+def _count(
+    ws: Workspace, city: City, reading: Reading, at: datetime, *, refused: int, failures: int
+) -> None:
+    """Tell the metrics; what is stored stays stored when they do not answer."""
     points = feed_points(
         city=city.name,
         at=reading.fetched_at,
@@ -219,7 +222,10 @@ def _count(ws: Workspace, city: City, reading: Reading, refused: int, name: str)
         failures=failures,
         quarantined=refused,
     )
-    ws.metrics.put(points, once=f"poll {city.name} {name} {failures}")
+    try:
+        ws.metrics.put(points, once=f"poll {city.name} {stamp(at)} {failures}")
+    except (BikeshareError, OSError, sqlite3.Error) as error:
+        log.error("poll of %s at %s is not counted: %s", city.name, stamp(at), error)
 
 
 def _common(recording: Recording, window: Window | None) -> Window:
@@ -234,9 +240,16 @@ def _common(recording: Recording, window: Window | None) -> Window:
     return Window(max(start, window.start), min(span.end, window.end))
 
 
-def _not_there(ws: Workspace, city: City, part: Window) -> "NDArray[np.int64]":
-    """The polls of a part of a day that no import, of another window perhaps, has brought yet."""
-    wanted = poll_times(part)
+def _not_there(
+    ws: Workspace, city: City, recording: Recording, part: Window
+) -> "NDArray[np.int64]":
+    """The polls of a part of a day that no import, of another window perhaps, has brought yet.
+
+    While the feed was down there are none: a recording that lacks a week does not say what a poll
+    of it had told, and what is brought later may.
+    """
+    polls = poll_times(part)
+    wanted = polls[recording.up(polls, within_s=FEED_DOWN_S)]
     seen = ws.lake.read(STATION_STATUS, city=city.name, window=part, columns=["slot"])["slot"]
     return wanted[~np.isin(wanted, seen.to_numpy(dtype="datetime64[s]").astype(np.int64))]
 
@@ -248,20 +261,27 @@ def _import_weather(ws: Workspace, city: City, folder: Path, span: Window) -> No
         return
     times = weather["fetched_at"]
     seen = ws.lake.read(WEATHER_HOURLY_RAW, city=city.name, window=span, columns=["fetched_at"])
-    new = (times >= span.start) & (times < span.end) & ~times.isin(seen["fetched_at"])
-    name = f"import-{stamp(span.start)}-{stamp(span.end)}"
-    ws.lake.write(WEATHER_HOURLY_RAW, weather[new], city=city.name, name=name)
+    new = weather[(times >= span.start) & (times < span.end) & ~times.isin(seen["fetched_at"])]
+    if len(new):
+        name = _import_name(new["fetched_at"].iloc[0], new["fetched_at"].iloc[-1])
+        ws.lake.write(WEATHER_HOURLY_RAW, new, city=city.name, name=name)
+
+
+def _import_name(first: datetime, last: datetime) -> str:
+    """After what is in it, none of which is in another: no import hides what a later one brings."""
+    return f"import-{stamp(first)}-{stamp(last)}"
 
 
 def _import_day(ws: Workspace, city: City, recording: Recording, day: "date", span: Window) -> int:
     whole = Window.day(day)
     part = Window(max(whole.start, span.start), min(whole.end, span.end))
-    name = f"import-{stamp(part.start)}-{stamp(part.end)}"
-    if ws.lake.has(STATION_STATUS, city=city.name, day=day, name=name):
-        return 0
-    raw = recording.polls(_not_there(ws, city, part))
+    wanted = _not_there(ws, city, recording, part)
+    raw = recording.polls(wanted)
     if raw.empty:
         return 0
-    ws.lake.write(STATION_STATUS_RAW, raw, city=city.name, name=name)
+    name = _import_name(from_seconds(wanted[0]), from_seconds(wanted[-1]))
+    if not ws.lake.write(STATION_STATUS_RAW, raw, city=city.name, name=name):
+        # A killed import had come so far: what it stored is what is curated.
+        raw = ws.lake.read(STATION_STATUS_RAW, city=city.name, window=part, name_prefix=name)
     ws.lake.write(STATION_STATUS, to_slots(raw), city=city.name, name=name)
     return len(raw)

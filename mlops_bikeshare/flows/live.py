@@ -4,8 +4,9 @@ Input    a workspace, cities with their feeds, a `Pace` (whose clock it is, and 
 Output   per city what came in, what was lost and why.
 
 Every poll interval all feeds are read at once, `LEAD_S` before the interval ends, so that the
-slot that ends there knows them; every ten minutes a batch, its judgement (drift every hour) and a
-look at production, which takes a canary further or rolls back (`watch`);
+slot that ends there knows them, and none waits for another beyond that end;
+every ten minutes a batch, its judgement (drift every hour) and a look at production, which takes a
+canary further or rolls back (`watch`);
 every hour the station list and, in a thread of its own, the weather;
 after midnight (UTC) the features and profiles of the day before, and the objects of the days that
 are over become one (a batch has gone out by then); who was off at midnight does so when back.
@@ -17,18 +18,28 @@ that were stored but not curated are caught up with at the start.
 import logging
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
-from typing import Protocol
+from typing import get_args
 
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
-from mlops_bikeshare.domain.errors import BikeshareError, EndpointError, InputError, Refused
+from mlops_bikeshare.domain.errors import BikeshareError, InputError, Refused
 from mlops_bikeshare.domain.tables import PROFILES
 from mlops_bikeshare.domain.windows import CADENCE_S, DAY_S, from_seconds, to_seconds
-from mlops_bikeshare.flows import compact, features, infer, ingest, monitor, records, watch
+from mlops_bikeshare.flows import (
+    compact,
+    curating,
+    features,
+    infer,
+    ingest,
+    monitor,
+    records,
+    watch,
+)
+from mlops_bikeshare.flows.live_readings import Readings, Said
 from mlops_bikeshare.flows.live_weather import HourlyWeather
 from mlops_bikeshare.flows.process.lived import Lived
+from mlops_bikeshare.flows.process.pace import Pace
 from mlops_bikeshare.release import history
 from mlops_bikeshare.settings import Stage
 from mlops_bikeshare.sources.feed import Feed, Reading
@@ -40,18 +51,7 @@ _HOUR_S = 3600
 # Past midnight by this much: the last poll of the day before has surely been stored.
 _AFTER_MIDNIGHT_S = 600
 _SHORTEST_POLL_S, _LONGEST_POLL_S = 60, 300
-
-
-class Pace(Protocol):
-    """Whose time it is, and how to let it pass."""
-
-    def now(self) -> datetime:
-        """The time."""
-        ...
-
-    def wait_until(self, at: datetime) -> bool:
-        """Let the time come; False when the work shall end instead."""
-        ...
+_STAGES: tuple[Stage, ...] = get_args(Stage)
 
 
 def live(
@@ -70,26 +70,24 @@ def live(
     told = {city.name: Lived(city=city.name) for city in cities}
     ws.advance(pace.now())
     for city in cities:
-        told[city.name].caught_up = ingest.catch_up(ws, city)
+        told[city.name].caught_up = curating.catch_up(ws, city)
         told[city.name].closed = _closed(ws, city)
         _information(ws, city, feeds[city.name], pace.now(), told[city.name])
-    with ThreadPoolExecutor(len(cities)) as pool, HourlyWeather(ws, weather or {}) as outside:
+    asked = {city.name: feeds[city.name] for city in cities}
+    with Readings(asked, pace) as readings, HourlyWeather(ws, weather or {}) as outside:
         tick = next_tick(pace.now(), poll_s)
         while pace.wait_until(tick - timedelta(seconds=LEAD_S)):
             ws.advance(pace.now())
-            readings = pool.map(lambda city: _read(feeds[city.name], city, tick), cities)  # noqa: B023 - read now
-            for city, reading in zip(cities, readings, strict=True):
-                if reading.failure and not pace.wait_until(pace.now()):
-                    continue  # cut short by the stop, not by the feed
-                _keep(ws, city, reading, tick, told[city.name])
+            _keep_all(ws, cities, readings.at(tick), pace, told)
             outside.tick(pace.now())
-            if not _jobs(ws, cities, feeds, pace, tick, told):
+            if not _jobs(ws, cities, readings, pace, tick, told):
                 break
             following = next_tick(max(pace.now(), tick), poll_s)
             skipped = (following - tick) // timedelta(seconds=poll_s) - 1
             for lived in told.values():
                 lived.skipped += skipped
             tick = following
+        _keep_all(ws, cities, readings.rest(), pace, told)
     return list(told.values())
 
 
@@ -98,13 +96,18 @@ def next_tick(now: datetime, poll_s: int) -> datetime:
     return from_seconds((to_seconds(now) + LEAD_S) // poll_s * poll_s + poll_s)
 
 
-def _read(feed: Feed, city: City, tick: datetime) -> Reading:
-    """What a feed says; one that raises, which none should, costs its own poll alone."""
-    try:
-        return feed.read_status(tick)
-    except Exception as error:
-        log.exception("poll of %s at %s failed in a way that nobody foresaw", city.name, tick)
-        return Reading(fetched_at=tick, failure=f"unforeseen: {type(error).__name__}")
+def _keep_all(
+    ws: Workspace,
+    cities: Sequence[City],
+    said: Sequence[Said],
+    pace: Pace,
+    told: Mapping[str, Lived],
+) -> None:
+    named = {city.name: city for city in cities}
+    for one in said:
+        if one.reading.failure and not pace.wait_until(pace.now()):
+            continue  # cut short by the stop, not by the feed
+        _keep(ws, named[one.city], one.reading, one.tick, told[one.city])
 
 
 def _keep(ws: Workspace, city: City, reading: Reading, tick: datetime, lived: Lived) -> None:
@@ -128,7 +131,7 @@ def _keep(ws: Workspace, city: City, reading: Reading, tick: datetime, lived: Li
 def _jobs(
     ws: Workspace,
     cities: Sequence[City],
-    feeds: Mapping[str, Feed],
+    readings: Readings,
     pace: Pace,
     tick: datetime,
     told: Mapping[str, Lived],
@@ -136,8 +139,9 @@ def _jobs(
     """What else is due at this tick; False when asked to stop meanwhile."""
     at = to_seconds(tick)
     if at % _HOUR_S == 0:
-        for city in cities:
-            _information(ws, city, feeds[city.name], tick, told[city.name])
+        # Who does not answer one question is not asked two.
+        for city in (city for city in cities if not readings.owes(city.name)):
+            _information(ws, city, readings.feeds[city.name], tick, told[city.name])
     if at % CADENCE_S:
         return True
     if not pace.wait_until(tick):
@@ -174,18 +178,14 @@ def _batch(ws: Workspace, city: City, tick: datetime, lived: Lived) -> None:
 
 
 def _predict(ws: Workspace, city: City, tick: datetime, lived: Lived) -> None:
-    """A batch; a city that never had an endpoint is only being collected."""
-    try:
-        done = infer.infer(ws, city, at=tick)
-    except EndpointError as error:
-        before, lived.only_collected = lived.only_collected, False
-        if _ever_served(ws, city, "staging") or _ever_served(ws, city, "prod"):
-            raise
-        lived.only_collected = True
+    """A batch; a city that never had an endpoint is only being collected, and nobody is asked."""
+    before = lived.only_collected
+    lived.only_collected = not any(_ever_served(ws, city, stage) for stage in _STAGES)
+    if lived.only_collected:
         if not before:
-            log.info("%s is only collected: %s", city.name, error)
+            log.info("%s is only collected: nothing was deployed for it yet", city.name)
         return
-    lived.only_collected = False
+    done = infer.infer(ws, city, at=tick)
     lived.batches += all(batch.failure is None for batch in done)
 
 

@@ -101,4 +101,6 @@ def clock_of(client: FeedClient, url: str) -> tuple[Clock, float]:
         start, speed = parse_time(told["now"], key="now"), float(told["speed"])
     except (ValueError, KeyError, TypeError):
         raise SourceError(f"{url} has no clock; is it a `bikeshare replay-feed`?") from None
+    except SourceError as error:
+        raise SourceError(f"no clock to follow, is it a `bikeshare replay-feed`? {error}") from None
     return PacedClock(start, speed=speed), speed

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 VANS, CAPACITY, TOP = 2, 20, 20
+PREDICTIONS = "v_predictions"
 COLUMNS = ("van", "from", "from_name", "to", "to_name", "bikes", "km", "minutes_saved")
 _SERVING = ("is_installed", "is_renting", "is_returning")
 
@@ -80,11 +81,12 @@ def suggest(
     vans: int = VANS,
     capacity: int = CAPACITY,
     endpoint: str | None = None,
+    view: str = PREDICTIONS,
 ) -> Round:
-    """The round that saves most, from the newest predictions."""
+    """The round that saves most, from the newest predictions; `view` has them."""
     fleet = Fleet(vans=vans, capacity=capacity)
     name = endpoint or ws.settings.endpoint("prod", city.name)
-    said = _said(ws, city, name)
+    said = _said(ws, city, name, view)
     dt: datetime = said["dt"].iloc[0].to_pydatetime()
     _refuse_the_old(ws, city, name, dt)
     listed = station_list(ws, city).set_index("station_id")
@@ -148,10 +150,10 @@ def _plain(name: str) -> str:
     return f"'{name}" if name[:1] in "=+-@\t\r" else name
 
 
-def _said(ws: Workspace, city: City, endpoint: str) -> "pd.DataFrame":
+def _said(ws: Workspace, city: City, endpoint: str, view: str) -> "pd.DataFrame":
     literal = endpoint.replace("'", "''")
     rows = ws.query.run(
-        "SELECT station_id, dt, horizon_min, p_bikeout, p_dockout FROM v_predictions"
+        f"SELECT station_id, dt, horizon_min, p_bikeout, p_dockout FROM {view}"
         f" WHERE city = '{city.name}' AND endpoint = '{literal}'"
     )
     if rows.empty:

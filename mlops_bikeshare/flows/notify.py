@@ -5,7 +5,8 @@ Output   Told for each channel. What was told is kept in `notified.json` of the 
 
 Never in the way: a channel is given `notify.timeout_s`, one that fails is logged and counted
 (`NotificationFailures`) and is due again the next time; whatever goes wrong is logged, not raised.
-One process tells at a time: that of another city, or of another job, is waited for a little.
+One process tells at a time: that of another city, or of another job, is waited for a little; one
+whose lock may be another's by now tells no further.
 """
 
 import logging
@@ -83,6 +84,7 @@ def _tell(ws: Workspace, city: City, seen: Sequence[Seen]) -> list[Told]:
         fresh = {key: notice for key, notice in news.items() if key not in memory.get("news", ())}
         if not notices and not fresh:
             continue
+        ws.state.check_alone(LOCK)
         failure = _send(channel, notify.message([*notices, *fresh.values()], city=city.name))
         done.append(Told(channel=channel.name, notices=len(notices) + len(fresh), failure=failure))
         if failure is None:
@@ -91,6 +93,8 @@ def _tell(ws: Workspace, city: City, seen: Sequence[Seen]) -> list[Told]:
                 "news": [*memory.get("news", ()), *fresh][-MOST_NEWS:],
             }
     if kept != before:
+        # Another process may tell by now: what it remembers must not be forgotten for this.
+        ws.state.check_alone(LOCK)
         remembered.write(ws, FILE, kept)
     _count(ws, city, sum(one.failure is not None for one in done))
     return done

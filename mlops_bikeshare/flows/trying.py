@@ -53,7 +53,10 @@ _RISKY = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tried:
-    """What a feed is, what it says now, and how to go on."""
+    """What a feed is, what it says now, and how to go on; `at_risk` counts the known stations.
+
+    `newest_report`: of all stations; None if none says when it reported.
+    """
 
     city: str
     title: str
@@ -61,6 +64,7 @@ class Tried:
     at: datetime
     stations: int
     known: int
+    newest_report: datetime | None
     refused: int
     at_risk: dict[str, int]
     days: int
@@ -100,6 +104,7 @@ def try_feed(settings: Settings, url: str, *, clock: Clock | None = None) -> Tri
         at=clock.now(),
         stations=len(risks),
         known=int(risks["risk"].notna().sum()),
+        newest_report=_newest(risks["last_reported"]),
         refused=kept.refused,
         at_risk={t.name: int((risks[t.probability] >= _RISKY).sum()) for t in TARGETS},
         days=days,
@@ -112,19 +117,30 @@ def try_feed(settings: Settings, url: str, *, clock: Clock | None = None) -> Tri
 def summary(tried: Tried) -> str:
     """What a person wants to know."""
     refused = f", {tried.refused} rows refused" if tried.refused else ""
-    unknown = tried.stations - tried.known
-    bikes, docks = (tried.at_risk[name] for name in (BIKEOUT.name, DOCKOUT.name))
     return "\n".join(
         [
             f"{tried.title}: GBFS {tried.version}, {tried.stations:,} stations{refused}",
-            f"in 30 minutes {bikes:,} are likely out of bikes and {docks:,} out of docks"
-            + (f"; {unknown:,} say nothing that could be used" if unknown else ""),
+            *_outlook(tried),
             *_other_label(tried.label),
             f"map: {tried.page.as_uri()}",
             f"collecting; first model after {FIRST_MODEL_DAYS} whole days of polls",
             f"next: {tried.next}",
         ]
     )
+
+
+def _outlook(tried: Tried) -> list[str]:
+    """The next half hour, of the stations that say anything about it."""
+    unknown, lines = tried.stations - tried.known, []
+    if tried.known:
+        bikes, docks = (tried.at_risk[name] for name in (BIKEOUT.name, DOCKOUT.name))
+        lines.append(f"in 30 minutes {bikes:,} are likely out of bikes and {docks:,} out of docks")
+    if unknown:
+        newest = tried.newest_report
+        told = f"; the newest report of all is of {newest:%F %H:%M} UTC" if newest else ""
+        many = "none says anything" if not tried.known else f"{unknown:,} say nothing"
+        lines.append(f"{many} that could be used: off, or silent for a day{told}")
+    return lines
 
 
 def _other_label(label: Label) -> list[str]:
@@ -139,7 +155,9 @@ def _risks(ws: Workspace, city: City, now: datetime) -> pd.DataFrame:
     status = ws.lake.read(STATION_STATUS, city=city.name)
     newest = status.sort_values("fetched_at").drop_duplicates("station_id", keep="last")
     rows = station_list(ws, city).merge(newest, on="station_id", how="left")
-    silent = (now - rows["last_reported"]).dt.total_seconds() > SILENT_S
+    # Who does not say when it reported did so with its document, which may be of another day.
+    reported = rows["last_reported"].fillna(rows["observed_at"])
+    silent = (now - reported).dt.total_seconds() > SILENT_S
     for target in TARGETS:
         counts = rows[target.count].astype("float64").fillna(-1).to_numpy()
         off = (
@@ -149,6 +167,11 @@ def _risks(ws: Workspace, city: City, now: datetime) -> pd.DataFrame:
         table = PRIOR[target.name]
         rows[target.probability] = table.predict(counts, horizon_min=PROMISE_MIN)
     return rows.assign(risk=rows[[BIKEOUT.probability, DOCKOUT.probability]].max(axis=1))
+
+
+def _newest(reported: "pd.Series[pd.Timestamp]") -> datetime | None:
+    known = reported.dropna()
+    return known.max().to_pydatetime() if len(known) else None
 
 
 def _city(settings: Settings, feed: GbfsFeed) -> tuple[City, str]:

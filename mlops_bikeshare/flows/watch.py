@@ -112,12 +112,15 @@ def summary(seen: Watched) -> str:
     return "\n".join(lines)
 
 
-def _seen(ws: Workspace, city: City) -> tuple[tuple[Seen, ...], BikeshareError | None]:
+def _seen(ws: Workspace, city: City) -> tuple[tuple[Seen, ...], Exception | None]:
     """Production's alarms, or why nobody can say: what triggers a rollback is read elsewhere."""
     try:
         seen = tuple(alarms.look(ws, city, stage="prod"))
     except BikeshareError as error:
         log.error("%s: alarms cannot be looked at: %s", city.name, error)
+        return (), error
+    except Exception as error:  # whatever it is, it is raised once production has been looked at
+        log.exception("%s: alarms failed in a way that nobody foresaw", city.name)
         return (), error
     if alarms.firing(seen):
         log.warning("%s: %s", city.name, alarms.summary(seen))

@@ -73,10 +73,17 @@ class AthenaQuery:
             cursor.execute(sql)
             rows, told = cursor.fetchall(), cursor.description or []
         except (Error, BotoCoreError, ClientError) as error:
-            raise LakeError(f"query failed: {_said(error)}; the statement was: {sql}") from error
+            what = f"query failed: {_said(error)} ({self._where()})"
+            raise LakeError(f"{what}; the statement was: {sql}") from error
         finally:
             cursor.close()
         return _frame(rows, [(column[0], column[1]) for column in told])
+
+    def _where(self) -> str:
+        """What a wrong setting may be behind."""
+        asked = self._connection
+        read = f"region {asked.region_name}, database {asked.schema_name}"
+        return f"{read}, workgroup {asked.work_group}"
 
 
 def _said(error: Exception) -> str:

@@ -1,8 +1,9 @@
 """SQL over local Parquet by DuckDB, which is given the tables and views under Athena's names.
 
-A table without objects is there all the same, empty and typed. A column that a table got after its
-first objects were written is null there; tables only grow columns. What was merged is read once
-(see `partition`); objects that are merged between the look and the read are looked at again.
+Only those that a statement names are looked up, as a look lists all objects of a table. A table
+without objects is there all the same, empty and typed. A column that a table got after its first
+objects were written is null there; tables only grow columns. What was merged is read once (see
+`partition`); objects that are merged between the look and the read are looked at again.
 Statements are translated from Athena's dialect by sqlglot. Times come back aware, in UTC. Raises
 LakeError.
 """
@@ -46,6 +47,7 @@ class DuckDbQuery:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._lake = Lake(LocalStore(root))
+        self._footers: dict[str, frozenset[str]] = {}  # of the oldest objects: few, and unchanging
 
     def run(self, sql: str) -> "pd.DataFrame":
         """The rows; LakeError if the statement fails."""
@@ -54,28 +56,36 @@ class DuckDbQuery:
 
         try:
             statement = sqlglot.transpile(sql, read="athena", write="duckdb")[0]
-            return self._lake.looked(lambda: self._rows(statement))
+            views, wanted = _named_in(sql)
+            return self._lake.looked(lambda: self._rows(statement, views, wanted))
         except (duckdb.Error, sqlglot.errors.SqlglotError, ObjectGoneError) as error:
             raise LakeError(f"query failed: {error}; the statement was: {sql}") from error
 
-    def _rows(self, statement: str) -> "pd.DataFrame":
+    def _rows(
+        self, statement: str, views: Sequence[str], wanted: Sequence[Table]
+    ) -> "pd.DataFrame":
         import duckdb
 
         with duckdb.connect(":memory:") as connection:
             connection.execute("SET TimeZone = 'UTC'")
-            self._catalogue(connection)
+            self._catalogue(connection, views, wanted)
             try:
                 rows: pd.DataFrame = connection.sql(statement).to_arrow_table().to_pandas()
             except duckdb.IOException as error:
                 raise ObjectGoneError(str(error)) from error
         return rows
 
-    def _catalogue(self, connection: "duckdb.DuckDBPyConnection") -> None:
+    def _catalogue(
+        self,
+        connection: "duckdb.DuckDBPyConnection",
+        views: Sequence[str],
+        wanted: Sequence[Table],
+    ) -> None:
         import sqlglot
 
-        for table in QUERYABLE:
+        for table in wanted:
             connection.execute(self._table_sql(table))
-        for name in VIEWS:
+        for name in views:
             select = sqlglot.transpile(view_sql(name), read="athena", write="duckdb")[0]
             connection.execute(f"CREATE VIEW {name} AS {select}")
 
@@ -107,16 +117,43 @@ class DuckDbQuery:
             oldest.setdefault((city, is_merged(name_of(key))), key)
         return any(not self._columns(key).issuperset(table.names) for key in oldest.values())
 
-    def _columns(self, key: str) -> set[str]:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
+    def _columns(self, key: str) -> frozenset[str]:
+        found = self._footers.get(key)
+        if found is None:
+            found = self._footers[key] = columns_of(self.root / key, key)
+        return found
 
-        try:
-            return set(pq.read_schema(self.root / key).names)
-        except FileNotFoundError as error:
-            raise ObjectGoneError(str(error)) from error
-        except pa.ArrowInvalid as error:
-            raise LakeError(f"{key} is no Parquet: {error}") from error
+
+def columns_of(path: Path, key: str) -> frozenset[str]:
+    """The columns of an object, by its footer."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return frozenset(pq.read_schema(path).names)
+    except FileNotFoundError as error:
+        raise ObjectGoneError(str(error)) from error
+    except pa.ArrowInvalid as error:
+        raise LakeError(f"{key} is no Parquet: {error}") from error
+
+
+def _named_in(sql: str) -> tuple[list[str], list[Table]]:
+    """The views and the tables that a statement in Athena's dialect reads, by way of views too."""
+    named = _tables_of(sql)
+    views = [name for name in VIEWS if name in named]
+    named = named.union(*(_tables_of(view_sql(name)) for name in views))
+    return views, [table for table in QUERYABLE if table.name in named]
+
+
+def _tables_of(sql: str) -> set[str]:
+    import sqlglot
+
+    return {
+        table.name.lower()
+        for statement in sqlglot.parse(sql, read="athena")
+        if statement is not None
+        for table in statement.find_all(sqlglot.exp.Table)
+    }
 
 
 _TYPES = {

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from mlops_bikeshare.domain.errors import LakeError
 from mlops_bikeshare.domain.tables import Table, arrow_schema
 from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.lake.memory import Kept, Memory, Place
@@ -91,9 +92,9 @@ class Lake:
         return look()
 
     def days(self, table: Table, *, city: str) -> list[date]:
-        """The dates that hold objects, sorted."""
-        names = self.store.folders(f"{table.location}/city={city}")
-        return [date.fromisoformat(name.removeprefix("date=")) for name in names]
+        """The dates that hold objects, sorted; LakeError for a folder that is none."""
+        folder = f"{table.location}/city={city}"
+        return [_day_of(folder, name) for name in self.store.folders(folder)]
 
     def read(
         self,
@@ -232,6 +233,14 @@ class Lake:
 def _place(table: Table, key: str, columns: list[str], where: tuple[str, object] | None) -> Place:
     """Under which an object's columns are kept in memory."""
     return (key, *dict.fromkeys([*columns, table.partition_by]), str(where))
+
+
+def _day_of(folder: str, name: str) -> date:
+    try:
+        return date.fromisoformat(name.removeprefix("date="))
+    except ValueError:
+        msg = f"{folder} of the lake holds a folder {name!r}; expected date=YYYY-MM-DD"
+        raise LakeError(f"{msg}: move it elsewhere") from None
 
 
 def _by_day(rows: "pa.Table", column: str) -> "list[tuple[date, pa.Table]]":

@@ -1,6 +1,6 @@
 """SQL over the lake. Views are written once, in Athena's dialect, in `lake/views/`.
 
-Adapters: `duckdb`. `sql` is Athena's dialect; the answer is a frame with aware UTC times.
+Adapters: `duckdb`, `athena`. `sql` is Athena's dialect; the answer is a frame with aware UTC times.
 """
 
 from importlib.resources import files

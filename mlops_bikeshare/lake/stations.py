@@ -27,14 +27,16 @@ def changed(
 ) -> "pd.DataFrame":
     """New versions: rows of `listed` (one list) that differ from the newest of `known`.
 
-    `inferred`: station_id → capacity, for the stations whose list gives none, or 0.
+    `inferred`: station_id → capacity, for the stations whose list gives none, or 0; what was
+    inferred before holds where there are no counts to infer it from, as after an outage.
     """
     import pandas as pd
 
-    rows = _versions(listed, inferred)
     if known.empty:
-        return rows
+        return _versions(listed, inferred)
     newest = valid_at(known, pd.Timestamp.max.tz_localize("UTC")).set_index("station_id")
+    held = newest["capacity"][newest["capacity_inferred"].astype(bool)]
+    rows = _versions(listed, held if inferred is None else inferred.combine_first(held))
     before = newest.reindex(rows["station_id"].to_numpy())
     same = np.isin(rows["station_id"].to_numpy(), newest.index.to_numpy())
     for name in FACTS:

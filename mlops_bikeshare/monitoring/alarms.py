@@ -95,6 +95,7 @@ class Seen:
     threshold: float
     meaning: str
     runbook: str
+    unit: str = "None"
 
 
 def state(alarm: Alarm, values: Sequence[float | None]) -> State:
@@ -167,6 +168,7 @@ def _seen(
         threshold=alarm.threshold,
         meaning=alarm.meaning,
         runbook=alarm.runbook,
+        unit="None" if alarm.per else metric(alarm.metric).unit,
     )
 
 

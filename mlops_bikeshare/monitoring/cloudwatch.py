@@ -30,17 +30,21 @@ from mlops_bikeshare.domain.windows import Window, floor_time, from_seconds, to_
 from mlops_bikeshare.monitoring.metrics import (
     MINUTE_S,
     Statistic,
+    Wanted,
     check_read,
     checked,
     is_percentile,
     minutes_up_to,
 )
+from mlops_bikeshare.monitoring.periods import whole_minutes
 
 MARKS = "monitoring/postings"
 SETTLES = timedelta(minutes=5)
 DATA_PER_PUT, QUERIES_PER_GET = 1000, 500
 _KEPT = ((timedelta(days=15), 60), (timedelta(days=63), 300))
 _COARSEST_S = 3600
+# What an average is made of, so that every datum weighs alike.
+_PARTS: Mapping[Statistic, tuple[Statistic, ...]] = {"Average": ("Sum", "SampleCount")}
 Series = list[tuple[datetime, float]]
 
 
@@ -117,23 +121,34 @@ class CloudWatchMetricStore:
         period_s: int,
     ) -> Series:
         """The statistic of each period that has data, oldest first."""
-        check_read(window, statistic=statistic, period_s=period_s)
-        metric = _metric(namespace, name, dimensions)
-        if is_percentile(statistic):
-            return self._ask([(metric, statistic)], window, period_s=period_s)[0]
-        minutes = _minutes(window)
+        one = Wanted(namespace=namespace, name=name, dimensions=dimensions, statistic=statistic)
+        return self.several([one], window=window, period_s=period_s)[0]
+
+    def several(self, wanted: Sequence[Wanted], *, window: Window, period_s: int) -> list[Series]:
+        """The series of each: one request for the percentiles, one for all others."""
+        for one in wanted:
+            check_read(window, statistic=one.statistic, period_s=period_s)
+        percentiles = [one for one in wanted if is_percentile(one.statistic)]
+        others = [one for one in wanted if not is_percentile(one.statistic)]
+        whole = iter(self._ask([_asked(p) for p in percentiles], window, period_s=period_s))
+        folded = iter(self._by_minutes(others, window, period_s=period_s))
+        return [next(whole if is_percentile(one.statistic) else folded) for one in wanted]
+
+    def _by_minutes(
+        self, wanted: Sequence[Wanted], window: Window, *, period_s: int
+    ) -> list[Series]:
+        """Statistics that add up, of the minutes of the window alone."""
+        minutes = whole_minutes(window)
         if minutes is None:
-            return []
+            return [[] for _ in wanted]
+        parts = [_PARTS.get(one.statistic, (one.statistic,)) for one in wanted]
+        asked = [_asked(one, p) for one, of in zip(wanted, parts, strict=True) for p in of]
         step_s = min(period_s, self._finest_s(window.start))
-        if statistic != "Average":
-            (found,) = self._ask([(metric, statistic)], minutes, period_s=step_s)
-            return _folded(found, statistic=statistic, period_s=period_s)
-        sums, counts = self._ask(
-            [(metric, "Sum"), (metric, "SampleCount")], minutes, period_s=step_s
-        )
-        total = dict(_folded(sums, statistic="Sum", period_s=period_s))
-        rows = dict(_folded(counts, statistic="SampleCount", period_s=period_s))
-        return [(at, value / rows[at]) for at, value in total.items()]
+        found = iter(self._ask(asked, minutes, period_s=step_s))
+        return [
+            _together([_folded(next(found), statistic=p, period_s=period_s) for p in of])
+            for of in parts
+        ]
 
     def latest(
         self,
@@ -200,7 +215,9 @@ class CloudWatchMetricStore:
     def _ask(
         self, asked: Sequence[tuple[dict[str, Any], str]], window: Window, *, period_s: int
     ) -> list[Series]:
-        """One series for each (metric, statistic), oldest first."""
+        """One series for each of at most QUERIES_PER_GET (metric, statistic), oldest first."""
+        if not asked:
+            return []
         queries: list[dict[str, Any]] = [
             {"Id": f"q{i}", "MetricStat": {"Metric": metric, "Period": period_s, "Stat": stat}}
             for i, (metric, stat) in enumerate(asked)
@@ -229,22 +246,25 @@ class CloudWatchMetricStore:
         return next((step_s for kept, step_s in _KEPT if age < kept), _COARSEST_S)
 
 
-def _minutes(window: Window) -> Window | None:
-    """Its minutes, which cannot be cut: not the one that it begins in the middle of.
-
-    What failed just before a version came would count against it, and set off one rollback more.
-    """
-    start = from_seconds(-(-to_seconds(window.start) // MINUTE_S) * MINUTE_S)
-    end = window.widened(step_s=MINUTE_S).end
-    return Window(start, end) if start < end else None
-
-
 def _folded(found: Series, *, statistic: Statistic, period_s: int) -> Series:
     """Minutes to periods; counts and sums add up."""
     folds: dict[str, Callable[[Any], Any]] = {"Minimum": np.min, "Maximum": np.max}
     fold = folds.get(statistic, np.sum)
     groups = groupby(found, key=lambda item: to_seconds(item[0]) // period_s * period_s)
     return [(from_seconds(at), float(fold([value for _, value in part]))) for at, part in groups]
+
+
+def _together(parts: Sequence[Series]) -> Series:
+    """One series, or sums over counts."""
+    if len(parts) == 1:
+        return parts[0]
+    sums, counts = parts
+    rows = dict(counts)
+    return [(at, value / rows[at]) for at, value in sums]
+
+
+def _asked(one: Wanted, statistic: str | None = None) -> tuple[dict[str, Any], str]:
+    return _metric(one.namespace, one.name, one.dimensions), statistic or one.statistic
 
 
 def _metric(namespace: str, name: str, dimensions: Mapping[str, str]) -> dict[str, Any]:

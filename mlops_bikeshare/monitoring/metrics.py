@@ -31,6 +31,16 @@ Worse = Literal["lower", "higher"]
 MINUTE_S = 60
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """One series of several that are asked for together."""
+
+    namespace: str
+    name: str
+    dimensions: Mapping[str, str]
+    statistic: Statistic
+
+
 class MetricStore(Protocol):
     """Metrics of the model and of the endpoints; SQLite here, CloudWatch in the cloud."""
 
@@ -49,6 +59,12 @@ class MetricStore(Protocol):
         period_s: int,
     ) -> list[tuple[datetime, float]]:
         """The statistic of each period that has data, oldest first."""
+        ...
+
+    def several(
+        self, wanted: Sequence[Wanted], *, window: Window, period_s: int
+    ) -> list[list[tuple[datetime, float]]]:
+        """The series of each, in as few requests as the store needs."""
         ...
 
     def latest(

@@ -1,7 +1,8 @@
 """A statistic of every period, as CloudWatch has it.
 
 Input    at_s: float64 seconds since 1970, sorted; values: float64 of the same length.
-Output   period start and statistic; a period without data is left out.
+Output   period start and statistic; a period without data is left out. `whole_minutes`: what of a
+         window CloudWatch can count by minutes.
 Source   percentiles interpolate linearly between order statistics (CloudWatch does not publish its
          method, ours is NumPy's default).
 """
@@ -11,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mlops_bikeshare.monitoring.metrics import Statistic
+from mlops_bikeshare.domain.windows import Window, from_seconds, to_seconds
+from mlops_bikeshare.monitoring.metrics import MINUTE_S, Statistic
 
 
 def by_period(
@@ -43,3 +45,13 @@ def _reduce(
         return (np.minimum if statistic == "Minimum" else np.maximum).reduceat(values, starts)
     share = float(statistic[1:])
     return np.array([np.percentile(part, share) for part in np.split(values, starts[1:])])
+
+
+def whole_minutes(window: Window) -> Window | None:
+    """Its minutes, which cannot be cut: not the one that it begins in the middle of.
+
+    What failed just before a version came would count against it, and set off one rollback more.
+    """
+    start = from_seconds(-(-to_seconds(window.start) // MINUTE_S) * MINUTE_S)
+    end = window.widened(step_s=MINUTE_S).end
+    return Window(start, end) if start < end else None

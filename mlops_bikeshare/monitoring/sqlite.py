@@ -28,6 +28,7 @@ from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.monitoring.metrics import (
     MINUTE_S,
     Statistic,
+    Wanted,
     check_read,
     checked,
     minutes_up_to,
@@ -121,6 +122,22 @@ class SqliteMetricStore:
         table = self._between(namespace, name, dimensions, window.start, window.end)
         found = by_period(table[:, 0] / 1e3, table[:, 1], statistic=statistic, period_s=period_s)
         return [(_time(start * 1000), value) for start, value in found]
+
+    def several(
+        self, wanted: Sequence[Wanted], *, window: Window, period_s: int
+    ) -> list[list[tuple[datetime, float]]]:
+        """The series of each, one after the other."""
+        return [
+            self.series(
+                one.namespace,
+                one.name,
+                one.dimensions,
+                window=window,
+                statistic=one.statistic,
+                period_s=period_s,
+            )
+            for one in wanted
+        ]
 
     def latest(
         self,

@@ -133,11 +133,11 @@ def _took(clients: Clients, endpoint: str, configs: Sequence[str]) -> bool:
 
 
 def _moves(clients: Clients, endpoint: str) -> bool:
-    """What still moves after all that time may be moving to what was made for it."""
+    """What still moves after all that time, or does not say, may serve what was made for it."""
     try:
         state = find(clients, endpoint)
     except EndpointError:
-        return False
+        return True
     return state is not None and state.status in MOVING
 
 

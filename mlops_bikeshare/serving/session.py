@@ -1,6 +1,7 @@
 """boto3 clients of a profile, and the boto3 default session that mlflow.sagemaker needs.
 
-Input    url of the local host (None: AWS itself), its token if it has one, and a region.
+Input    url of the local host (None: AWS itself), its token if it has one, a region, and a profile
+         of ~/.aws (None: as boto3 finds its own).
 Output   clients; `default_session()` yields the names of what was created inside it.
 Raises   EndpointError from `spoken()`: one line instead of a botocore exception.
 
@@ -41,6 +42,7 @@ class Clients:
     url: str | None
     region: str
     token: str | None = None
+    profile: str | None = None
 
     @cached_property
     def sagemaker(self) -> Any:
@@ -114,7 +116,10 @@ class Clients:
     def _botocore(self, created: Created) -> Any:
         import botocore.session
 
-        session = _local_session(self.url, self.token) if self.url else botocore.session.Session()
+        if self.url:
+            session = _local_session(self.url, self.token)
+        else:
+            session = botocore.session.Session(profile=self.profile)
         _note(session, created)
         return session
 

@@ -44,6 +44,7 @@ class IngestSettings:
     contact: Annotated[
         str | None,
         "address or page of yours, told to operators in the User-Agent; unset: none",
+        Spelt(r"[ -~]+", "of printable ASCII characters, which is what a header takes"),
     ] = None
     language: Annotated[str | None, "language of names; unset: the feed's first"] = None
 

@@ -88,6 +88,13 @@ class Recording:
         times = np.repeat(fetched, count)[known].astype("M8[s]")
         return _as_polled(self.rows.iloc[found[known]], times)
 
+    def up(self, times: NDArray[np.int64], *, within_s: int) -> NDArray[np.bool_]:
+        """Whether any station reported in the `within_s` before each time (int64 seconds)."""
+        reports = np.unique(self.keys % _SPAN)
+        newest = np.searchsorted(reports, times, side="right") - 1
+        found: NDArray[np.bool_] = (newest >= 0) & (reports[newest] > times - within_s)
+        return found
+
     def information(self, at: datetime) -> "pd.DataFrame":
         """The station list; a recording has one for all of its time."""
         import pandas as pd

@@ -1,6 +1,7 @@
 """Weather as ingest sees it: what is known of the last hours when it is asked.
 
-Output   rows of WEATHER_HOURLY_RAW, one per hour that is over, `fetched_at` when they were read.
+Output   rows of WEATHER_HOURLY_RAW, one per hour up to the one of reading, `fetched_at` when they
+         were read: of the hour under way what was known by then, told anew when it changes.
 Raises   SourceError when nothing could be read; the message says why.
 
 Adapter: `meteostat`. A recording's own weather is `recorded_weather`.

@@ -83,6 +83,7 @@ def main() -> int:
     asked = _arguments()
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as the command line
     logging.basicConfig(level=logging.ERROR)
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # moto's: a line per request
     warnings.simplefilter("ignore")
     load = os.getloadavg()[0]
     print(f"{_machine()}, load {load:.1f} at the start", flush=True)

@@ -114,7 +114,7 @@ def test_the_ranking_can_be_taken_along(
     assert waited.value.suggested_filename == "top_7_demo_20210901T1210Z.csv"
     lines = taken.read_text().splitlines()
     assert len(lines) == 8
-    assert lines[0].startswith("rank,station,will be,risk")
+    assert lines[0].startswith("rank,station,likelier,risk")
 
 
 def test_a_station_shows_its_past_and_says_when_nobody_can_say_why(

@@ -107,3 +107,14 @@ def test_an_endpoint_that_still_moves_when_patience_ends_may_be_taking_the_confi
     monkeypatch.setattr(endpoints, "find", lambda *_: moving)
     monkeypatch.setattr(deploying, "SETTLED_S", 0.0)
     assert deploying._took(Clients(url="http://127.0.0.1:9", region="r"), "e", ["new"])
+
+
+def test_an_endpoint_that_does_not_say_whether_it_took_the_config_keeps_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def silent(*_: object) -> None:
+        raise EndpointError("no connection")
+
+    monkeypatch.setattr(deploying, "find", silent)
+    assert deploying._took(Clients(url="http://127.0.0.1:9", region="r"), "e", ["new"])
+    assert not deploying._took(Clients(url="http://127.0.0.1:9", region="r"), "e", [])

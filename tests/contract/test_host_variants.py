@@ -159,6 +159,26 @@ def test_capture_of_an_unnamed_type_is_base64_and_what_cannot_be_written_costs_n
     assert ask(host.clients, "raw") == ("AllTraffic", 7.0)
 
 
+def test_captures_older_than_a_month_go_and_what_is_no_capture_stays(host: Any) -> None:
+    there = host.root / "s3" / "captured" / "month"
+    old, recent, other = (
+        there / name / "AllTraffic" / day / "07" / "a.jsonl"
+        for name, day in (("gone", "2021/01/31"), ("monthly", "2999/01/31"), ("monthly", "notes"))
+    )
+    for file in (old, recent, other):
+        file.parent.mkdir(parents=True)
+        file.touch()
+    config = capturing(DestinationS3Uri="s3://captured/month")
+    endpoint(host.clients, "monthly", [variant("AllTraffic", "zero")], DataCaptureConfig=config)
+
+    ask(host.clients, "monthly")
+
+    assert not list((there / "gone" / "AllTraffic").iterdir())
+    assert recent.is_file()
+    assert other.is_file()
+    assert len(list(there.rglob("*.jsonl"))) == 3
+
+
 def test_on_a_full_disk_captured_lines_and_objects_are_whole_or_absent_and_answers_go_on(
     own_host: Callable[..., Any], models: Any, tmp_path: Path
 ) -> None:

@@ -24,7 +24,7 @@ from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.lake.local import LocalStore
 from mlops_bikeshare.monitoring import cloudwatch
 from mlops_bikeshare.monitoring.cloudwatch import SETTLES, CloudWatchMetricStore
-from mlops_bikeshare.monitoring.metrics import MetricStore, Statistic
+from mlops_bikeshare.monitoring.metrics import MetricStore, Statistic, Wanted
 from mlops_bikeshare.monitoring.periods import by_period
 from mlops_bikeshare.monitoring.sqlite import SqliteMetricStore
 from mlops_bikeshare.settings import Settings
@@ -140,6 +140,38 @@ def test_nothing_is_an_empty_series_not_zero(store: MetricStore) -> None:
     store.put([datum(1, 3)])
     assert read(store, dimensions={"EndpointName": "bikeshare-prod"}) == []
     assert read(store, dimensions={**PROD, "City": "nyc"}) == []
+
+
+def test_several_series_are_those_that_each_would_be_alone(store: MetricStore) -> None:
+    store.put([datum(m, v) for m, v in ((0, 1), (1, 2), (7, 4))] + [datum(3, 9, name="F1-24h")])
+    asked = [
+        Wanted(namespace="Bikeshare/Model", name=name, dimensions=PROD, statistic=statistic)
+        for name in ("PSI", "F1-24h", "Brier-24h")
+        for statistic in ("p95", "Average", "Sum", "Maximum")
+    ]
+    alone = [
+        store.series(
+            one.namespace,
+            one.name,
+            one.dimensions,
+            window=DAY,
+            statistic=one.statistic,
+            period_s=300,
+        )
+        for one in asked
+    ]
+    assert store.several(asked, window=DAY, period_s=300) == alone
+    assert alone[1] == [(T0, 1.5), (T0 + timedelta(minutes=5), 4.0)]
+    assert store.several([], window=DAY, period_s=300) == []
+
+
+def test_several_series_are_two_requests(cloud: CloudWatchMetricStore, wire: CloudWatch) -> None:
+    asked = [
+        Wanted(namespace="Bikeshare/Model", name="PSI", dimensions=PROD, statistic=statistic)
+        for statistic in get_args(Statistic)
+    ]
+    cloud.several(asked, window=DAY, period_s=300)
+    assert wire.requests == ["GetMetricData"] * 2
 
 
 def test_dimensions_match_in_any_order(store: MetricStore) -> None:

@@ -1,13 +1,18 @@
 """The pages Moves and What if without a browser, on a real lake and a real endpoint."""
 
+import math
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
+import pandas as pd
 import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
+from dashboards.screens import what_if
 from mlops_bikeshare.backends import Workspace
+from mlops_bikeshare.domain.errors import InputError
 from mlops_bikeshare.domain.tables import STATION_FEEDBACK, WHATIF_REQUESTS
 from mlops_bikeshare.features.definition import FEATURE_NAMES
 from tests.contract.models import create_endpoint, put_model, variant
@@ -86,7 +91,7 @@ def test_what_was_done_at_a_station_is_kept(ws: Workspace) -> None:
     app.selectbox[0].set_value("03")
     app.text_input[0].set_value("four bikes brought")
     app.button[0].click().run()
-    assert "station 03 of demo: handled" in app.success[0].value
+    assert "Station 03: handled, " in app.success[0].value
     kept = ws.lake.read(STATION_FEEDBACK, city="demo")
     assert kept[["station_id", "what", "note"]].to_numpy().tolist() == [
         ["03", "handled", "four bikes brought"]
@@ -122,10 +127,45 @@ def test_fewer_bikes_move_both_probabilities_and_each_change_is_one_request(
 
 
 @pytest.mark.usefixtures("environment")
+def test_the_page_makes_up_no_weather_of_now_and_any_may_be_supposed(ws: Workspace) -> None:
+    app = run(what_if_page)
+    weather = [s for s in app.select_slider if s.label.split(",")[0] in {"Temperature", "Rain"}]
+    assert [s.value for s in weather] == [None, None]
+    weather[0].set_value("15").run()
+    assert not app.exception
+    asked = ws.lake.read(WHATIF_REQUESTS, city="demo").sort_values("asked_at")
+    assert '{"temperature_c": 15}' in set(asked["inputs"])
+
+
+def test_what_nobody_answered_is_unknown_and_no_certainty() -> None:
+    rows = pd.DataFrame({"horizon_min": [30, 30], "p_bikeout": [math.nan, 0.5]})
+    rows = rows.assign(p_bikeout_now=[0.25, 0.5], p_dockout=math.nan, p_dockout_now=0.25)
+    of: Any = SimpleNamespace(rows=rows.iloc[:1])
+    assert not what_if._path(of).notna().to_numpy().any()
+    of.rows = rows.assign(p_dockout=0.125)
+    assert what_if._path(of).to_numpy().tolist() == [[0.5, 0.5, 0.125, 0.25]]
+
+
+@pytest.mark.usefixtures("environment")
+def test_what_was_seen_is_kept_where_no_round_is_planned(
+    ws: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise InputError("too old to send a van")
+
+    monkeypatch.setattr("mlops_bikeshare.flows.moves.suggest", refused)
+    app = run(moves_page)
+    assert "too old to send a van" in app.error[0].value
+    app.selectbox[0].set_value("04")
+    app.button[0].click().run()
+    assert "04" in set(ws.lake.read(STATION_FEEDBACK, city="demo")["station_id"])
+
+
+@pytest.mark.usefixtures("environment")
 def test_the_page_says_what_the_model_does_not_know() -> None:
     app = run(what_if_page)
-    rain = next(s for s in app.slider if s.label.startswith("Rain"))
-    rain.set_value(9).run()
+    rain = next(s for s in app.select_slider if s.label.startswith("Rain"))
+    rain.set_value("9").run()
     if "precipitation_mm" not in FEATURE_NAMES:
         assert "this model has no feature of precipitation" in app.info[0].value
     assert {m.label for m in app.metric} == {

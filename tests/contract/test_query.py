@@ -166,9 +166,9 @@ def test_a_new_city_changes_the_tables_and_athena_finds_its_rows(cloud: Cloud) -
     assert ws.query.run(count)["n"][0] == 6
 
 
-def test_a_statement_that_fails_is_an_error_with_athenas_reason(cloud: Cloud) -> None:
+def test_a_statement_that_fails_says_athenas_reason_and_where_it_was_asked(cloud: Cloud) -> None:
     catalog.apply(cloud.ws)
-    with pytest.raises(LakeError, match="nowhere"):
+    with pytest.raises(LakeError, match=r"(?s)nowhere.*\(region .*, workgroup \w+\)"):
         cloud.ws.query.run("SELECT nonsense FROM nowhere")
 
 

@@ -7,6 +7,7 @@ Both feeds go wrong at every third request, in every way there is.
 import json
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -223,13 +224,19 @@ def resident_mb(pid: object) -> float:
 
 
 @pytest.mark.long
-def test_a_week_of_live_mode_takes_no_more_memory_than_its_first_whole_day(served: Served) -> None:
+def test_a_week_of_live_mode_takes_no_more_memory_than_its_first_whole_day(
+    served: Served, capsys: pytest.CaptureFixture[str]
+) -> None:
     if not Path("/proc/self/task").is_dir():
         pytest.skip("memory is read from /proc, which this system has not")
     begin, Weighing.host = BEGIN + timedelta(days=2), served.ws.path / "host.json"
 
     done, _ = lived(served, begin=begin, hours=7 * 24, names=("boston",), share=0.02, pace=Weighing)
 
+    with capsys.disabled():
+        for day, noon in enumerate(Weighing.noons, start=1):
+            told = ", ".join(f"{name} {mb:.0f} MB" for name, mb in noon.items())
+            sys.stdout.write(f"\nnoon of day {day}: {told}")
     assert (done[0].polls, done[0].skipped) == (7 * 288, 0)
     assert len(Weighing.noons) == 7
     # From the second noon on there is a whole day to look back on, and one that was merged.

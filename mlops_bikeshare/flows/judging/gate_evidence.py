@@ -167,9 +167,11 @@ def _worst_psi(ws: Workspace, of: Mapping[str, str], window: Window) -> Reading 
 
 
 def _health(ws: Workspace, state: EndpointState, variant: str, window: Window) -> VariantHealth:
+    """A variant in the window; an error since its end counts too, a verdict is of now."""
     of = {"EndpointName": state.name, "VariantName": variant}
     latency = _series(ws, ENDPOINT, "ModelLatency", of, window, "p95")
-    errors = _series(ws, ENDPOINT, "Invocation5XXErrors", of, window, "Sum")
+    until_now = Window(window.start, max(window.end, ws.now + timedelta(seconds=1)))
+    errors = _series(ws, ENDPOINT, "Invocation5XXErrors", of, until_now, "Sum")
     return VariantHealth(
         name=variant,
         latency_p95_ms={hour: us / 1000 for hour, us in latency.items()},

@@ -7,8 +7,21 @@ for. `Lockstep` sets a simulated clock to what is waited for: a day in as long a
 import threading
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
 from mlops_bikeshare.domain.clock import Clock, SimulatedClock
+
+
+class Pace(Protocol):
+    """Whose time it is, and how to let it pass."""
+
+    def now(self) -> datetime:
+        """The time."""
+        ...
+
+    def wait_until(self, at: datetime) -> bool:
+        """Let the time come; False when the work shall end instead."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

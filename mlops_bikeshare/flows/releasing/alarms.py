@@ -22,7 +22,7 @@ from mlops_bikeshare.flows import records
 from mlops_bikeshare.monitoring import alarms
 from mlops_bikeshare.monitoring.alarm_catalogue import Catalogue, catalogue
 from mlops_bikeshare.monitoring.alarms import Alarm, Seen
-from mlops_bikeshare.monitoring.metrics import ENDPOINT, metric
+from mlops_bikeshare.monitoring.metrics import ENDPOINT, MetricStore, metric
 from mlops_bikeshare.release import history
 from mlops_bikeshare.serving import endpoints
 from mlops_bikeshare.serving.endpoints import EndpointState
@@ -32,15 +32,26 @@ FILE = Path("ops") / "alarms.toml"
 TICK = timedelta(seconds=1)
 
 
-def look(ws: Workspace, city: City, *, stage: Stage, variants: Sequence[str] = ()) -> list[Seen]:
-    """The state of each alarm of a stage; the endpoint is asked for its `variants` unless given."""
+def look(
+    ws: Workspace,
+    city: City,
+    *,
+    stage: Stage,
+    variants: Sequence[str] = (),
+    metrics: MetricStore | None = None,
+) -> list[Seen]:
+    """The state of each alarm of a stage; the endpoint is asked for its `variants` unless given.
+
+    `metrics`: where to look instead of the workspace's own.
+    """
     endpoint = ws.settings.endpoint(stage, city.name)
     variants = variants or _variants(ws, endpoint)
     mine = [alarm for alarm in load(ws.settings).alarms if alarm.stage == stage]
     found = []
     for alarm in mine:
         series = alarms.dimensions(alarm, endpoint=endpoint, city=city.name, variants=variants)
-        found.append(alarms.look(ws.metrics, alarm, series, endpoint=endpoint, at=ws.now))
+        store = metrics or ws.metrics
+        found.append(alarms.look(store, alarm, series, endpoint=endpoint, at=ws.now))
     return _since_it_serves(ws, endpoint, mine, found)
 
 

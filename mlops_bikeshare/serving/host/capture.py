@@ -3,20 +3,24 @@
 Input    an endpoint config's DataCaptureConfig; what a variant was asked and answered.
 Output   lines in `<DestinationS3Uri>/<endpoint>/<variant>/<yyyy>/<mm>/<dd>/<hh>/<file>.jsonl`, a
          new file every hour. Bodies are base64 unless CaptureContentTypeHeader names their type.
+         Once an hour the days older than `KEEP` go, of all endpoints below the destination: on AWS
+         that is the lifecycle rule of the bucket.
 Raises   ApiError for a config that cannot be followed. Keeping never raises: a full disk must not
          cost an answer, so it is logged and the line is lost.
 Source   SageMaker developer guide, "Data capture".
 """
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
+import shutil
 import uuid
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -25,6 +29,9 @@ from mlops_bikeshare.serving.host.faults import ApiError, invalid
 from mlops_bikeshare.serving.host.objects import ObjectStore
 
 _LOG = logging.getLogger(__name__)
+KEEP = timedelta(days=30)
+# <endpoint>/<variant>/<yyyy>/<mm>/<dd>
+_DAYS = "*/*/[0-9][0-9][0-9][0-9]/[0-9][0-9]/[0-9][0-9]"
 _MODES = {"Input": ("endpointInput", "INPUT"), "Output": ("endpointOutput", "OUTPUT")}
 
 
@@ -54,6 +61,7 @@ class Capture:
         self._store = store
         self._credit = 0.0
         self._names: dict[str, str] = {}
+        self._hour = ""
         self._writing = asyncio.Lock()
 
     async def keep(self, seen: Seen) -> None:
@@ -65,7 +73,11 @@ class Capture:
         line = json.dumps(self._line(seen)) + "\n"
         async with self._writing:
             try:
-                await asyncio.to_thread(_append, self._file(seen), line)
+                path = self._file(seen)
+                if self._hour != f"{seen.at:%Y/%m/%d/%H}":
+                    self._hour = f"{seen.at:%Y/%m/%d/%H}"
+                    await asyncio.to_thread(_forget, path.parents[6], seen.at - KEEP)
+                await asyncio.to_thread(_append, path, line)
             except (OSError, ApiError) as error:
                 _LOG.error("endpoint %s: capture lost: %s", seen.endpoint, type(error).__name__)
 
@@ -128,3 +140,14 @@ def _append(path: Path, line: str) -> None:
         except OSError:
             out.truncate(before)  # half a line would spoil the next one
             raise
+
+
+def _forget(destination: Path, before: datetime) -> None:
+    """Remove the days that are over by then; what cannot be removed is tried again next hour."""
+    last = before.astimezone(UTC).date().isoformat()
+    for day in destination.glob(_DAYS):
+        if "-".join(day.parts[-3:]) < last:
+            shutil.rmtree(day, ignore_errors=True)
+            for parent in (day.parent, day.parent.parent):
+                with contextlib.suppress(OSError):  # other days are in it
+                    parent.rmdir()

@@ -6,9 +6,10 @@ Raises   SourceError, naming the address without its query and what happened.
 
 Each attempt has a time-out per operation and a deadline as a whole, because a server that sends a
 byte now and then never runs into the former. Dropped connections, time-outs, 408, 425, 429 and 5xx
-are tried again, after a random pause that grows; Retry-After is heeded up to `_LONGEST_PAUSE_S`.
-The pauses of a poll and its attempts together stay far below the five minutes to the next one. Once
-`stop` is set no attempt begins and no body is read on: a process ends within seconds.
+are tried again, after a random pause that grows, or after Retry-After; who asks for more than
+`_LONGEST_PAUSE_S` is left alone until the next poll. The pauses of a poll and its attempts together
+stay far below the five minutes to the next one. Once `stop` is set no attempt begins and no body is
+read on: a process ends within seconds.
 """
 
 import threading
@@ -159,7 +160,10 @@ def _worth_another(error: Exception) -> bool | float:
         if error.response.status_code not in RETRIED:
             return False
         asked = error.response.headers.get("Retry-After", "")
-        return min(float(asked), _LONGEST_PAUSE_S) if asked.isdigit() else True
+        if not (asked.isascii() and asked.isdigit()):
+            return True
+        pause = float(asked)
+        return pause if pause <= _LONGEST_PAUSE_S else False
     return isinstance(error, httpx.TransportError) and not isinstance(
         error, httpx.UnsupportedProtocol
     )

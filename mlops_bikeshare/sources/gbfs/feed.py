@@ -7,7 +7,8 @@ Output   `Reading`s; whatever goes wrong is a reading with a failure, and with t
 A document is asked for again when its ttl is over, with the validators of the last good one: an
 unchanged document is read again, at the time of asking. The ttl of station_status counts only up
 to `STATUS_TTL_S`: Vélib' says an hour and changes every minute. Where discovery fails, the
-addresses found before hold.
+addresses found before hold; where a document cannot be had, it may have moved: its address is
+looked up again, whatever the ttl of gbfs.json, though not at every poll.
 """
 
 import logging
@@ -54,6 +55,15 @@ class _Kept:
     validators: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(slots=True)
+class _Found:
+    """The addresses, when they were last asked for, and how long they hold."""
+
+    feeds: Discovered
+    asked: datetime
+    until: datetime
+
+
 class GbfsFeed:
     """One system."""
 
@@ -62,7 +72,7 @@ class GbfsFeed:
     ) -> None:
         self.url = url
         self._client, self._clock, self._language = client, clock, language
-        self._found: tuple[Discovered, datetime] | None = None
+        self._found: _Found | None = None
         self._electric: tuple[frozenset[str] | None, datetime] | None = None
         self._kept: dict[str, _Kept] = {}
         self._unlimited: tuple[frozenset[str], datetime] | None = None
@@ -81,17 +91,22 @@ class GbfsFeed:
 
     def discovered(self) -> Discovered:
         """The feeds of the system; SourceError when they were never found."""
-        now = self._clock.now()
-        if self._found is None or now >= self._found[1]:
+        now, before = self._clock.now(), self._found
+        if before is None or now >= before.until:
             try:
                 found = discover(self._document(self.url), base=self.url, language=self._language)
             except SourceError as error:
-                if self._found is None:
+                if before is None:
                     raise
                 log.warning("discovery failed, the addresses found before are used: %s", error)
-                found = self._found[0]
-            self._found = found, now + _held(found.ttl_s)
-        return self._found[0]
+                found = before.feeds
+            self._found = before = _Found(found, now, now + _held(found.ttl_s))
+        return before.feeds
+
+    def _doubt(self) -> None:
+        """A document could not be had where it should be: look soon where it is now."""
+        if self._found is not None:
+            self._found.until = min(self._found.until, self._found.asked + _held(0))
 
     def _document(self, url: str) -> Document:
         return parse(self._client.get(url).body or b"")
@@ -108,6 +123,7 @@ class GbfsFeed:
                 return self._again(kept)
             new = self._kept_of(feed, parse(body or b""), kept)
         except SourceError as error:
+            self._doubt()
             return Reading(fetched_at=self._clock.now(), failure=f"{feed}: {error}", evidence=body)
         new.validators = answer.validators
         self._kept[feed] = new

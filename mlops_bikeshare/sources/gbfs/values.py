@@ -28,6 +28,7 @@ _LONGEST_NUMBER = 20
 # POSIX seconds have ten digits until the year 2286; longer ones are milliseconds.
 _MILLISECONDS_FROM = 1e11
 _LATEST_S = 253_402_300_800.0  # the year 10000
+LATEST_MS = 1000 * _LATEST_S
 _RFC3339 = re.compile(r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|z|[+-]\d\d:?\d\d)?$")
 _FLAGS = {
     None: GIVEN_NOT, True: 1, False: 0, "1": 1, "0": 0,

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from dashboards.asking import _workspace as asked_with
 from dashboards.readings import choose, opened
 from dashboards.readings.choosing import KEYS, SECRETS, Views
 from mlops_bikeshare.backends import Workspace
@@ -49,6 +50,7 @@ def test_the_keys_that_operators_know_reach_athena_and_cloudwatch(home: Path) ->
         ('athena_output = "results/"', "athena_output: expected a folder such as s3://"),
         ('street_tiles = "perhaps"', "street_tiles: expected true, false or"),
         ("db = 3", "db: expected text, got 3"),
+        ('aws_profile = "ops"', "aws_profile (.streamlit/secrets.toml) is for AWS"),
     ],
 )
 def test_a_wrong_key_is_named_with_what_was_expected(home: Path, text: str, named: str) -> None:
@@ -76,7 +78,7 @@ def test_the_example_names_every_key_and_is_taken_as_it_stands(home: Path) -> No
     assert (choice.settings.profile, choice.views) == ("aws", Views())
 
 
-def test_the_lake_is_read_with_the_profile_that_was_named_and_an_unknown_one_is_refused(
+def test_all_is_read_and_asked_with_the_profile_that_was_named_and_an_unknown_one_is_refused(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keys = home / "credentials"
@@ -88,8 +90,10 @@ def test_the_lake_is_read_with_the_profile_that_was_named_and_an_unknown_one_is_
     found = opened(choose(home, {}, workspace=None))
     assert isinstance(found, Workspace)
     assert isinstance(found.lake.store, S3Store)
-    signer = found.lake.store._client._request_signer
-    assert signer._credentials.access_key == "key-of-ops"
+    clients = (found.lake.store._client, found.cloudwatch, found.clients.runtime)
+    asking = asked_with(choose(home, {}, workspace=None)).clients.sagemaker
+    for client in (*clients, asking):
+        assert client._request_signer._credentials.access_key == "key-of-ops"
     secrets(home, aws.format("sop"))
     with pytest.raises(SettingsError, match=r"aws_profile: no profile 'sop' in ~/.aws; .* ops"):
         opened(choose(home, {}, workspace=None))

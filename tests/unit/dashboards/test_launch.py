@@ -1,8 +1,9 @@
+import gc
 from pathlib import Path
 
 import pytest
 
-from dashboards import launch
+from dashboards import launch, serve
 from dashboards.launch import APP, command, place_leaflet
 from mlops_bikeshare.domain.errors import SettingsError
 
@@ -51,3 +52,14 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "static").write_text("a file, not a folder")
     with pytest.raises(SettingsError, match="cannot copy Leaflet"):
         place_leaflet(tmp_path / "static")
+
+
+def test_what_the_libraries_brought_is_not_looked_at_after_every_run_of_a_page(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(serve, "_LIBRARIES", ("json",))
+    try:
+        serve._import_all()
+        assert gc.get_freeze_count() > 1000
+    finally:
+        gc.unfreeze()

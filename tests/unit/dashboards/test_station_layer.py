@@ -1,3 +1,5 @@
+import json
+
 import pandas as pd
 from streamlit_folium import generate_leaflet_string
 
@@ -64,6 +66,15 @@ def test_heat_lies_below_the_dots_that_are_at_risk() -> None:
     assert '"heat":false' in script(stations())
     styles = layer(stations(), PALETTES["light"]).styles
     assert styles.endswith(",0]]")
+
+
+def test_heat_is_of_the_stockout_that_is_shown_and_not_of_the_likelier_one() -> None:
+    docks = stations().assign(p_dockout=[0.3, 0.1], shade=["dockout-1", "low"])
+    (weak,), (strong,) = (
+        [heat for _, _, heat in json.loads(layer(rows, PALETTES["light"]).styles) if heat]
+        for rows in (docks, stations())
+    )
+    assert 0 < weak < strong < 0.3
 
 
 def test_a_city_without_dots_after_a_filter_is_an_empty_layer() -> None:

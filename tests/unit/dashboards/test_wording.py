@@ -4,7 +4,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from dashboards.wording import both_zones, chance, span
+from dashboards.wording import both_zones, chance, plain, span
 
 
 def test_a_time_is_the_citys_with_utc_beside_it() -> None:
@@ -46,3 +46,16 @@ def test_a_span_is_written_for_people(length: timedelta, words: str) -> None:
 )
 def test_a_chance_is_never_rounded_to_certainty_nor_to_zero(p: float, words: str) -> None:
     assert chance(p) == words
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("Maple St / 8th Ave & Co", "Maple St / 8th Ave & Co"),
+        ("[x](y) $a$ :red[b]", r"\[x\](y) \$a\$ \:red\[b\]"),
+        ("1. Gate\n# Quay", r"1\. Gate \# Quay"),
+        ("- Quay", r"\- Quay"),
+    ],
+)
+def test_what_a_feed_wrote_is_text_inside_markdown(written: str, shown: str) -> None:
+    assert plain(written) == shown

@@ -15,6 +15,7 @@ from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.flows import alarms, notify
 from mlops_bikeshare.flows.judging import reference
 from mlops_bikeshare.flows.process import remembered
+from mlops_bikeshare.lake.state import LockLostError
 from mlops_bikeshare.monitoring.metrics import MODEL
 from mlops_bikeshare.monitoring.notify import Bounded, Message
 from mlops_bikeshare.serving import endpoints
@@ -170,6 +171,23 @@ def test_while_another_process_tells_what_is_due_is_not_left_to_it(
     notify.tell(ws, city)
 
     assert channel.take() == ["promoted"]
+
+
+def test_who_lost_the_lock_tells_no_further_and_forgets_nothing_of_the_others(
+    day: Open, channel: Told, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    ws, city = day()
+    watched.serve(ws, PROD, "2", kind="promotion")
+
+    def lost(name: str) -> None:
+        raise LockLostError(f"{name} may be another's")
+
+    monkeypatch.setattr(ws.state, "check_alone", lost)
+    assert notify.tell(ws, city) == []
+
+    assert channel.take() == []
+    assert ws.state.read(notify.FILE) is None
+    assert "notified.lock may be another's" in caplog.text
 
 
 def test_a_host_that_is_gone_is_an_alarm_and_silences_none(day: Open, channel: Told) -> None:

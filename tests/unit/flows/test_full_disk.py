@@ -12,7 +12,7 @@ import pytest
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.errors import LakeError
 from mlops_bikeshare.domain.tables import STATION_STATUS, STATION_STATUS_RAW, Table
-from mlops_bikeshare.flows import compact, ingest
+from mlops_bikeshare.flows import compact, curating, ingest
 from mlops_bikeshare.flows.live import live
 from mlops_bikeshare.flows.process.lived import Lived, summary
 from mlops_bikeshare.settings import load
@@ -74,7 +74,7 @@ def test_polls_onto_a_full_disk_store_all_or_nothing_and_are_made_again(
                 failed, why = failed + 1, str(error)
         left = halves(ws)
         filler.unlink()
-        ingest.catch_up(ws, city)
+        curating.catch_up(ws, city)
         for at in times:
             ingest.poll(ws, city, recording, at)
         return failed, why, left, rows(ws, STATION_STATUS_RAW), rows(ws, STATION_STATUS)

@@ -1,5 +1,6 @@
 """What the gate reads: late, stale, double, of the future, or of somebody else."""
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,9 +17,10 @@ from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.flows import infer
 from mlops_bikeshare.flows.features import ONLINE
 from mlops_bikeshare.flows.judging import gate_evidence, gate_rows, judged, proven, quality_windows
-from mlops_bikeshare.monitoring.metrics import point
+from mlops_bikeshare.monitoring.metrics import ENDPOINT, point
 from mlops_bikeshare.registry.versions import ModelVersion
 from mlops_bikeshare.release.evidence import QualityOfRecord, Reading
+from mlops_bikeshare.serving.endpoints import EndpointState
 from tests.unit.flows import tiny
 
 STAGING = "bikeshare-staging"
@@ -72,6 +74,25 @@ def test_the_same_value_twice_does_no_harm_and_another_one_contests_it(
     found = reading(ws)
     assert found is not None
     assert found.conflict
+
+
+def test_an_error_after_the_last_decision_time_counts_in_a_verdict_of_now(
+    made: tuple[Workspace, City],
+) -> None:
+    ws, _ = made
+    ws.advance(NOW + 7 * MINUTE)
+    of = {"EndpointName": STAGING, "VariantName": "v1"}
+    failed = replace(
+        point("Invocation5XXErrors", 1, at=NOW + 5 * MINUTE, dimensions=of),
+        namespace=ENDPOINT,
+        unit="None",
+    )
+    ws.metrics.put([failed])
+    state = EndpointState(
+        name=STAGING, status="InService", config="c", variants=(), failure_reason=None
+    )
+    seen = gate_evidence._health(ws, state, "v1", Window.before(ws.now))
+    assert (seen.errors_5xx, seen.invocations) == (1, {})
 
 
 def test_a_heartbeat_that_was_posted_twice_is_one_batch(made: tuple[Workspace, City]) -> None:

@@ -4,6 +4,7 @@ import gzip
 import multiprocessing
 import os
 import signal
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -28,7 +29,7 @@ from mlops_bikeshare.domain.tables import (
 from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.features.online import row_at
 from mlops_bikeshare.features.profiles import ProfileState
-from mlops_bikeshare.flows import ingest, status_text
+from mlops_bikeshare.flows import curating, ingest, status_text
 from mlops_bikeshare.flows.features import known_at, station_list
 from mlops_bikeshare.flows.process.feed_health import FeedHealth
 from mlops_bikeshare.flows.status import status
@@ -173,6 +174,21 @@ def test_of_two_ingesters_the_first_stands_and_no_report_is_there_twice(
     )
 
 
+def test_of_two_ingesters_on_either_side_of_midnight_the_first_stands_too(
+    open_ws: Callable[..., Workspace], city: City
+) -> None:
+    midnight = NOON + timedelta(hours=12)
+    for seconds in (-20, 2):  # the second one's feed was slow
+        kept = ingest.keep(
+            open_ws(), city, reading(midnight + timedelta(seconds=seconds)), midnight
+        )
+    assert kept.already_there
+
+    for rows in (raw(open_ws()), curated(open_ws())):
+        assert len(rows) == 8
+        assert set(rows["fetched_at"]) == {midnight - timedelta(seconds=20)}
+
+
 def test_two_ingesters_in_processes_of_their_own_leave_one_row_per_report(
     open_ws: Callable[..., Workspace],
 ) -> None:
@@ -208,7 +224,7 @@ def ingester(settings: Settings, together: Any, number: int) -> None:
         together.wait(60)  # one that dies must not leave the other waiting
         ingest.keep(ws, city, Reading(fetched_at=own, rows=rows, observed_at=at), at)
         if i % 4 == 3:
-            ingest.catch_up(ws, city)
+            curating.catch_up(ws, city)
 
 
 def test_a_poll_that_arrives_an_hour_late_changes_no_feature_of_the_past(
@@ -272,6 +288,66 @@ def test_a_missing_capacity_is_inferred_from_counts_and_flagged(ws: Workspace, c
     assert known["capacity_inferred"].tolist() == [True] * 8 + [False]
 
 
+def test_a_list_that_says_the_same_is_compared_with_the_lake_all_the_same(
+    ws: Workspace, city: City
+) -> None:
+    first = places(NOON, None)
+    assert ingest.keep_information(ws, city, first, NOON) == 8
+    for i in range(3):
+        ingest.keep(ws, city, reading(NOON + minutes(5 * i)), NOON + minutes(5 * i))
+
+    again = replace(places(NOON + minutes(60), None), unchanged=True)
+    added = ingest.keep_information(ws, city, again, NOON + minutes(60))
+
+    # By now there are counts from which the capacities follow.
+    assert added == 8
+    assert set(station_list(ws, city)["capacity"]) == {12}
+    changed = replace(places(NOON + minutes(90), 15), unchanged=True)  # its time stood still
+    assert ingest.keep_information(ws, city, changed, NOON + minutes(90)) == 8
+
+
+def test_a_poll_is_stored_though_the_metrics_do_not_answer(
+    ws: Workspace, city: City, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def locked(*_: object, **__: object) -> None:
+        raise sqlite3.OperationalError("database is locked")
+
+    monkeypatch.setattr(ws.metrics, "put", locked)
+
+    assert ingest.keep(ws, city, reading(NOON), NOON).rows == 8
+    assert len(raw(ws)) == len(curated(ws)) == 8
+    assert "20210901T120000Z is not counted: database is locked" in caplog.text
+
+
+def test_a_poll_that_could_not_be_stored_counts_as_failed(
+    ws: Workspace, city: City, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise LakeError("no room")
+
+    monkeypatch.setattr(ws.lake.store, "create", refused)
+    with pytest.raises(LakeError, match="no room"):
+        ingest.keep(ws, city, reading(NOON), NOON)
+    monkeypatch.undo()
+
+    assert summed(ws, "PollFailures") == 1
+
+
+@pytest.mark.parametrize("curated_before", [True, False])
+def test_who_was_killed_and_away_for_weeks_catches_up_with_the_last_poll(
+    open_ws: Callable[..., Workspace], city: City, *, curated_before: bool
+) -> None:
+    ws = open_ws()
+    for at in [NOON - minutes(5), NOON] if curated_before else [NOON]:
+        ingest.keep(ws, city, reading(at), at)
+    ws.lake.store.delete(ws.lake.store.keys("curated/station_status")[-1])
+
+    assert curating.catch_up(open_ws(at=NOON + timedelta(days=30)), city) == 1
+    pd.testing.assert_frame_equal(
+        raw(ws)[STATION_STATUS.names[2:]], curated(ws)[STATION_STATUS.names[2:]]
+    )
+
+
 STEPS = range(1, 8)  # the last one is after all of them
 
 
@@ -295,11 +371,11 @@ def test_killed_at_any_step_nothing_is_lost_and_nothing_is_there_twice(
     assert os.WIFSIGNALED(status)
 
     again = open_ws("killed", NOON + minutes(1))
-    ingest.catch_up(again, city)
+    curating.catch_up(again, city)
     if raw(again).empty:  # the document was not stored: its poll is asked for again
         ingest.keep(again, city, reading(NOON, listed), NOON)
     ingest.keep(again, city, reading(at, listed), at)
-    ingest.catch_up(again, city)
+    curating.catch_up(again, city)
 
     pd.testing.assert_frame_equal(raw(again), raw(whole))
     pd.testing.assert_frame_equal(curated(again), curated(whole))

@@ -1,5 +1,6 @@
 """Live mode over real HTTP, in lockstep: hours of a feed that does everything wrong."""
 
+import logging
 import shutil
 import signal
 import threading
@@ -8,6 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -25,6 +27,7 @@ from mlops_bikeshare.domain.tables import (
 from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.flows import features, ingest, live_feed, records
 from mlops_bikeshare.flows.live import LEAD_S, live
+from mlops_bikeshare.flows.live_readings import OWED
 from mlops_bikeshare.flows.process.lived import Lived, summary
 from mlops_bikeshare.flows.process.pace import Lockstep, Running
 from mlops_bikeshare.flows.process.stopping import asked_to_stop
@@ -32,9 +35,9 @@ from mlops_bikeshare.flows.replay_feed import Wish, replay_feed
 from mlops_bikeshare.flows.trying import summary as tried_summary
 from mlops_bikeshare.flows.trying import try_feed
 from mlops_bikeshare.settings import load
-from mlops_bikeshare.sources.feed import Reading
+from mlops_bikeshare.sources.feed import Feed, Reading
 from mlops_bikeshare.sources.gbfs.client import FeedClient
-from mlops_bikeshare.sources.gbfs.faults import Faults
+from mlops_bikeshare.sources.gbfs.faults import Faults, Kind
 from mlops_bikeshare.sources.gbfs.server import ReplayedCity, serving
 from mlops_bikeshare.sources.recorded import Recording
 from tests.served import HURRIED, NOON, small_city
@@ -213,8 +216,56 @@ def test_a_feed_that_raises_costs_its_own_polls_alone(
     assert len(polls(ws, "taipei")) == 6
 
 
-def test_a_city_that_never_had_an_endpoint_is_only_collected(
+class Restless(Lockstep):
+    """Time that passes whenever somebody looks at the clock."""
+
+    def now(self) -> datetime:
+        self.clock.set(self.clock.at + timedelta(seconds=1))
+        return self.clock.at
+
+
+def test_a_feed_that_does_not_answer_keeps_no_other_city_waiting_and_its_answer_is_kept(
     open_ws: Callable[..., Workspace], recording: Recording
+) -> None:
+    ws, answered = open_ws(), threading.Event()
+
+    class Slow:
+        asked = 0
+
+        def read_status(self, at: datetime) -> Reading:
+            Slow.asked += 1
+            if Slow.asked == 1:
+                answered.wait(20)
+            return recording.read_status(at)
+
+        def read_information(self, at: datetime) -> Reading:
+            return recording.read_information(at)
+
+    class Releasing(Restless):
+        """Lets the slow feed answer after its third poll."""
+
+        def wait_until(self, at: datetime) -> bool:
+            if at >= NOON + timedelta(minutes=17):
+                answered.set()
+            return super().wait_until(at)
+
+    assert isinstance(ws.clock, SimulatedClock)
+    cities = [ws.settings.city(name) for name in ("boston", "taipei")]
+    feeds: dict[str, Feed] = {"boston": Slow(), "taipei": recording}
+    pace = Releasing(ws.clock, until=NOON + timedelta(minutes=30))
+
+    slow, other = live(ws, cities, feeds, pace, poll_s=300)
+
+    assert (other.polls, other.lost, len(polls(ws, "taipei"))) == (6, {}, 6)
+    # Asked at 12:05, not at 12:10 and 12:15; the answer came before 12:20 was asked, or after.
+    assert (slow.polls, set(slow.lost)) == (6, {OWED})
+    assert slow.lost[OWED] in {2, 3}
+    assert slow.skipped == other.skipped == 0
+    assert len(polls(ws)) == 6 - slow.lost[OWED]
+
+
+def test_a_city_that_never_had_an_endpoint_is_only_collected_and_no_host_is_missed(
+    open_ws: Callable[..., Workspace], recording: Recording, caplog: pytest.LogCaptureFixture
 ) -> None:
     ws = open_ws()
     assert isinstance(ws.clock, SimulatedClock)
@@ -223,6 +274,7 @@ def test_a_city_that_never_had_an_endpoint_is_only_collected(
 
     assert (done.only_collected, done.failed_jobs, done.batches) == (True, 0, 0)
     assert "jobs failed" not in summary([done])
+    assert not [r for r in caplog.records if r.levelno >= logging.WARNING]
 
 
 def test_a_served_city_whose_host_is_gone_is_judged_and_watched_and_every_failure_counts(
@@ -429,4 +481,29 @@ def test_a_station_that_is_off_or_long_silent_is_unknown_not_safe(
         tried = try_feed(open_ws().settings, url, clock=SimulatedClock(late))
 
     assert (tried.stations, tried.known) == (30, 0)
-    assert "30 say nothing that could be used" in tried_summary(tried)
+    said = tried_summary(tried)
+    assert "none says anything that could be used" in said
+    assert f"the newest report of all is of {recording.span.end:%F %H:%M} UTC" in said
+    assert "likely out" not in said  # nothing is known, which is not none
+
+
+def test_a_station_that_left_the_feed_is_unknown_though_it_never_said_when_it_reported(
+    open_ws: Callable[..., Workspace], tmp_path: Path
+) -> None:
+    class Silent(ReplayedCity):
+        def document(self, feed: str, fault: Kind | None, *, base: str) -> Any:
+            document: Any = super().document(feed, fault, base=base)
+            if feed == "station_status":
+                stations = document["data"]["stations"]
+                document["data"]["stations"] = stations[: 30 if self.clock.now() == NOON else 20]
+                for station in stations:
+                    del station["last_reported"]
+            return document
+
+    clock = SimulatedClock(NOON)
+    with serving(Silent(small_city(tmp_path / "days", hours=66), clock)) as url:
+        first = try_feed(open_ws().settings, url, clock=clock)
+        clock.set(NOON + timedelta(days=2))
+        later = try_feed(open_ws().settings, url, clock=clock)
+
+    assert (first.known, later.known, later.stations) == (30, 20, 30)

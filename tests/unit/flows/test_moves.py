@@ -10,7 +10,7 @@ import pytest
 
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
-from mlops_bikeshare.domain.errors import InputError
+from mlops_bikeshare.domain.errors import InputError, LakeError
 from mlops_bikeshare.domain.tables import STATION_STATUS
 from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.flows import moves
@@ -75,6 +75,11 @@ def test_old_predictions_send_no_van(opened: Opened) -> None:
 def test_an_endpoint_without_predictions_is_named(opened: Opened) -> None:
     with pytest.raises(InputError, match="other has no predictions"):
         moves.suggest(*opened, endpoint="other")
+
+
+def test_moves_follow_the_view_that_operators_named(opened: Opened) -> None:
+    with pytest.raises(LakeError, match="v_elsewhere"):
+        moves.suggest(*opened, view="v_elsewhere")
 
 
 def test_without_a_day_of_history_nothing_is_moved(tmp_path: Path) -> None:

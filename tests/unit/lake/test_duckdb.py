@@ -1,12 +1,19 @@
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
 from mlops_bikeshare.domain.errors import LakeError
-from mlops_bikeshare.domain.tables import INFERENCE, STATION_INFORMATION_RAW, STATION_STATUS_RAW
+from mlops_bikeshare.domain.tables import (
+    INFERENCE,
+    STATION_INFORMATION_RAW,
+    STATION_STATUS_RAW,
+    Table,
+)
+from mlops_bikeshare.lake import duckdb
 from mlops_bikeshare.lake.duckdb import DuckDbQuery
 from mlops_bikeshare.lake.lake import Lake
 from mlops_bikeshare.lake.local import LocalStore
@@ -119,6 +126,30 @@ def test_polls_from_before_electric_bikes_were_counted_are_read_beside_those_tha
     )
 
     assert counted[added].fillna(-1).tolist() == [-1, 3]
+
+
+def test_a_statement_looks_at_no_other_table_and_at_an_oldest_object_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake = Lake(LocalStore(tmp_path))
+    lake.write(INFERENCE, batch("prod", "2021-09-01T00:00", 0.2), city="boston", name="a")
+    query, seen = DuckDbQuery(tmp_path), list[str]()
+
+    def look(lake: Lake, table: Table, real: Any = Lake.all_keys) -> Any:
+        seen.append(table.name)
+        return real(lake, table)
+
+    def read(path: Path, key: str, real: Any = duckdb.columns_of) -> Any:
+        seen.append("footer")
+        return real(path, key)
+
+    monkeypatch.setattr(Lake, "all_keys", look)
+    monkeypatch.setattr(duckdb, "columns_of", read)
+    for _ in range(2):
+        sql = "WITH newest AS (SELECT * FROM V_Predictions) SELECT COUNT(*) AS n FROM newest"
+        assert query.run(sql)["n"].tolist() == [12]
+
+    assert seen == ["inference", "footer", "inference"]
 
 
 def test_a_statement_that_fails_is_quoted_in_the_error(tmp_path: Path) -> None:

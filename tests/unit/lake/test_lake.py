@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlops_bikeshare.domain.errors import TableError
+from mlops_bikeshare.domain.errors import LakeError, TableError
 from mlops_bikeshare.domain.tables import STATION_INFORMATION_RAW as STATIONS
 from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.lake.compaction import compact_day
@@ -110,3 +110,10 @@ def test_what_is_read_between_writes_changes_no_later_answer(
                 for lake in (used, Lake(store))
             )
             pd.testing.assert_frame_equal(one, other)
+
+
+def test_a_folder_that_is_no_date_is_named(lake: Lake) -> None:
+    lake.store.create(f"{STATIONS.location}/city=boston/old/x.parquet", b"")
+
+    with pytest.raises(LakeError, match=r"city=boston of the lake holds a folder 'old'; expected"):
+        lake.days(STATIONS, city="boston")

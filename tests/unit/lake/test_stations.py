@@ -78,6 +78,16 @@ def test_a_capacity_that_is_not_given_is_inferred_and_flagged() -> None:
     assert told["station_id"].tolist() == ["b"]  # the feed says it now: no longer inferred
 
 
+def test_an_inferred_capacity_holds_while_there_are_no_counts_to_infer_it_from() -> None:
+    known = changed(EMPTY, listed(1, a=10, b=None, c=None), inferred=pd.Series({"b": 20, "c": 7}))
+
+    for nothing in (None, pd.Series(dtype="int64")):
+        assert changed(known, listed(3, a=10, b=None, c=0), inferred=nothing).empty
+    again = changed(known, listed(4, a=None, b=None, c=None), inferred=pd.Series({"c": 8}))
+    # What a list gave and gives no longer is not inferred from it.
+    assert again.set_index("station_id")["capacity"].fillna(-1).to_dict() == {"a": -1, "c": 8}
+
+
 def test_the_inferred_capacity_is_the_most_frequent_sum_with_what_is_broken() -> None:
     status = pd.DataFrame({"station_id": ["a"] * 4 + ["b", "c"]}).assign(
         num_bikes_available=pd.array([3, 4, 5, 0, 0, 1], dtype="Int16"),

@@ -63,6 +63,7 @@ def test_a_bad_key_or_value_is_named_with_what_is_allowed(
         ("workspace", "", "workspace: expected text of lower-case letters"),
         ("workspace", ".", "workspace: expected text of lower-case letters"),
         ("workspace", "a/b", "workspace: expected text of lower-case letters"),
+        ("ingest.contact", "Zoë", "ingest.contact: expected text of printable ASCII characters"),
         ("serving.port", 99_999, "serving.port: expected a whole number from 0 to 65535"),
         ("serving.port", "99999", "serving.port: expected a whole number from 0 to 65535"),
         ("training.threads", -3, "training.threads: expected a whole number from 1 to"),

@@ -16,7 +16,7 @@ from mlops_bikeshare.domain.clock import SimulatedClock
 from mlops_bikeshare.domain.contract import to_frame
 from mlops_bikeshare.domain.errors import InputError, SourceError
 from mlops_bikeshare.sources.gbfs.client import FeedClient, Patience, user_agent
-from mlops_bikeshare.sources.gbfs.faults import KINDS, UNDELIVERED, Faults
+from mlops_bikeshare.sources.gbfs.faults import KINDS, UNDELIVERED, Faults, Kind
 from mlops_bikeshare.sources.gbfs.feed import GbfsFeed
 from mlops_bikeshare.sources.gbfs.server import ReplayedCity, serving
 from mlops_bikeshare.sources.recorded import Recording
@@ -171,6 +171,32 @@ def test_addresses_found_before_hold_while_discovery_fails(served: Served) -> No
     assert live.feed.read_status(live.clock.at).failure is None
 
 
+class Moved(ReplayedCity):
+    """A city that says where its station_status was until noon, and then where it is."""
+
+    def document(self, feed: str, fault: Kind | None, *, base: str) -> Any:
+        document: Any = super().document(feed, fault, base=base)
+        if feed == "gbfs" and self.clock.now() <= NOON:
+            for entry in document["data"]["en"]["feeds"]:
+                entry["url"] = "http://127.0.0.1:1/gone.json"
+        return document
+
+
+def test_an_address_that_fails_is_looked_up_again_before_the_ttl_of_the_list_is_over(
+    small_recording: Recording,
+) -> None:
+    clock = SimulatedClock(NOON)
+    city = Moved(small_recording, clock, ttl_s=86_400)
+    with serving(city) as url, FeedClient(patience=HURRIED) as client:
+        feed = GbfsFeed(url, client=client, clock=clock)
+        failures = []
+        for minutes in (0, 5, 10, 15):
+            clock.set(NOON + timedelta(minutes=minutes))
+            failures.append(feed.read_status(clock.at).failure is not None)
+
+    assert failures == [True, True, True, False]
+
+
 def test_a_feed_that_was_never_there_fails_without_an_error() -> None:
     with FeedClient(patience=HURRIED) as client:
         for url in ("http://127.0.0.1:1/gbfs.json", "file:///etc/hosts", "http://[::1", "nothing"):
@@ -286,6 +312,18 @@ def test_retry_after_is_heeded_and_attempts_are_bounded() -> None:
         client.get(url)
 
     assert len(seen) == 3
+
+
+@pytest.mark.parametrize(("asked", "attempts"), [("120", 1), ("²", 2), ("Mon, 1 Jan 2035", 2)])
+def test_who_asks_for_a_longer_pause_is_left_alone(asked: str, attempts: int) -> None:
+    with (
+        answering(429, b"", {"Retry-After": asked}) as (url, seen),
+        FeedClient(patience=HURRIED) as client,
+        pytest.raises(SourceError, match="HTTP 429"),
+    ):
+        client.get(url)
+
+    assert len(seen) == attempts
 
 
 def test_a_body_that_drips_is_given_up() -> None:
