@@ -5,7 +5,7 @@ Raises   SettingsError for what a profile has not, EndpointError where no endpoi
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -40,7 +40,7 @@ class Workspace:
     settings: Settings
     clock: Clock
     store: "Store | None" = None  # one that is open already
-    access: Access = Access()
+    access: Access = field(default_factory=Access)
 
     @property
     def path(self) -> Path:
