@@ -260,7 +260,7 @@ def _alarm() -> Document:
         "Type": "AWS::CloudWatch::Alarm",
         "Properties": {
             "AlarmName": sub(f"{_OWN}-dead-letters"),
-            "AlarmDescription": "A job of this city failed twice, or was never started.",
+            "AlarmDescription": "A job failed twice, or was never started. docs/aws.md#jobs",
             "Namespace": "AWS/SQS",
             "MetricName": "ApproximateNumberOfMessagesVisible",
             "Dimensions": [
