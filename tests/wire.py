@@ -37,6 +37,10 @@ def served(application: Application) -> Iterator[str]:
     class Quiet(WSGIRequestHandler):
         """Says nothing: a test says what it wants to know."""
 
+        def connection_dropped(self, *_: Any) -> None:
+            """Hang up: a client that keeps connections would wait for the answer to its end."""
+            self.close_connection = True
+
         def log(self, *_: Any) -> None:
             """Say nothing."""
 

@@ -4,9 +4,10 @@ Input    a `.tar.gz` as mlflow.sagemaker makes it (MLmodel at its root), a folde
 Output   nothing; the folder then holds the archive's files and directories, and nothing else.
 Raises   ModelError naming the member: a path outside the folder, a link or device, a pickle
          (loading one runs whatever its author wrote; `allow_pickle` lets it pass), compiled Python
-         (it runs instead of the source that people read), more than `MAX_BYTES` in all, headers of
-         more than `MAX_HEADERS` bytes (tarfile reads a long name or a sparse map into memory
-         whole), no archive.
+         (it runs instead of the source that people read; `drop_compiled` leaves it where it is:
+         mlflow archives what Python left beside a model's code), more than `MAX_BYTES` in all,
+         headers of more than `MAX_HEADERS` bytes (tarfile reads a long name or a sparse map into
+         memory whole), no archive.
 """
 
 import gzip
@@ -26,13 +27,15 @@ COMPILED = (".pyc", ".pyo")
 CACHE = "__pycache__"
 
 
-def unpack(archive: Path, into: Path, *, allow_pickle: bool = False) -> None:
+def unpack(
+    archive: Path, into: Path, *, allow_pickle: bool = False, drop_compiled: bool = False
+) -> None:
     """Extract every member of `archive` under `into`, or refuse before writing anything."""
     try:
         with gzip.open(archive) as content:
             metered = _Metered(content)
             tar = tarfile.TarFile(fileobj=metered)  # type: ignore[arg-type]
-            members = list(_checked(tar, allow_pickle=allow_pickle))
+            members = list(_checked(tar, allow_pickle=allow_pickle, drop_compiled=drop_compiled))
             metered.left = MAX_BYTES
             # `data` repeats the path and link checks on the way out and drops owners and modes.
             tar.extractall(into, members=members, filter="data")
@@ -70,7 +73,9 @@ class _Metered:
         return self._content.read(size)
 
 
-def _checked(tar: tarfile.TarFile, *, allow_pickle: bool) -> Iterator[tarfile.TarInfo]:
+def _checked(
+    tar: tarfile.TarFile, *, allow_pickle: bool, drop_compiled: bool
+) -> Iterator[tarfile.TarInfo]:
     total = 0
     for member in tar:
         path = PurePosixPath(member.name)
@@ -83,7 +88,8 @@ def _checked(tar: tarfile.TarFile, *, allow_pickle: bool) -> Iterator[tarfile.Ta
                 f"model archive refused: {member.name!r} is a pickle; log the model from code "
                 "(models-from-code), or scikit-learn's as skops, instead"
             )
-        if path.suffix.lower() in COMPILED or CACHE in map(str.lower, path.parts):
+        compiled = path.suffix.lower() in COMPILED or CACHE in map(str.lower, path.parts)
+        if compiled and not drop_compiled:
             raise ModelError(
                 f"model archive refused: {member.name!r} is compiled code, which Python would run"
                 " instead of the source beside it; archive the version without it"
@@ -91,4 +97,5 @@ def _checked(tar: tarfile.TarFile, *, allow_pickle: bool) -> Iterator[tarfile.Ta
         total += member.size
         if total > MAX_BYTES:
             raise ModelError(f"model archive refused: more than {MAX_BYTES:,} bytes unpacked")
-        yield member
+        if not compiled:
+            yield member

@@ -2,6 +2,7 @@
 
 import io
 import json
+import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -78,10 +79,12 @@ def test_a_lightgbm_model_answers_as_mlflow_does(endpoint_host: Any, tmp_path: P
 
 @pytest.mark.filterwarnings("ignore:.*type hints:UserWarning")
 def test_a_pyfunc_from_code_answers_with_text_and_numbers(
-    endpoint_host: Any, tmp_path: Path
+    endpoint_host: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import mlflow
 
+    # as on a machine that keeps modules compiled: mlflow archives them with the model
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
     (tmp_path / "twice.py").write_text(textwrap.dedent(FROM_CODE))
     mlflow.pyfunc.save_model(tmp_path / "model", python_model=str(tmp_path / "twice.py"))
     ask = serve(endpoint_host, "foreign-pyfunc", tmp_path / "model")

@@ -46,7 +46,7 @@ def main(descriptor: int, archive: Path, folder: Path, *, allow_pickle: bool) ->
 
 
 def _load(archive: Path, folder: Path, *, allow_pickle: bool) -> Any:
-    unpack(archive, folder, allow_pickle=allow_pickle)
+    unpack(archive, folder, allow_pickle=allow_pickle, drop_compiled=True)
     import pyarrow as pa
 
     from mlops_bikeshare.serving.host.bodies import warm_up

@@ -63,10 +63,21 @@ def test_a_pickle_is_refused_by_its_name(tmp_path: Path, name: str) -> None:
         unpack(pack(tmp_path, tarfile.TarInfo(name)), tmp_path)
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["code/__pycache__/scorer.cpython-311.pyc", "code/__PyCache__/x.txt", "code/scorer.PYC"],
-)
+COMPILED = ["code/__pycache__/scorer.cpython-311.pyc", "code/__PyCache__/x.txt", "code/scorer.PYC"]
+
+
+@pytest.mark.parametrize("name", COMPILED)
+def test_compiled_code_is_left_where_it_is_by_who_runs_the_source_beside_it(
+    tmp_path: Path, name: str
+) -> None:
+    into = tmp_path / "into"
+    into.mkdir()
+    archive = pack(tmp_path, tarfile.TarInfo("code/scorer.py"), tarfile.TarInfo(name))
+    unpack(archive, into, drop_compiled=True)
+    assert [path.name for path in into.rglob("*")] == ["code", "scorer.py"]
+
+
+@pytest.mark.parametrize("name", COMPILED)
 def test_compiled_code_is_refused_because_python_would_run_it_before_the_source(
     tmp_path: Path, name: str
 ) -> None:
