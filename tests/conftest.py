@@ -1,6 +1,7 @@
 """Fixtures that every test may use."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 settings.register_profile("project", deadline=None, derandomize=True)
 settings.load_profile("project")
 ROOT = Path(__file__).resolve().parent.parent
+MAIN = sys.modules["__main__"]
 # Files go to workers one by one, in this order (`--no-loadscope-reorder`): begun last, one of
 # these would keep a single worker busy for long.
 LONGEST = (
@@ -27,6 +29,11 @@ LONGEST = (
     "test_live_boston",
     "test_retrain",
 )
+
+
+def pytest_runtest_teardown() -> None:
+    """Streamlit's AppTest takes the main module's place: a process spawned later would run it."""
+    sys.modules["__main__"] = MAIN
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
