@@ -66,13 +66,18 @@ def test_a_pickle_is_refused_by_its_name(tmp_path: Path, name: str) -> None:
 COMPILED = ["code/__pycache__/scorer.cpython-311.pyc", "code/__PyCache__/x.txt", "code/scorer.PYC"]
 
 
+def beside_its_source(tmp_path: Path, name: str) -> tuple[Path, Path]:
+    """An archive of a module and something compiled, and an empty folder."""
+    into = tmp_path / "into"
+    into.mkdir()
+    return pack(tmp_path, tarfile.TarInfo("code/scorer.py"), tarfile.TarInfo(name)), into
+
+
 @pytest.mark.parametrize("name", COMPILED)
 def test_compiled_code_is_left_where_it_is_by_who_runs_the_source_beside_it(
     tmp_path: Path, name: str
 ) -> None:
-    into = tmp_path / "into"
-    into.mkdir()
-    archive = pack(tmp_path, tarfile.TarInfo("code/scorer.py"), tarfile.TarInfo(name))
+    archive, into = beside_its_source(tmp_path, name)
     unpack(archive, into, drop_compiled=True)
     assert [path.name for path in into.rglob("*")] == ["code", "scorer.py"]
 
@@ -81,9 +86,7 @@ def test_compiled_code_is_left_where_it_is_by_who_runs_the_source_beside_it(
 def test_compiled_code_is_refused_because_python_would_run_it_before_the_source(
     tmp_path: Path, name: str
 ) -> None:
-    into = tmp_path / "into"
-    into.mkdir()
-    archive = pack(tmp_path, tarfile.TarInfo("code/scorer.py"), tarfile.TarInfo(name))
+    archive, into = beside_its_source(tmp_path, name)
     with pytest.raises(ModelError, match=f"{name}' is compiled code"):
         unpack(archive, into)
     assert list(into.iterdir()) == []
