@@ -25,10 +25,18 @@ from mlops_bikeshare.domain.errors import InputError
 from mlops_bikeshare.domain.reports import to_json
 from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.flows import deploy, features, ingest, rehearsal, serve, tracking
-from mlops_bikeshare.flows.drilling import challengers, faults, findings_page
+from mlops_bikeshare.flows.drilling import (
+    answers,
+    challengers,
+    drift,
+    faults,
+    findings_page,
+    kept,
+)
 from mlops_bikeshare.flows.drilling.broken import broken_version, persistence_alone, stump
 from mlops_bikeshare.flows.drilling.findings import Fault, Finding, drilled
-from mlops_bikeshare.flows.drilling.production import FaultyFeed, Production, Webhook
+from mlops_bikeshare.flows.drilling.outside import FaultyFeed, Webhook
+from mlops_bikeshare.flows.drilling.production import Production
 from mlops_bikeshare.flows.process.progress import Track, silent
 from mlops_bikeshare.flows.train import by_shares, train
 from mlops_bikeshare.settings import DRILL, Settings
@@ -109,12 +117,18 @@ def _faults(
     def at(day: int, hour: int) -> datetime:
         return history.end + timedelta(days=day, hours=hour)
 
-    yield at(0, 6), partial(faults.feed_outage, hours=3)
-    yield at(0, 12), faults.host_killed
-    yield at(0, 15), faults.weather_dead
+    yield at(0, 1), answers.refused_requests
+    yield at(0, 3), answers.slow_model
+    yield at(0, 5) + timedelta(minutes=40), answers.dying_model
+    yield at(0, 8), partial(faults.feed_outage, hours=3)
+    yield at(0, 14), faults.host_killed
+    yield at(0, 16), faults.weather_dead
     yield at(0, 20), faults.missed_batch
+    yield at(0, 21) + timedelta(minutes=10), kept.altered_audit
+    yield at(0, 22) + timedelta(minutes=40), partial(kept.broken_features, history=history)
     if plan.days >= DRIFT:
-        yield at(1, 0), faults.drift
+        yield at(1, 0), drift.halved
+        yield at(2, 14), drift.emptied
     if plan.days >= BAD:
         yield at(3, 0), partial(challengers.bad_challenger, version=stump(ws, city, history))
     if plan.days >= SILENT:

@@ -21,7 +21,7 @@ from mlops_bikeshare.domain.errors import LakeError
 from mlops_bikeshare.domain.tables import Table, arrow_schema
 from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.lake.memory import Kept, Memory, Place
-from mlops_bikeshare.lake.parquet import PART, decode, encode, held_by, validate
+from mlops_bikeshare.lake.parquet import PART, decode, encode, held_by, naming, validate
 from mlops_bikeshare.lake.partition import SUFFIX, check_part, is_merged, merges, name_of, visible
 from mlops_bikeshare.lake.store import ObjectGoneError, Store
 
@@ -209,7 +209,9 @@ class Lake:
     def _held_by(self, key: str) -> list[str]:
         found = self._merged.get(key)
         if found is None:
-            found = held_by(self.store.read(key))
+            body = self.store.read(key)
+            with naming(key):
+                found = held_by(body)
             with self._lock:
                 self._merged[key] = found
                 if len(self._merged) > _MERGED_KNOWN:
@@ -222,7 +224,9 @@ class Lake:
         place = _place(table, key, columns, where)
         kept = self._memory.get(place)
         if kept is None:
-            rows = decode(self.store.read(key), list(place[1:-1]), where, table=table)
+            body = self.store.read(key)
+            with naming(key):
+                rows = decode(body, list(place[1:-1]), where, table=table)
             if is_merged(name_of(key)):
                 self._memory.forget_parts(key.rpartition("/")[0])
             kept = Kept([key], rows)

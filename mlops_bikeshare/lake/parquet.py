@@ -12,7 +12,8 @@ makes one object of many, which says what it holds.
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from mlops_bikeshare.domain.contract import conforms, to_arrow, to_frame
@@ -94,6 +95,19 @@ def merge(table: Table, parts: "Sequence[tuple[str, bytes]]", held: Sequence[str
     if rows.num_rows != sum(_rows(body) for _, body in parts):
         raise LakeError(f"merging {table.name}: rows went missing; nothing was written")
     return _written(rows.replace_schema_metadata({_HELD: json.dumps(list(held))}))
+
+
+@contextmanager
+def naming(key: str) -> Iterator[None]:
+    """Name the object that is damaged: half a file, or another kind of file."""
+    import pyarrow as pa
+
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        msg = f"{key} of the lake is damaged ({str(error).splitlines()[0]})"
+        hint = "put it back from a copy; features may be removed, `bikeshare features` makes them"
+        raise LakeError(f"{msg}; {hint}") from error
 
 
 def held_by(body: bytes) -> list[str]:

@@ -3,12 +3,11 @@
 Each becomes one `Finding`.
 """
 
-from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from mlops_bikeshare.domain.errors import BikeshareError, EndpointError, Refused
 from mlops_bikeshare.flows import deploy, gate, promote, records
-from mlops_bikeshare.flows.drilling.findings import Finding
+from mlops_bikeshare.flows.drilling.findings import Finding, refused
 from mlops_bikeshare.flows.drilling.production import Production
 from mlops_bikeshare.flows.train import name_version
 from mlops_bikeshare.registry import versions
@@ -28,7 +27,7 @@ def bad_challenger(
     end = start + timedelta(hours=24)
     p.run(end)
     report = gate.gate(p.ws, p.city)
-    refused = _refused(lambda: promote.promote(p.ws, p.city), Refused)
+    kept_out = refused(lambda: promote.promote(p.ws, p.city), Refused)
     return Finding(
         fault=fault,
         start=start,
@@ -39,7 +38,7 @@ def bad_challenger(
             "a check of quality is among the reasons": any(
                 c.verdict == "fail" and _of_quality(c.name) for c in report.checks
             ),
-            "promotion refuses it": refused,
+            "promotion refuses it": kept_out,
             "production serves what it served": _serves(p, p.prod) == reigning,
         },
     )
@@ -49,7 +48,7 @@ def silent_rollback(p: Production, start: datetime, *, version: str) -> Finding:
     """A version whose files are broken is deployed; the endpoint restores the old config."""
     p.run(start)
     before = endpoints.describe(p.ws.clients, p.staging)
-    failed = _refused(lambda: deploy.deploy(p.ws, p.city, version=version), EndpointError)
+    failed = refused(lambda: deploy.deploy(p.ws, p.city, version=version), EndpointError)
     p.run(start + timedelta(hours=1))
     after = endpoints.describe(p.ws.clients, p.staging)
     kinds = [entry["kind"] for entry in records.audited(p.ws)]
@@ -78,7 +77,7 @@ def good_challenger(p: Production, start: datetime, *, version: str) -> Finding:
     if against == {"PSI"}:  # what was learned from the drifted day shows for weeks: its only waiver
         gate.waive(p.ws, p.city, check="PSI", reason=LEARNED, until=end + timedelta(hours=1))
         report = gate.gate(p.ws, p.city)
-    moved = not _refused(lambda: promote.promote(p.ws, p.city), BikeshareError)
+    moved = not refused(lambda: promote.promote(p.ws, p.city), BikeshareError)
     return Finding(
         fault="none: a good challenger",
         start=start,
@@ -95,14 +94,6 @@ def good_challenger(p: Production, start: datetime, *, version: str) -> Finding:
 
 def _serves(p: Production, endpoint: str) -> str | None:
     return endpoints.describe(p.ws.clients, endpoint).leading.version
-
-
-def _refused(act: Callable[[], object], kind: type[BikeshareError]) -> bool:
-    try:
-        act()
-    except kind:
-        return True
-    return False
 
 
 def _of_quality(name: str) -> bool:

@@ -4,25 +4,18 @@ Each is done to production, then looked at, and becomes one `Finding`.
 """
 
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
-from mlops_bikeshare.domain.contract import to_arrow, to_frame
-from mlops_bikeshare.domain.tables import INFERENCE, STATION_STATUS_RAW, WEATHER_HOURLY_RAW
-from mlops_bikeshare.domain.windows import CADENCE_S, Window
-from mlops_bikeshare.flows import gate, retrain
+from mlops_bikeshare.domain.tables import INFERENCE, WEATHER_HOURLY_RAW
+from mlops_bikeshare.domain.windows import Window
+from mlops_bikeshare.flows import gate
 from mlops_bikeshare.flows.drilling.findings import Finding, minutes_from, within
-from mlops_bikeshare.flows.drilling.production import Production, closed_port
-from mlops_bikeshare.flows.judging import drift_windows
+from mlops_bikeshare.flows.drilling.outside import closed_port
+from mlops_bikeshare.flows.drilling.production import FULL, TICK, Production
 from mlops_bikeshare.flows.live_weather import HourlyWeather
 from mlops_bikeshare.serving import endpoints
 from mlops_bikeshare.sources.gbfs.client import FeedClient, Patience
 from mlops_bikeshare.sources.meteostat import Meteostat
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-TICK = timedelta(seconds=CADENCE_S)
-FULL = 0.99
 # Features that are means of earlier days begin so.
 LEARNED = "usual_"
 
@@ -38,7 +31,7 @@ def feed_outage(p: Production, start: datetime, *, hours: int = 3) -> Finding:
     p.webhook.open()
     p.run(end + timedelta(hours=2))
     alarm = f"{p.prod}-feed-age-warn"
-    fired, back = p.fired(alarm, start), _full_again(p, end)
+    fired, back = p.fired(alarm, start), p.full_again(end)
     blind = Window(start + timedelta(minutes=80), end)
     return Finding(
         fault="the feed is down, and the notification channel with it",
@@ -65,7 +58,7 @@ def host_killed(p: Production, start: datetime, *, minutes: int = 40) -> Finding
     p.after = {start: p.kill_host, end - TICK: p.start_host}
     p.run(end + timedelta(hours=1))
     alarm = f"{p.prod}-host-down-critical"
-    fired, back = p.fired(alarm, start), _full_again(p, end)
+    fired, back = p.fired(alarm, start), p.full_again(end)
     after = endpoints.describe(p.ws.clients, p.prod)
     return Finding(
         fault="the endpoint host is killed",
@@ -126,71 +119,15 @@ def missed_batch(p: Production, start: datetime) -> Finding:
         happened={
             "nobody writes predictions for the past": not _any_rows(p, hole),
             "the gate's check of heartbeats does not pass": any(c.verdict != "pass" for c in beats),
-            "the next batch is full": within(_full_again(p, start + TICK), start + TICK, 0),
+            "the next batch is full": within(p.full_again(start + TICK), start + TICK, 0),
         },
-        restored_min=minutes_from(start + TICK, _full_again(p, start + TICK)),
+        restored_min=minutes_from(start + TICK, p.full_again(start + TICK)),
     )
-
-
-def drift(p: Production, start: datetime, *, hours: int = 12) -> Finding:
-    """The feed says half the bikes that there are, everywhere."""
-    p.run(start)
-    end = start + timedelta(hours=hours)
-    p.feed.distortion = _halved
-    p.run(end)
-    p.feed.distortion = None
-    # What looks back for a day holds the last of it as long.
-    clean = end + timedelta(hours=26)
-    asked = retrain.retrain(p.ws, p.city, check=True).choice
-    p.run(clean)
-    alarm = f"{p.prod}-psi-critical"
-    fired = p.fired(alarm, start)
-    rest = _worst_but_learned(p, clean)
-    return Finding(
-        fault="counts drift suddenly",
-        start=start,
-        end=end,
-        expected="PSI is critical within 12 h; a day after, what was not learned from it is as"
-        " before; retraining says what it sees",
-        happened={
-            "critical PSI is an alarm before the drift ends": within(fired, start, 60 * hours),
-            "a day after no feature drifts but those that remember": rest is not None
-            and rest < p.ws.settings.monitoring.psi_critical,
-            "the retraining's reasons name the drift": any("Drift" in r for r in asked.reasons),
-        },
-        detected_min=minutes_from(start, fired),
-        restored_min=minutes_from(end, p.quiet(alarm, start)),
-    )
-
-
-def _halved(rows: "pa.Table") -> "pa.Table":
-    """Half the bikes; what is gone is docks."""
-    frame = to_frame(rows)
-    bikes = frame["num_bikes_available"] // 2
-    docks = frame["num_docks_available"] + frame["num_bikes_available"] - bikes
-    halved = frame.assign(num_bikes_available=bikes, num_docks_available=docks)
-    return to_arrow(STATION_STATUS_RAW, halved)
-
-
-def _full_again(p: Production, since: datetime) -> datetime | None:
-    """The first decision time from `since` on that was answered in full."""
-    found = p.answered(Window(since, p.ws.now + TICK))
-    return min((at for at, share in found.items() if share >= FULL), default=None)
 
 
 def _any_rows(p: Production, window: Window) -> bool:
     rows = p.ws.lake.read(INFERENCE, city=p.city.name, window=window, columns=["dt"])
     return not rows.empty
-
-
-def _worst_but_learned(p: Production, at: datetime) -> float | None:
-    """The largest PSI of a feature that holds no mean of former days; None without a report.
-
-    Half a day of false counts doubles the mean rate of a rare stockout, and no later day undoes it.
-    """
-    report = drift_windows.newest_report(p.ws, p.prod, at)
-    found = report["psi"] if report else {}
-    return max((v for name, v in found.items() if not name.startswith(LEARNED)), default=None)
 
 
 def _told(p: Production, alarm: str) -> bool:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from mlops_bikeshare.domain.errors import BikeshareError
 from mlops_bikeshare.flows.drilling.production import Production
 
 
@@ -38,6 +39,15 @@ Fault = Callable[[Production, datetime], Finding]
 def within(at: datetime | None, since: datetime, minutes: float) -> bool:
     """Whether it came, and so soon after."""
     return at is not None and at - since <= timedelta(minutes=minutes)
+
+
+def refused(act: Callable[[], object], kind: type[BikeshareError]) -> bool:
+    """Whether it ended with this error."""
+    try:
+        act()
+    except kind:
+        return True
+    return False
 
 
 def minutes_from(since: datetime, at: datetime | None) -> float | None:

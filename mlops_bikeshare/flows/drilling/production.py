@@ -4,100 +4,36 @@
 what else is done after the batch of a time, `beside` after every batch. `silent`: polls alone, as
 when a batch was missed.
 `memory`: what the process held at each midnight, in megabytes.
-`FaultyFeed` is the recorded feed, dead or distorted while told so. `Webhook` is a channel for
-notifications: a real HTTP server on loopback that can be closed and opened again.
 """
 
-import json
 import signal
-import socket
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING
+from datetime import datetime, timedelta
+from pathlib import Path
 
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
-from mlops_bikeshare.domain.windows import DAY_S, SLOT_S, Window
+from mlops_bikeshare.domain.windows import CADENCE_S, DAY_S, SLOT_S, Window
 from mlops_bikeshare.flows import alarms, ingest, replay, serve
+from mlops_bikeshare.flows.drilling.outside import FaultyFeed, Webhook
 from mlops_bikeshare.flows.process.memory import resident_mb
 from mlops_bikeshare.flows.process.progress import Track
 from mlops_bikeshare.monitoring.metrics import MODEL
 from mlops_bikeshare.serving import launch
-from mlops_bikeshare.sources.feed import Feed, Reading
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 KILL_S = 30
-Distortion = Callable[["pa.Table"], "pa.Table"]
+TICK = timedelta(seconds=CADENCE_S)
+# The share of stations from which on a batch counts as full.
+FULL = 0.99
 
 
-@dataclass
-class FaultyFeed:
-    """A feed that may be dead, or say other counts than there are."""
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """When an alarm of production was first seen standing, and then quiet."""
 
-    inner: Feed
-    dead: bool = False
-    distortion: Distortion | None = None
-
-    def read_status(self, at: datetime) -> Reading:
-        """What the feed says, a failure, or something else."""
-        from dataclasses import replace
-
-        if self.dead:
-            return Reading(fetched_at=at, failure="drill: the feed does not answer")
-        reading = self.inner.read_status(at)
-        if self.distortion is None or reading.rows is None:
-            return reading
-        return replace(reading, rows=self.distortion(reading.rows))
-
-    def read_information(self, at: datetime) -> Reading:
-        """The station list."""
-        return self.inner.read_information(at)
-
-
-class Webhook:
-    """Takes notifications as long as it is open; `taken` are their texts."""
-
-    def __init__(self) -> None:
-        """Open on a free port, kept for the next opening."""
-        self.taken: list[str] = []
-        self.port = 0
-        self._server: ThreadingHTTPServer | None = None
-        self.open()
-
-    @property
-    def url(self) -> str:
-        """As apprise has it: JSON over HTTP."""
-        return f"json://127.0.0.1:{self.port}/drill"
-
-    def open(self) -> None:
-        """Answer from now on."""
-        taken = self.taken
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                taken.append(json.loads(body).get("message", ""))
-                self.send_response(200)
-                self.end_headers()
-
-            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name
-                """Nothing on the screen."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
-        self.port = self._server.server_port
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def close(self) -> None:
-        """Refuse connections."""
-        if self._server is not None:
-            self._server.shutdown()
-            self._server.server_close()
-            self._server = None
+    fired: datetime | None
+    quiet: datetime | None
 
 
 @dataclass
@@ -125,7 +61,9 @@ class Production:
         return self.ws.settings.endpoint("staging", self.city.name)
 
     def run(self, until: datetime) -> None:
-        """Polls, batches and judgements from the clock's time to `until`."""
+        """Polls, batches and judgements from the clock's time to `until`, unless it is that."""
+        if until == self.ws.now:
+            return
         window = Window(self.ws.now, until)
         after = self._note
         replay.replay(self.ws, self.city, self.feed, window, after_batch=after, track=self.track)
@@ -146,6 +84,21 @@ class Production:
     def start_host(self) -> None:
         """Start it again, as `make serve` does."""
         serve.start(self.ws)
+
+    def workers(self) -> list[int]:
+        """The processes that hold the models; none when the host is down."""
+        facts = launch.running(self.ws.path)
+        return [] if facts is None else _children(facts.pid)
+
+    def seen(self, alarm: str, since: datetime) -> Seen:
+        """An alarm of the endpoint in production, from `since` on."""
+        name = f"{self.prod}-{alarm}"
+        return Seen(self.fired(name, since), self.quiet_after(name, since))
+
+    def full_again(self, since: datetime) -> datetime | None:
+        """The first decision time from `since` on that was answered in full."""
+        found = self.answered(Window(since, self.ws.now + TICK))
+        return min((at for at, share in found.items() if share >= FULL), default=None)
 
     def fired(self, name: str, since: datetime) -> datetime | None:
         """When an alarm was first seen standing, from `since` on."""
@@ -187,9 +140,7 @@ def _nothing() -> None:
     """What is done after most batches."""
 
 
-def closed_port() -> int:
-    """A port of loopback on which nobody answers."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
+def _children(pid: int) -> list[int]:
+    """Processes that any thread of a process started."""
+    listed = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for found in listed for child in found.read_text("ascii").split()]

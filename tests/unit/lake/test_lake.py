@@ -117,3 +117,16 @@ def test_a_folder_that_is_no_date_is_named(lake: Lake) -> None:
 
     with pytest.raises(LakeError, match=r"city=boston of the lake holds a folder 'old'; expected"):
         lake.days(STATIONS, city="boston")
+
+
+def test_half_a_file_is_named_with_what_to_do(lake: Lake, tmp_path: Path) -> None:
+    (key,) = lake.write(STATIONS, rows("2021-09-01"), city="boston", name="a")
+    whole = (tmp_path / key).read_bytes()
+    (tmp_path / key).write_bytes(whole[: len(whole) // 2])
+    lake.write(STATIONS, rows("2021-09-01"), city="boston", name="b")
+
+    with pytest.raises(LakeError, match=rf"{key} of the lake is damaged .*; put it back"):
+        lake.read(STATIONS, city="boston")
+    with pytest.raises(LakeError, match="date=2021-09-01 of the lake is damaged"):
+        compact_day(lake, STATIONS, city="boston", day=date(2021, 9, 1))
+    assert (tmp_path / key).exists(), "what is damaged is not deleted"
