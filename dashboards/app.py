@@ -29,6 +29,7 @@ from mlops_bikeshare.domain.errors import BikeshareError
 _COMPACT = """<style>
 .stMainBlockContainer {padding-top: 3.2rem; padding-bottom: 2rem}
 .stMainBlockContainer h1 {font-size: 2rem; padding: .5rem 0 0}
+.stMainBlockContainer h2 {font-size: 1.4rem; padding: .75rem 0 .25rem}
 [data-testid="stCaptionContainer"], [data-testid="stCaptionContainer"] * {color: inherit}
 [data-testid="stCaptionContainer"] {opacity: .88}
 [data-testid="stMetric"] {padding-right: 1.5rem}

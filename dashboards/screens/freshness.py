@@ -38,7 +38,7 @@ def _live(choice: Choice) -> None:
         return
     st.caption(f"As of {both_zones(reading.now, reading.city.zone)}")
     _figures(reading)
-    st.subheader("Tables", anchor=False)
+    st.header("Tables", anchor=False)
     st.markdown("\n".join(_lines(reading)))
     _missing(reading)
     _quarantine(reading)
@@ -74,7 +74,7 @@ def _lines(reading: Freshness) -> list[str]:
 
 
 def _missing(reading: Freshness) -> None:
-    st.subheader("Gaps of the last 24 hours", anchor=False)
+    st.header("Gaps of the last 24 hours", anchor=False)
     if reading.slots.empty:
         st.info("No poll landed in the last 24 hours.")
         return
@@ -90,7 +90,7 @@ def _missing(reading: Freshness) -> None:
 
 
 def _quarantine(reading: Freshness) -> None:
-    st.subheader("Quarantine", anchor=False)
+    st.header("Quarantine", anchor=False)
     if reading.quarantine.empty:
         st.success("No row broke its contract in the last 24 hours.", icon=":material/check:")
         return

@@ -153,7 +153,7 @@ def _quality(reading: ModelHealth, rows: "pd.DataFrame") -> None:
 
 
 def _drift(choice: Choice, reading: ModelHealth) -> None:
-    st.subheader("Drift", anchor=False)
+    st.header("Drift", anchor=False)
     if reading.psi.empty:
         st.info("No hour was long enough to judge drift yet.")
     else:
@@ -188,7 +188,7 @@ def _reliability(choice: Choice) -> None:
     reading = _read_quietly(choice)
     if reading is None:
         return
-    st.subheader("Reliability", anchor=False)
+    st.header("Reliability", anchor=False)
     st.caption("Of the times the model said 40 %, were 40 % out? It reads a day of predictions.")
     if not st.toggle("Show reliability", key="reliability"):
         return

@@ -44,9 +44,9 @@ def _live(choice: Choice) -> None:
         st.caption(f"The audit's chain of {reading.proven} lines holds: none was altered.")
     if reading.mlflow_runs_here:
         st.caption("Versions link to MLflow's window; `make mlflow-ui` opens it on this machine.")
-    st.subheader("Production", anchor=False)
+    st.header("Production", anchor=False)
     _reigns(reading)
-    st.subheader("Decisions", anchor=False)
+    st.header("Decisions", anchor=False)
     rows = reading.decisions.head(SHOWN)
     st.markdown("\n".join(_lines(reading, rows.to_dict("records"))))
     if len(reading.decisions) > SHOWN:
@@ -95,7 +95,7 @@ def _lines(reading: Releases, rows: list[dict[Hashable, Any]]) -> list[str]:
 
 
 def _verdicts(reading: Releases) -> None:
-    st.subheader("Verdicts", anchor=False)
+    st.header("Verdicts", anchor=False)
     gates = [row for row in reading.decisions.to_dict("records") if row["facts"].get("checks")]
     if not gates:
         st.info("The gate has judged nothing yet.")

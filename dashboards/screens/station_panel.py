@@ -41,7 +41,7 @@ def show(
     """Draw the panel: what is known at once first, what must be read or computed below."""
     row = reading.stations.loc[[station]].iloc[0]
     name = row["name"] if isinstance(row["name"], str) else f"Station {station}"
-    st.subheader(plain(name), anchor=False)
+    st.header(plain(name), anchor=False)
     _counts(reading, station, row)
     path = reading.trajectory(station)
     if path.empty:

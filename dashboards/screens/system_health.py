@@ -51,12 +51,12 @@ def _live(choice: Choice) -> None:
     st.caption(f"Up to {both_zones(reading.now, reading.city.zone)}")
     _alarms(reading)
     for endpoint in reading.endpoints:
-        st.subheader(endpoint, anchor=False)
+        st.header(endpoint, anchor=False)
         _endpoint(reading, endpoint)
 
 
 def _alarms(reading: SystemHealth) -> None:
-    st.subheader("Alarms now", anchor=False)
+    st.header("Alarms now", anchor=False)
     if not reading.alarms:
         st.info("No alarm is watched: nothing was served in production yet.")
         return

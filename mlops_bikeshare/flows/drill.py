@@ -130,13 +130,13 @@ def _faults(
         yield at(1, 0), drift.halved
         yield at(2, 14), drift.emptied
     if plan.days >= BAD:
-        yield at(3, 0), partial(challengers.bad_challenger, version=stump(ws, city, history))
+        yield at(3, 2), partial(challengers.bad_challenger, version=stump(ws, city, history))
     if plan.days >= SILENT:
-        yield at(4, 1), partial(challengers.silent_rollback, version=broken_version(ws, city))
+        yield at(4, 3), partial(challengers.silent_rollback, version=broken_version(ws, city))
     if plan.days >= GOOD:
         idle = persistence_alone(ws, city)
         said = "a challenger that says what persistence says"
-        yield at(4, 3), partial(challengers.bad_challenger, version=idle, fault=said)
+        yield at(4, 4), partial(challengers.bad_challenger, version=idle, fault=said)
         better = train(ws, city, by_shares(history), label="challenger").version
         yield at(5, 4), partial(challengers.good_challenger, version=better)
 

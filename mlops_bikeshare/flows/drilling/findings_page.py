@@ -38,6 +38,8 @@ def page(document: dict[str, Any]) -> str:
 
 def _alarm(row: dict[str, Any]) -> str:
     quiet = _minutes(row["quiet_min"]) or "still standing"
+    if (row["quiet_min"] or 0) < 0:
+        quiet = "before its end"
     return f"{row['alarm']}: {_minutes(row['detected_min'])}, {quiet} ({row['fault']})"
 
 
