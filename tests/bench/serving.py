@@ -1,11 +1,13 @@
 """The endpoint host and its workers against `mlflow models serve`, with the same version.
 
 Both are real processes asked over one kept connection on loopback, with a body made beforehand that
-each reads best (Arrow here, Parquet there: mlflow takes no Arrow). They are asked in turns, so that
-a busy moment hits both. Memory is that of the whole tree of processes.
+each reads best (Arrow here, Parquet there: mlflow takes no Arrow). They are asked in turns of ten,
+so that a busy moment hits both; `_apart`: in turns of one, so that each request finds the caches of
+the machine as the other server left them. Memory is that of the whole tree of processes.
 """
 
 import io
+import math
 import os
 import re
 import socket
@@ -40,6 +42,7 @@ ENDPOINT = "bikeshare-bench"
 ARROW, PARQUET = "application/vnd.apache.arrow.stream", "application/vnd.apache.parquet"
 STATIONS = 2400
 REPEATS, QUICK_REPEATS = 100, 20
+TURN = 10
 START_S = 300
 LIMIT_P95_MS = 200.0
 
@@ -51,12 +54,15 @@ def against_mlflow(bed: Bed) -> Iterator[Row]:
     frame = rows[list(FEATURE_NAMES)].head(STATIONS).reset_index(drop=True)
     count = QUICK_REPEATS if bed.quick else REPEATS
     with _ours(bed) as ours, _mlflow(folder) as peer:
-        times = {n: _latencies((ours, peer), frame.head(n), count) for n in (1, 200, STATIONS)}
+        servers = (ours, peer)
+        times = {n: _latencies(servers, frame.head(n), count) for n in (1, 200, STATIONS)}
+        apart = _latencies(servers, frame.head(1), count, turn=1)
         our_mb, peer_mb = _tree_mb(ours.pid), _tree_mb(peer.pid)
     said = f"mlflow models serve, one worker, same version, {count} requests"
     for n, name, goal in ((1, "row", 8.0), (STATIONS, "2400_rows", 3.0)):
         mine, others = times[n]
         yield _row(f"p50_{name}", _p(mine, 50), _p(others, 50), "ms", goal, said)
+    yield _row("p50_row_apart", _p(apart[0], 50), _p(apart[1], 50), "ms", 8.0, said)
     yield _row("start", ours.start_s, peer.start_s, "s", 2.0, "mlflow models serve until /ping")
     yield _row("memory", our_mb, peer_mb, "MB", 1 / 0.7, "mlflow models serve, all its processes")
     p95 = _p(times[200][0], 95)
@@ -144,17 +150,21 @@ def _until_pinged(client: httpx.Client, url: str, process: "subprocess.Popen[byt
     raise BenchError("mlflow models serve did not start")
 
 
-def _latencies(servers: Sequence[Served], frame: "pd.DataFrame", count: int) -> list[list[float]]:
-    """Milliseconds of each answer, by server; the first answers warm up."""
+def _latencies(
+    servers: Sequence[Served], frame: "pd.DataFrame", count: int, *, turn: int = TURN
+) -> list[list[float]]:
+    """Milliseconds of each answer, by server; the first turn warms up."""
     seen: list[list[float]] = [[] for _ in servers]
     with ExitStack() as stack:
         asks = [stack.enter_context(_asking(server, frame)) for server in servers]
-        for _ in range(3 + (count if len(frame) == 1 else max(10, count // 5))):
+        wanted = count if len(frame) == 1 else max(10, count // 5)
+        for _ in range(1 + math.ceil(wanted / turn)):
             for ask, times in zip(asks, seen, strict=True):
-                began = time.perf_counter()
-                ask()
-                times.append((time.perf_counter() - began) * 1e3)
-    return [times[3:] for times in seen]
+                for _ in range(turn):
+                    began = time.perf_counter()
+                    ask()
+                    times.append((time.perf_counter() - began) * 1e3)
+    return [times[turn:] for times in seen]
 
 
 @contextmanager
