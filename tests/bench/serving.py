@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 ENDPOINT = "bikeshare-bench"
 ARROW, PARQUET = "application/vnd.apache.arrow.stream", "application/vnd.apache.parquet"
 STATIONS = 2400
-REPEATS, QUICK_REPEATS = 100, 20
+REPEATS, QUICK_REPEATS = 400, 40
 TURN = 10
 START_S = 300
 LIMIT_P95_MS = 200.0
@@ -157,7 +157,7 @@ def _latencies(
     seen: list[list[float]] = [[] for _ in servers]
     with ExitStack() as stack:
         asks = [stack.enter_context(_asking(server, frame)) for server in servers]
-        wanted = count if len(frame) == 1 else max(10, count // 5)
+        wanted = count if len(frame) == 1 else max(10, count // 10)
         for _ in range(1 + math.ceil(wanted / turn)):
             for ask, times in zip(asks, seen, strict=True):
                 for _ in range(turn):
