@@ -17,7 +17,13 @@ from mlops_bikeshare.domain.errors import InputError, SettingsError
 ANSWERS_S = 30
 LOOPBACK = "127.0.0.1"
 # A worker's task must not take more threads than the worker has.
-ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+
+# Dask's profiler looks at the task's thread every 10 ms, for a page that nobody opens here.
+_LOCAL = {
+    "distributed.nanny.pre-spawn-environ": _ONE_THREAD,
+    "distributed.worker.profile.enabled": False,
+}
 
 
 @contextmanager
@@ -34,7 +40,7 @@ def client(scheduler: str | None, *, workers: int) -> Iterator[Any]:
             yield found
         return
     with (
-        dask.config.set({"distributed.nanny.pre-spawn-environ": ONE_THREAD}),
+        dask.config.set(_LOCAL),
         LocalCluster(
             n_workers=workers,
             threads_per_worker=1,
