@@ -2,7 +2,7 @@
 
 The workspace is always `drill`, made anew. A champion learns from the days before the week; then
 faults come one after the other on the simulated clock, through real endpoints, a real host and a
-real notification channel (`drilling/faults.py`). The week ends with a good challenger, which must
+real notification channel (`drilling/`). The week ends with a good challenger, which must
 reach production. `days`: a shorter drill has the first faults only.
 
 Output   the report as a dict, also `drill.json` and `drill.html` in the workspace.
@@ -47,7 +47,7 @@ LEARNED_DAYS = 20
 CHAMPION_DAYS = 10
 MOST_DAYS = 7
 # So many days a drill needs for each of the later faults; a shorter one leaves them out.
-DRIFT, BAD, SILENT, GOOD = 3, 5, 6, 7
+DRIFT, EMPTIED, BAD, SILENT, GOOD = 3, 4, 5, 6, 7
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +128,7 @@ def _faults(
     yield at(0, 22) + timedelta(minutes=40), partial(kept.broken_features, history=history)
     if plan.days >= DRIFT:
         yield at(1, 0), drift.halved
+    if plan.days >= EMPTIED:
         yield at(2, 14), drift.emptied
     if plan.days >= BAD:
         yield at(3, 2), partial(challengers.bad_challenger, version=stump(ws, city, history))

@@ -55,23 +55,20 @@ def _merge(lake: Lake, table: Table, city: str, day: date) -> int:
     held = list(dict.fromkeys(name for part in parts for name in _stands_for(*part)))
     number = 1 + max(number_of(name) for name in _names(lake, table, city, day))
     key = key_of(table, city, day, merged_name(number))
-    with naming(f"an object of {key.rpartition('/')[0]}"):
-        merged = merge(table, parts, held)
     # A loser's object is not there; what is deleted next is what the winner's names.
-    return len(parts) if lake.store.create(key, merged) else 0
+    return len(parts) if lake.store.create(key, merge(table, parts, held)) else 0
 
 
 def _stands_for(name: str, body: bytes) -> list[str]:
-    return held_by(body) if is_merged(name) else [name]
+    with naming(f"part {name}"):
+        return held_by(body) if is_merged(name) else [name]
 
 
 def _clean(lake: Lake, table: Table, city: str, day: date) -> int:
     """Delete what the merged objects that are there hide."""
     names = _names(lake, table, city, day)
     bodies = {name: lake.store.read(key_of(table, city, day, name)) for name in merges(names)}
-    with naming(f"a merged object of {folder_of(table, city, day)}"):
-        held = {name: held_by(body) for name, body in bodies.items()}
-    gone = hidden(names, held)
+    gone = hidden(names, {name: _stands_for(name, body) for name, body in bodies.items()})
     for name in gone:
         lake.store.delete(key_of(table, city, day, name))
     return len(gone)

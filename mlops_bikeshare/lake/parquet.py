@@ -82,6 +82,7 @@ def encode(table: Table, rows: "pa.Table") -> bytes:
 def merge(table: Table, parts: "Sequence[tuple[str, bytes]]", held: Sequence[str]) -> bytes:
     """One object with the rows of all `parts` (name, body), which it names as held.
 
+    LakeError names a part that is damaged.
     A part that is a merged object itself keeps the names of its own parts. The column `PART` says
     which of the held names each row came from.
     """
@@ -104,10 +105,12 @@ def naming(key: str) -> Iterator[None]:
 
     try:
         yield
-    except (pa.ArrowException, OSError) as error:
-        msg = f"{key} of the lake is damaged ({str(error).splitlines()[0]})"
-        hint = "put it back from a copy; features may be removed, `bikeshare features` makes them"
-        raise LakeError(f"{msg}; {hint}") from error
+    except (MemoryError, pa.ArrowCancelled):
+        raise
+    except (pa.ArrowException, OSError, ValueError) as error:
+        said = str(error).partition("\n")[0] or type(error).__name__
+        msg = f"{key} of the lake is damaged ({said})"
+        raise LakeError(f"{msg}; put it back from a copy, see docs/runbook.md#training") from error
 
 
 def held_by(body: bytes) -> list[str]:
@@ -125,8 +128,9 @@ def _placed(name: str, body: bytes, place: dict[str, int]) -> "pa.Table":
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    rows = pq.read_table(pa.BufferReader(body)).replace_schema_metadata(None)
-    before = held_by(body)
+    with naming(f"part {name}"):
+        rows = pq.read_table(pa.BufferReader(body)).replace_schema_metadata(None)
+        before = held_by(body)
     if not before:
         return rows.append_column(PART, pa.array(np.full(len(rows), place[name], dtype=np.int32)))
     moved = np.array([place[part] for part in before], dtype=np.int32)

@@ -37,7 +37,7 @@ _NOTE = """(() => {
     const canvas = window.map && window.map.stationCanvas && window.map.stationCanvas._container;
     if (!canvas || !canvas.width || !canvas.height) return false;
     const row = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
-    for (let i = 3; i < row.length; i += 4) if (row[i]) return true;
+    for (let i = 3; i < row.length; i += 4) if (row[i]) return true;  // all are drawn in one frame
     return false;
   };
   const look = () => {

@@ -25,8 +25,9 @@ from mlops_bikeshare.serving import predict
 
 HALF_HOUR = 3 * TICK
 KILLED_EVERY_S = 0.02
+ALLOWED_S = 1.0
 BACK_S = 120.0
-Fault = Callable[[], AbstractContextManager[None]]
+Hindrance = Callable[[], AbstractContextManager[None]]
 
 
 def refused_requests(p: Production, start: datetime) -> Finding:
@@ -54,10 +55,13 @@ def refused_requests(p: Production, start: datetime) -> Finding:
 
 
 def slow_model(p: Production, start: datetime) -> Finding:
-    """The model's process stands still for longer than the guard allows, at every batch."""
+    """The model's process stands still for longer than the guard allows, at every batch.
+
+    It does so from the poll on: what comes before the request is allowed for.
+    """
     p.run(start)
     end = start + HALF_HOUR
-    still_s = 1.5 * p.ws.settings.guard.latency_p95_ms / 1000 + 0.5
+    still_s = 1.5 * p.ws.settings.guard.latency_p95_ms / 1000 + ALLOWED_S
     with _at_each_batch(p, partial(_stopped, p, still_s)):
         p.run(end)
     p.run(end + timedelta(hours=2))
@@ -123,8 +127,10 @@ def _ask_nonsense(p: Production, at: datetime) -> None:
 
 
 @contextmanager
-def _at_each_batch(p: Production, fault: Fault) -> Iterator[None]:
+def _at_each_batch(p: Production, fault: Hindrance) -> Iterator[None]:
     """Hold the fault from the poll of every batch until the batch was judged."""
+    if not p.workers():
+        raise EndpointError("the drill finds no process of a model: it needs a host, and /proc")
     with ExitStack() as held:
 
         def before(at: datetime) -> None:
@@ -179,7 +185,8 @@ def _send(pids: list[int], what: signal.Signals) -> None:
 def _answering(p: Production) -> None:
     """Ask until the host's new process answers.
 
-    Its start takes real time, of which the clock of the drill knows nothing.
+    Its start takes real time, of which the clock of the drill knows nothing. What is refused until
+    then counts among the failed requests of the last faulty batch.
     """
     last = p.ws.now - TICK
     asked = p.ws.lake.read(ONLINE, city=p.city.name, window=Window(last, p.ws.now))

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 # Features that are means of earlier days begin so.
 LEARNED = "usual_"
-MORE_THAN_ANY = 10_000  # bikes at a station
 
 
 def halved(p: Production, start: datetime, *, hours: int = 12) -> Finding:
@@ -77,17 +76,17 @@ def emptied(p: Production, start: datetime, *, hours: int = 10) -> Finding:
 
 
 def _half(rows: "pa.Table") -> "pa.Table":
-    return _divided(rows, by=2)
+    return _left(rows, of_two=1)
 
 
 def _none(rows: "pa.Table") -> "pa.Table":
-    return _divided(rows, by=MORE_THAN_ANY)
+    return _left(rows, of_two=0)
 
 
-def _divided(rows: "pa.Table", *, by: int) -> "pa.Table":
-    """A part of the bikes; what is gone is docks."""
+def _left(rows: "pa.Table", *, of_two: int) -> "pa.Table":
+    """So many of two bikes; what is gone is docks."""
     frame = to_frame(rows)
-    bikes = frame["num_bikes_available"] // by
+    bikes = of_two * frame["num_bikes_available"] // 2
     docks = frame["num_docks_available"] + frame["num_bikes_available"] - bikes
     counts = frame.assign(num_bikes_available=bikes, num_docks_available=docks)
     return to_arrow(STATION_STATUS_RAW, counts)

@@ -1,4 +1,4 @@
-"""Faults of what production lives on: the feed, the host, the weather, a batch, the counts.
+"""Faults of what production lives on: the feed, the host, the weather, a batch.
 
 Each is done to production, then looked at, and becomes one `Finding`.
 """
@@ -15,9 +15,6 @@ from mlops_bikeshare.flows.live_weather import HourlyWeather
 from mlops_bikeshare.serving import endpoints
 from mlops_bikeshare.sources.gbfs.client import FeedClient, Patience
 from mlops_bikeshare.sources.meteostat import Meteostat
-
-# Features that are means of earlier days begin so.
-LEARNED = "usual_"
 
 
 def feed_outage(p: Production, start: datetime, *, hours: int = 3) -> Finding:

@@ -37,17 +37,22 @@ Fault = Callable[[Production, datetime], Finding]
 
 
 def within(at: datetime | None, since: datetime, minutes: float) -> bool:
-    """Whether it came, and so soon after."""
-    return at is not None and at - since <= timedelta(minutes=minutes)
+    """Whether it came after `since`, and so soon."""
+    return at is not None and timedelta(0) <= at - since <= timedelta(minutes=minutes)
 
 
 def refused(act: Callable[[], object], kind: type[BikeshareError]) -> bool:
     """Whether it ended with this error."""
+    return why_not(act, kind) is not None
+
+
+def why_not(act: Callable[[], object], kind: type[BikeshareError]) -> str | None:
+    """What it said when it ended with this error; None: it did not."""
     try:
         act()
-    except kind:
-        return True
-    return False
+    except kind as error:
+        return str(error)
+    return None
 
 
 def minutes_from(since: datetime, at: datetime | None) -> float | None:

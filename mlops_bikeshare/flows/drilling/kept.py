@@ -9,25 +9,25 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from mlops_bikeshare.backends import Workspace
-from mlops_bikeshare.domain.errors import BikeshareError
+from mlops_bikeshare.domain.errors import LakeError
 from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.flows import alarms, records, retrain
-from mlops_bikeshare.flows.drilling.findings import Finding, minutes_from, refused, within
+from mlops_bikeshare.flows.drilling.findings import Finding, minutes_from, why_not, within
 from mlops_bikeshare.flows.drilling.production import Production
 from mlops_bikeshare.flows.features import OFFLINE
 from mlops_bikeshare.flows.train import by_shares, train
 
 
 def broken_features(p: Production, start: datetime, *, history: Window) -> Finding:
-    """Half of a file of features is lost, and somebody trains, and the week's retraining comes."""
+    """Half of a file of features is lost, and somebody trains, and somebody retrains."""
     p.run(start)
     # Whoever trains is another process, which remembers nothing of what was read before.
     ws = Workspace(p.ws.settings, p.ws.clock)
     day = ws.lake.days(OFFLINE, city=p.city.name)[0]
     (key,) = ws.lake.keys(OFFLINE, city=p.city.name, day=day)
     with _instead(p.ws.path / "lake" / key, _half):
-        untrained = refused(lambda: train(ws, p.city, by_shares(history)), BikeshareError)
-        unlearned = refused(lambda: retrain.retrain(ws, p.city, force=True), BikeshareError)
+        untrained = why_not(lambda: train(ws, p.city, by_shares(history)), LakeError)
+        unlearned = why_not(lambda: retrain.retrain(ws, p.city, force=True), LakeError)
     p.run(start + timedelta(hours=1))
     training, again = p.seen("training-failed-warn", start), p.seen("retrain-failed-warn", start)
     return Finding(
@@ -36,8 +36,8 @@ def broken_features(p: Production, start: datetime, *, history: Window) -> Findi
         end=start,
         expected="both fail and say so; each is an alarm at once, for a day; production goes on",
         happened={
-            "the training fails": untrained,
-            "the retraining fails": unlearned,
+            "the training fails and names the file": key in (untrained or ""),
+            "the retraining fails and names the file": key in (unlearned or ""),
             "the failed training is an alarm within 10 min": within(training.fired, start, 10),
             "so is the failed retraining": within(again.fired, start, 10),
             "the next batch is full": within(p.full_again(start), start, 0),

@@ -8,6 +8,7 @@ when a batch was missed.
 
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -86,7 +87,7 @@ class Production:
         serve.start(self.ws)
 
     def workers(self) -> list[int]:
-        """The processes that hold the models; none when the host is down."""
+        """The processes that hold the models; none when the host is down, or without /proc."""
         facts = launch.running(self.ws.path)
         return [] if facts is None else _children(facts.pid)
 
@@ -142,5 +143,8 @@ def _nothing() -> None:
 
 def _children(pid: int) -> list[int]:
     """Processes that any thread of a process started."""
-    listed = Path(f"/proc/{pid}/task").glob("*/children")
-    return [int(child) for found in listed for child in found.read_text("ascii").split()]
+    found = []
+    for listed in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(FileNotFoundError, ProcessLookupError):  # a thread that has ended since
+            found += [int(child) for child in listed.read_text("ascii").split()]
+    return found

@@ -80,13 +80,13 @@ def build(client: Any, where: Where, blocks: Sequence[Days]) -> Iterator[int]:
     start = client.submit(known_before, where, blocks[0][0], pure=False)
     sealed, done = None, []
     for block in blocks:
-        at = {"workers": next(turn), "allow_other_workers": True, "pure": False}
-        looked = client.submit(look, where, block, **at)
+        placed = {"workers": next(turn), "allow_other_workers": True, "pure": False}
+        looked = client.submit(look, where, block, **placed)
         known = start
         if block is not blocks[-1]:
             # before what takes long: another worker waits for it
             start = client.submit(after, start, client.submit(added, looked, pure=False))
-        made = client.submit(make, where, looked, known, **at)
+        made = client.submit(make, where, looked, known, **placed)
         sealed = client.submit(seal, where, made, sealed, pure=False)
         done.append(sealed)
     del looked, known, start, made, sealed  # what nobody asks for any more, the cluster forgets
