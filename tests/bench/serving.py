@@ -58,9 +58,7 @@ def against_mlflow(bed: Bed) -> Iterator[Row]:
         times = {n: _latencies(servers, frame.head(n), count) for n in (1, 200, STATIONS)}
         apart = _latencies(servers, frame.head(1), count, turn=1)
         our_mb, peer_mb = _tree_mb(ours.pid), _tree_mb(peer.pid)
-    said = (
-        f"mlflow models serve, one worker, same version, {count} requests, 40 of many rows"
-    )
+    said = f"mlflow models serve, one worker, same version, {count} requests, 40 of many rows"
     for n, name, goal in ((1, "row", 8.0), (STATIONS, "2400_rows", 3.0)):
         mine, others = times[n]
         yield _row(f"p50_{name}", _p(mine, 50), _p(others, 50), "ms", goal, said)
