@@ -168,7 +168,7 @@ def test_what_a_feed_calls_a_station_draws_nothing(
     app = page()
     assert app.button[0].label.startswith(r"\[Quay\](http\://elsewhere): out of bikes")
     app.text_input[0].set_value("mill").run()
-    assert app.subheader[0].value == r"\:red\[Mill\]"
+    assert app.header[0].value == r"\:red\[Mill\]"
 
 
 def top_page() -> None:
@@ -207,7 +207,7 @@ def test_the_riskiest_stations_are_one_press_away(page: Callable[[], AppTest]) -
         "Mill & Co: out of bikes 20%, out of docks 70%",
     ]
     app.button[0].click().run()
-    assert app.subheader[0].value == "Quay"
+    assert app.header[0].value == "Quay"
 
 
 @pytest.mark.usefixtures("full")
