@@ -17,6 +17,7 @@ from mlops_bikeshare.domain.errors import LakeError
 from mlops_bikeshare.domain.tables import Table
 from mlops_bikeshare.lake.lake import Lake
 from mlops_bikeshare.lake.local import LocalStore
+from mlops_bikeshare.lake.parquet import naming
 from mlops_bikeshare.lake.partition import is_merged, name_of
 from mlops_bikeshare.lake.query import VIEWS, view_sql
 from mlops_bikeshare.lake.store import ObjectGoneError
@@ -126,15 +127,13 @@ class DuckDbQuery:
 
 def columns_of(path: Path, key: str) -> frozenset[str]:
     """The columns of an object, by its footer."""
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        return frozenset(pq.read_schema(path).names)
+        with path.open("rb") as file, naming(key):
+            return frozenset(pq.read_schema(file).names)
     except FileNotFoundError as error:
         raise ObjectGoneError(str(error)) from error
-    except pa.ArrowInvalid as error:
-        raise LakeError(f"{key} is no Parquet: {error}") from error
 
 
 def _named_in(sql: str) -> tuple[list[str], list[Table]]:

@@ -47,7 +47,7 @@ def refused_requests(p: Production, start: datetime) -> Finding:
         happened={
             "refused requests are an alarm within 20 min": within(rate.fired, start, 20),
             "so is their share": within(share.fired, start, 20),
-            "every batch is full": _all_full(p, Window(start, end)),
+            "every batch is full": p.all_full(Window(start, end)),
             "both are quiet again": _quiet(rate, share),
         },
         detected_min=minutes_from(start, share.fired),
@@ -74,7 +74,7 @@ def slow_model(p: Production, start: datetime) -> Finding:
         happened={
             "latency is critical within 20 min": within(critical.fired, start, 20),
             "the hour is a warning once it is over": within(warn.fired, start, 60),
-            "every batch is full": _all_full(p, Window(start, end)),
+            "every batch is full": p.all_full(Window(start, end)),
             "both are quiet again": _quiet(warn, critical),
         },
         detected_min=minutes_from(start, critical.fired),
@@ -90,7 +90,7 @@ def dying_model(p: Production, start: datetime) -> Finding:
     _answering(p)
     p.run(end + timedelta(hours=1))
     failed, share = p.seen("errors-5xx-critical", start), p.seen("error-rate-critical", start)
-    left, shares = p.seen("success-rate-warn", start), p.answered(Window(start, end))
+    left, answered = p.seen("success-rate-warn", start), p.answered(Window(start, end))
     back = p.full_again(end)
     return Finding(
         fault="the model's process dies under every request",
@@ -101,20 +101,14 @@ def dying_model(p: Production, start: datetime) -> Finding:
             "failing requests are an alarm within 10 min": within(failed.fired, start, 10),
             "so is their share": within(share.fired, start, 20),
             "stations left without an answer are one within 20 min": within(left.fired, start, 20),
-            "no stand-in counts as an answer": bool(shares)
-            and all(share < FULL for share in shares.values()),
+            "no stand-in counts as an answer": bool(answered)
+            and all(part < FULL for part in answered.values()),
             "batches are full again at once": within(back, end, 0),
             "the alarms are quiet again": _quiet(failed, share, left),
         },
         detected_min=minutes_from(start, failed.fired),
         restored_min=minutes_from(end, back),
     )
-
-
-def _all_full(p: Production, window: Window) -> bool:
-    shares = p.answered(window)
-    asked = window.duration // TICK
-    return len(shares) == asked and all(share >= FULL for share in shares.values())
 
 
 def _quiet(*alarms: Seen) -> bool:

@@ -10,7 +10,7 @@ from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.flows import gate
 from mlops_bikeshare.flows.drilling.findings import Finding, minutes_from, within
 from mlops_bikeshare.flows.drilling.outside import closed_port
-from mlops_bikeshare.flows.drilling.production import FULL, TICK, Production
+from mlops_bikeshare.flows.drilling.production import TICK, Production
 from mlops_bikeshare.flows.live_weather import HourlyWeather
 from mlops_bikeshare.serving import endpoints
 from mlops_bikeshare.sources.gbfs.client import FeedClient, Patience
@@ -85,7 +85,7 @@ def weather_dead(p: Production, start: datetime, *, hours: int = 3) -> Finding:
             p.beside = hourly.tick
             p.run(end)
             p.beside = None
-    shares, asked = p.answered(Window(start, end)), Window(start, end + TICK)
+    asked = Window(start, end + TICK)
     known = p.ws.lake.read(WEATHER_HOURLY_RAW, city=p.city.name, window=asked)
     return Finding(
         fault="the weather does not answer",
@@ -93,8 +93,7 @@ def weather_dead(p: Production, start: datetime, *, hours: int = 3) -> Finding:
         end=end,
         expected="every batch is full all the same, and no weather is made up",
         happened={
-            "every batch is full": len(shares) == hours * 6
-            and all(share >= FULL for share in shares.values()),
+            "every batch is full": p.all_full(Window(start, end)),
             "no weather came, and none was made up": known.empty,
         },
     )

@@ -101,6 +101,11 @@ class Production:
         found = self.answered(Window(since, self.ws.now + TICK))
         return min((at for at, share in found.items() if share >= FULL), default=None)
 
+    def all_full(self, window: Window) -> bool:
+        """Whether every batch of `window` was answered in full."""
+        shares = self.answered(window).values()
+        return len(shares) == window.duration // TICK and all(share >= FULL for share in shares)
+
     def fired(self, name: str, since: datetime) -> datetime | None:
         """When an alarm was first seen standing, from `since` on."""
         return next((at for at, up in self.stood if at >= since and name in up), None)
