@@ -18,17 +18,16 @@ from typing import Any
 
 from mlops_bikeshare.backends import Workspace, open_workspace
 from mlops_bikeshare.domain.city import City
-from mlops_bikeshare.domain.clock import Clock
 from mlops_bikeshare.flows import features, ingest
 from mlops_bikeshare.flows.scaling import cluster, feature_blocks
-from mlops_bikeshare.settings import Settings, load
+from mlops_bikeshare.settings import load
 from mlops_bikeshare.sources.simulator.simulate import simulate
-from tests.bench.scale import peak_mb
+from tests.bench.scale import peak_mb, warmed
 
 DAYS, START = 8, date(2025, 6, 2)
 STATIONS, MORE_STATIONS = 400, 1600
 MOST_CITIES = 4
-TASKS_OF_A_BLOCK = 5
+TASKS_OF_A_BLOCK = 4
 _HEAD = (
     "cities x days x stations",
     "workers",
@@ -47,6 +46,7 @@ def main(home: Path, days: int) -> None:
     _say(*_HEAD)
     warm = _filled(home, "warm", small[:1])
     features.build(warm, _city(warm, 0))
+    warmth = feature_blocks.Where(warm.settings, warm.clock, _city(warm, 0))
     for made, count, stations in ((small, 1, STATIONS), (large, 1, MORE_STATIONS)):
         ws = _filled(home, f"alone-{stations}", made[:count])
         began = time.process_time()
@@ -54,13 +54,13 @@ def main(home: Path, days: int) -> None:
         _say(f"{count} x {days} x {stations}", "none", f"{_a_day(began, days):.2f}", "", "", "", "")
     for workers in (1, 2):
         with cluster.client(None, workers=workers) as client:
-            client.run(_warmed, warm.settings, warm.clock)
+            client.run(warmed, warmth)
             for count in (1, 2, MOST_CITIES):
                 ws = _filled(home, f"{workers}-{count}", small[:count])
                 _on_dask(client, ws, count, days, stations=STATIONS, workers=workers)
     for stations, made in ((STATIONS, small), (MORE_STATIONS, large)):
         with cluster.client(None, workers=1) as client:
-            client.run(_warmed, warm.settings, warm.clock)
+            client.run(warmed, warmth)
             ws = _filled(home, f"block-{stations}", made[:1])
             _on_dask(client, ws, 1, days, stations=stations, workers=1, longest=True)
 
@@ -131,13 +131,6 @@ def _cpu_s(client: Any) -> float:
 
 def _a_day(began: float, days: int) -> float:
     return (time.process_time() - began) / days
-
-
-def _warmed(settings: Settings, clock: Clock) -> None:
-    """What a worker has done that runs already: a look at a lake, and a day's rows."""
-    where = feature_blocks.Where(settings, clock, settings.city("city0"))
-    state = feature_blocks.known_before(where, START)
-    feature_blocks.make(where, feature_blocks.look(where, (START,)), state)
 
 
 def _say(*words: str) -> None:

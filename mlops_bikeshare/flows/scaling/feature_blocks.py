@@ -17,7 +17,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
-from functools import reduce
+from functools import partial, reduce
 from itertools import cycle, pairwise
 from typing import Any
 
@@ -31,6 +31,8 @@ from mlops_bikeshare.settings import Settings
 Days = tuple[date, ...]
 # Enough blocks to share out evenly, few enough that little is read twice.
 _ROUNDS, _MOST_DAYS = 4, 7
+# Priority of what takes little time and others wait for.
+_FIRST = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +50,10 @@ class Where:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Looked:
-    """What was seen on the days of a block, and what each adds to what later ones may know."""
+    """What was seen on the days of a block, and what each and all add to what later ones know."""
 
     days: tuple[tuple[features.Seen, ProfileState], ...]
+    added: ProfileState
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,20 +79,20 @@ def build(client: Any, where: Where, blocks: Sequence[Days]) -> Iterator[int]:
     Blocks are dealt out in turn: left to itself, Dask gave one of two workers five of eight. Where
     a worker is gone, another takes its blocks.
     """
-    turn = cycle(client.scheduler_info()["workers"])
-    start = client.submit(known_before, where, blocks[0][0], pure=False)
+    names = list(client.scheduler_info()["workers"])
+    known = client.submit(known_before, where, blocks[0][0], pure=False)
     sealed, done = None, []
-    for block in blocks:
-        placed = {"workers": next(turn), "allow_other_workers": True, "pure": False}
-        looked = client.submit(look, where, block, **placed)
-        known = start
-        if block is not blocks[-1]:
-            # before what takes long: another worker waits for it
-            start = client.submit(after, start, client.submit(added, looked, pure=False))
-        made = client.submit(make, where, looked, known, **placed)
-        sealed = client.submit(seal, where, made, sealed, pure=False)
+    for place, (block, name) in enumerate(zip(blocks, cycle(names), strict=False)):
+        # what a block saw is large: all that is done with it is done where it was seen
+        submit = partial(client.submit, workers=name, allow_other_workers=True, pure=False)
+        # A worker looks a block ahead of the one that it makes, so that none waits for another to
+        # have looked. Without priorities, what is submitted at once is done in any order.
+        looked = submit(look, where, block, priority=2 * (len(names) - place) + 1)
+        made = submit(make, where, looked, known, priority=-2 * place)
+        known = submit(learned, known, looked, priority=_FIRST)
+        sealed = submit(seal, where, made, sealed, priority=1 - 2 * place)
         done.append(sealed)
-    del looked, known, start, made, sealed  # what nobody asks for any more, the cluster forgets
+    del looked, known, made, sealed  # what nobody asks for any more, the cluster forgets
     for future in done:
         yield int(future.result())
 
@@ -104,17 +107,13 @@ def look(where: Where, days: Days) -> Looked:
     ws = where.opened()
     lists, nothing = features.station_lists(ws, where.city), ProfileState.empty()
     seen = [features.see(ws, where.city, day, lists) for day in days]
-    return Looked(tuple((one, features.learn(where.city, one, nothing)) for one in seen))
+    alone = [features.learn(where.city, one, nothing) for one in seen]
+    return Looked(tuple(zip(seen, alone, strict=True)), reduce(ProfileState.plus, alone))
 
 
-def added(looked: Looked) -> ProfileState:
-    """What a block adds to what later days may know."""
-    return reduce(after, (of_day for _, of_day in looked.days))
-
-
-def after(state: ProfileState, more: ProfileState) -> ProfileState:
-    """What is known once later days are learned too."""
-    return state.plus(more)
+def learned(known: ProfileState, looked: Looked) -> ProfileState:
+    """What is known once a block is learned too."""
+    return known.plus(looked.added)
 
 
 def make(where: Where, looked: Looked, state: ProfileState) -> Made:

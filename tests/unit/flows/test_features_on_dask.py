@@ -60,9 +60,9 @@ def test_what_blocks_learn_alone_adds_up_to_what_one_after_the_other_does(tmp_pa
     seen = [one for one, _ in feature_blocks.look(where, tuple(days)).days]
     whole = reduce(lambda state, one: features.learn(city, one, state), seen, ProfileState.empty())
     blocks = feature_blocks.blocks_of(days, workers=1)
-    parts = [feature_blocks.added(feature_blocks.look(where, block)) for block in blocks]
+    parts = [feature_blocks.look(where, block) for block in blocks]
     assert len(parts) > 2
-    total = reduce(feature_blocks.after, parts, ProfileState.empty())
+    total = reduce(feature_blocks.learned, parts, ProfileState.empty())
     assert total.stations == whole.stations
     assert total.valid_from == whole.valid_from
     assert np.array_equal(total.sums, whole.sums)
