@@ -1,20 +1,25 @@
 """Commands from data to a model: demo, ingest, features, tune, train."""
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from mlops_bikeshare.cli import screen
-from mlops_bikeshare.cli.given import AsJson, CityName, Folder, Range, opened, settings, window
-
-
-class Engine(StrEnum):
-    """What builds features."""
-
-    NUMPY = "numpy"
-    DASK = "dask"
+from mlops_bikeshare.cli.given import (
+    AsJson,
+    CityName,
+    Engine,
+    Folder,
+    OnEngine,
+    Range,
+    Scheduler,
+    Workers,
+    cluster,
+    opened,
+    settings,
+    window,
+)
 
 
 def demo(
@@ -102,30 +107,25 @@ def features(
     window_: Annotated[
         str | None, typer.Option("--window", help="START..END, UTC, end exclusive.")
     ] = None,
-    engine: Annotated[
-        Engine, typer.Option(help="dask: blocks of days beside each other; the same features.")
-    ] = Engine.NUMPY,
-    scheduler: Annotated[
-        str | None, typer.Option(help="Of a Dask cluster, tcp://host:8786; default: one here.")
-    ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Worker processes of one here.")] = 2,
+    engine: OnEngine = Engine.LOCAL,
+    scheduler: Scheduler = None,
+    workers: Workers = None,
     json_: AsJson = False,
 ) -> None:
     """Build the features of the days in the lake.
 
-    Days that are there already are left alone.
+    Days that are there already are left alone. On Dask, blocks of days are built beside each other.
     """
     from mlops_bikeshare.flows import features as flow
     from mlops_bikeshare.flows import features_on_dask
 
-    part = window(window_, "--window")
+    part, there = window(window_, "--window"), cluster(engine, scheduler, workers)
     ws, where = opened(city)
-    if engine is Engine.DASK:
-        done = features_on_dask.build(
-            ws, where, window=part, scheduler=scheduler, workers=workers, track=screen.track()
-        )
+    asked: dict[str, Any] = {"window": part, "track": screen.track()}
+    if there is None:
+        done = flow.build(ws, where, **asked)
     else:
-        done = flow.build(ws, where, window=part, track=screen.track())
+        done = features_on_dask.build(ws, where, **there, **asked)
     screen.show(
         done,
         f"{done.city} {done.window}: {done.rows:,} rows, {done.days_written} new days, "
@@ -173,17 +173,25 @@ def tune(
     trials: Annotated[float, typer.Option(min=1, help="Candidates in all.")] = 20,
     folds: Annotated[float, typer.Option(min=1, help="Rolling-origin folds.")] = 3,
     rounds: Annotated[float | None, typer.Option(min=1, help="Most trees per target.")] = None,
+    engine: OnEngine = Engine.LOCAL,
+    scheduler: Scheduler = None,
+    workers: Workers = None,
     json_: AsJson = False,
 ) -> None:
     """Search better training settings on held-out days; the same command resumes.
 
     Every candidate is a nested MLflow run. The days that `bikeshare train` tests on are not used.
+    On Dask, the folds of a candidate are scored beside each other.
     """
     from mlops_bikeshare.flows import tune as flow
+    from mlops_bikeshare.flows import tune_on_dask
 
-    part = window(window_, "--window")
+    part, there = window(window_, "--window"), cluster(engine, scheduler, workers)
     ws, where = opened(city, {"training.rounds": rounds})
-    done = flow.tune(
-        ws, where, window=part, trials=int(trials), folds=int(folds), track=screen.track()
-    )
+    numbers = {"trials": int(trials), "folds": int(folds)}
+    asked: dict[str, Any] = {"window": part, "track": screen.track(), **numbers}
+    if there is None:
+        done = flow.tune(ws, where, **asked)
+    else:
+        done = tune_on_dask.tune(ws, where, **there, **asked)
     screen.show(done, flow.summary(done), as_json=json_)

@@ -6,6 +6,7 @@ from the start of a command to its end.
 
 import os
 from collections.abc import Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -56,6 +57,28 @@ def window(text: str | None, key: str) -> "Window | None":
     return Window.parse(text, key=key) if text else None
 
 
+class Engine(StrEnum):
+    """Who computes."""
+
+    LOCAL = "local"
+    DASK = "dask"
+
+
+def cluster(engine: Engine, scheduler: str | None, workers: int | None) -> dict[str, Any] | None:
+    """What a flow on Dask is told; None where this process computes."""
+    from mlops_bikeshare.domain.errors import InputError
+
+    asked = {"scheduler": scheduler, "workers": workers}
+    told = {name: value for name, value in asked.items() if value is not None}
+    if engine is Engine.LOCAL and told:
+        raise InputError(
+            f"--{min(told)} is of a Dask cluster; give --engine dask as well, or not it"
+        )
+    if len(told) > 1:
+        raise InputError("--workers are started here, --scheduler has its own; give one of the two")
+    return None if engine is Engine.LOCAL else told
+
+
 def examples(*lines: str) -> str:
     r"""The end of a command's help; \b keeps its lines apart."""
     return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])
@@ -79,3 +102,12 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Folder = Annotated[Path | None, typer.Option("--recording", help="Folder of a recording.")]
 Range = Annotated[str | None, typer.Option(help="START..END, UTC, end exclusive.")]
 EndpointName = Annotated[str | None, typer.Option(help="Default: the city's staging.")]
+OnEngine = Annotated[
+    Engine, typer.Option("--engine", help="dask: by the workers of a cluster; the same results.")
+]
+Scheduler = Annotated[
+    str | None, typer.Option(help="Of a Dask cluster, tcp://host:8786; default: one here.")
+]
+Workers = Annotated[
+    int | None, typer.Option(min=1, help="Worker processes of a cluster here; default: 2.")
+]

@@ -2,12 +2,12 @@
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mlops_bikeshare.cli import given, screen
-from mlops_bikeshare.cli.given import AsJson
+from mlops_bikeshare.cli.given import AsJson, Engine, OnEngine, Scheduler, Workers, cluster
 from mlops_bikeshare.domain.bounds import COUNTRY
 from mlops_bikeshare.domain.errors import InputError
 
@@ -35,10 +35,17 @@ def backtest(
     folds: Annotated[int, typer.Option(min=1, help="Rolling-origin tests, back in time.")] = 1,
     threads: Annotated[int | None, typer.Option(min=1, help="Of LightGBM.")] = None,
     report: Annotated[Path | None, typer.Option(help="Write the figures as JSON.")] = None,
+    engine: OnEngine = Engine.LOCAL,
+    scheduler: Scheduler = None,
+    workers: Workers = None,
     json_: AsJson = False,
 ) -> None:
-    """Train and test on a recording: model against persistence, climatology and their blend."""
+    """Train and test on a recording: model against persistence, climatology and their blend.
+
+    On Dask, folds run beside each other, a thread each.
+    """
     from mlops_bikeshare.flows import backtest as flow
+    from mlops_bikeshare.flows import backtest_on_dask
     from mlops_bikeshare.flows.backtesting import backtest_report
     from mlops_bikeshare.flows.train import plan_of
     from mlops_bikeshare.sources.recorded import open_recording
@@ -47,16 +54,19 @@ def backtest(
     where = city_of(settings, city, timezone=timezone, country=country)
     split = split_of(train, calibrate, test)
     check_report(report)
-    done = flow.backtest(
-        open_recording(recording),
-        where,
-        split,
-        plan=plan_of(settings),
-        horizon_min=horizon,
-        cadence_min=cadence,
-        folds=folds,
-        track=screen.track(),
-    )
+    there = cluster(engine, scheduler, workers)
+    asked: dict[str, Any] = {
+        "plan": plan_of(settings),
+        "horizon_min": horizon,
+        "cadence_min": cadence,
+        "folds": folds,
+        "track": screen.track(),
+    }
+    recorded = open_recording(recording)
+    if there is None:
+        done = flow.backtest(recorded, where, split, **asked)
+    else:
+        done = backtest_on_dask.backtest(recorded, where, split, **there, **asked)
     if report is not None:
         backtest_report.write(done, report)
     screen.show(done, backtest_report.table(done), as_json=json_)

@@ -7,13 +7,15 @@ Input    a recording, a city, a Split with a test window; `folds` moves calibrat
          in time by the test's length, fold by fold, while training starts where it did.
 Output   the report as a dict of plain JSON values, see `backtest_report`.
 Raises   InputError for ranges outside the recording, too few days, or a target with one class.
+
+No fold knows of another, so `backtest_on_dask` runs them beside each other.
 """
 
 import time
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, Protocol
 
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import InputError
@@ -32,6 +34,31 @@ from mlops_bikeshare.training.table import Plan
 CADENCES_MIN = (5, 10, 15, 20, 30, 60)
 
 
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What every fold is asked."""
+
+    plan: Plan
+    horizon_min: int
+
+
+class Folds(Protocol):
+    """Runs folds, wherever that is."""
+
+    def __call__(
+        self, where: RecordedCity, splits: Sequence[Split], question: Question, track: Track
+    ) -> Iterable[Fold]:
+        """The fold of each split, in order."""
+        ...
+
+
+def one_by_one(
+    where: RecordedCity, splits: Sequence[Split], question: Question, track: Track
+) -> Iterable[Fold]:
+    """Run folds here, one after the other."""
+    return (fold(where, split, question, track) for split in splits)
+
+
 def backtest(
     recording: Recording,
     city: City,
@@ -42,6 +69,7 @@ def backtest(
     cadence_min: int = 10,
     folds: int = 1,
     track: Track = silent,
+    run: Folds = one_by_one,
 ) -> dict[str, Any]:
     """Run every fold, newest first; the report is about the split that was asked for."""
     # Neither a peer nor a SHAP summary is reported here, so neither is paid for.
@@ -49,7 +77,7 @@ def backtest(
     where = RecordedCity(recording, city, cadence_min)
     splits = _splits(split, folds)
     _check(where, splits, horizon_min=horizon_min)
-    runs = [_fold(where, part, plan, horizon_min, track) for part in splits]
+    runs = list(run(where, splits, Question(plan, horizon_min), track))
     return backtest_report.report_of(where, runs, horizon_min=horizon_min, seed=plan.params.seed)
 
 
@@ -94,7 +122,9 @@ def _check(where: RecordedCity, splits: Sequence[Split], *, horizon_min: int) ->
         where.check("test", split.test or split.calibrate)
 
 
-def _fold(where: RecordedCity, split: Split, plan: Plan, horizon_min: int, track: Track) -> Fold:
+def fold(where: RecordedCity, split: Split, question: Question, track: Track = silent) -> Fold:
+    """Learn from one split, and answer its test."""
+    plan, horizon_min = question.plan, question.horizon_min
     learned = backtest_rows.learn(where, split, plan, track)
     began = time.perf_counter()
     answers = backtest_rows.answers_of(

@@ -14,8 +14,8 @@ Raises   InputError for too few days, or held-out days without an onset; Refused
 import dataclasses
 import fcntl
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -32,13 +32,15 @@ from mlops_bikeshare.flows.process.progress import Track, counted, silent
 from mlops_bikeshare.flows.runs import training_table
 from mlops_bikeshare.flows.train import choose_split, plan_of
 from mlops_bikeshare.training.split import Split
-from mlops_bikeshare.training.table import Plan, TrainingTable
+from mlops_bikeshare.training.table import Plan
 from mlops_bikeshare.training.tuning import FoldScore, rolling, score
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
 
 SETTINGS = ("leaves", "learning_rate", "feature_fraction", "lambda_l2")
+# How good a plan is on each fold, in order; closed before its end, where that is not asked.
+Scores = Callable[[Plan], Generator[FoldScore]]
 OBJECTIVE, PRESENT = "onset_pr_auc", "present"
 _NOTE = (
     "Candidates for the training settings, each a nested run. Select them and press Compare for"
@@ -61,6 +63,14 @@ class Tuned:
     present_onset_pr_auc: float | None
 
 
+def scores_here(
+    ws: Workspace, city: City, folds: Sequence[Split], plan: Plan, track: Track
+) -> Scores:
+    """Read the rows of all folds; score one after the other."""
+    table = training_table.load_folds(ws, city, folds, plan, track)
+    return lambda tried: (score(table, split, tried) for split in folds)
+
+
 def tune(
     ws: Workspace,
     city: City,
@@ -69,19 +79,20 @@ def tune(
     trials: int = 20,
     folds: int = 3,
     track: Track = silent,
+    scorer: Callable[[Workspace, City, Sequence[Split], Plan, Track], Scores] = scores_here,
 ) -> Tuned:
     """Search until there are `trials` candidates, those of earlier runs included."""
     plan = dataclasses.replace(plan_of(ws.settings), with_peer=False)
     chosen = window or _before_test(ws, city)
     parts = rolling(chosen, folds=folds)
-    table = training_table.load_folds(ws, city, parts, plan, track)
+    scores = scorer(ws, city, parts, plan, track)
     mlflow = tracking.connect(ws)
     name = _name(ws, city, parts, plan, chosen)
     with _alone(ws, name), _run(ws, city, study := _study(ws, name, plan), chosen) as active:
         left = max(0, trials - _ended(study))
         with counted(track, label=f"tune {city.name}", total=left) as tick:
             for _ in range(left):
-                _candidate(mlflow, study, table, parts, plan)
+                _candidate(mlflow, study, scores, plan, folds=folds)
                 tick()
         return _told(mlflow, study, city, chosen, active.info.run_id)
 
@@ -113,9 +124,7 @@ def _suggested(trial: "Trial", plan: Plan) -> Plan:
     return dataclasses.replace(plan, params=params)
 
 
-def _candidate(
-    mlflow: Any, study: "Study", table: TrainingTable, parts: Sequence[Split], plan: Plan
-) -> None:
+def _candidate(mlflow: Any, study: "Study", scores: Scores, plan: Plan, *, folds: int) -> None:
     """Ask for a candidate, score it fold by fold, tell what came of it."""
     from optuna.trial import TrialState
 
@@ -126,15 +135,16 @@ def _candidate(
         mlflow.log_params(trial.params)
         trial.set_user_attr("run_id", mlflow.active_run().info.run_id)
         means: list[float] = []
-        for fold, split in enumerate(parts, start=1):
-            found = score(table, split, tried)
-            means.append(found.mean)
-            _log(mlflow, found, fold=fold, value=float(np.mean(means)), last=fold == len(parts))
-            trial.report(float(np.mean(means)), fold)
-            if fold < len(parts) and trial.should_prune():
-                mlflow.set_tag("state", "pruned")
-                study.tell(trial, state=TrialState.PRUNED)
-                return
+        with closing(scores(tried)) as found:
+            for fold, one in enumerate(found, start=1):
+                means.append(one.mean)
+                value = float(np.mean(means))
+                _log(mlflow, one, fold=fold, value=value, last=fold == folds)
+                trial.report(value, fold)
+                if fold < folds and trial.should_prune():
+                    mlflow.set_tag("state", "pruned")
+                    study.tell(trial, state=TrialState.PRUNED)
+                    return
         mlflow.set_tag("state", "complete")
         study.tell(trial, float(np.mean(means)))
 

@@ -3,12 +3,13 @@
 Input    the address of a scheduler (`tcp://host:8786`), or how many worker processes to start here.
 Output   a `distributed.Client`. Local workers have one thread each and listen on loopback alone.
 Raises   SettingsError when Dask is not installed; InputError when the scheduler does not answer or
-         has no workers.
+         has no workers, or a task's workers died again and again. What a task raises is raised as
+         it is.
 
 Whoever reaches a scheduler can run code on its workers: keep its port to a network you trust.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -62,3 +63,28 @@ def _connected(connect: Any, scheduler: str) -> Any:
         found.close()
         raise InputError(f"--scheduler {scheduler}: it has no workers; start some first")
     return found
+
+
+def in_order(client: Any, futures: Sequence[Any]) -> Generator[Any]:
+    """What tasks gave, in the order of `futures`.
+
+    A task whose worker died is done again by another. Closed early, tasks that did not begin never
+    will.
+    """
+    try:
+        for future in futures:
+            yield settled(future).result()
+    finally:
+        client.cancel(futures)
+
+
+def settled(future: Any) -> Any:
+    """The task once it ended; what it raised is raised here. What it gave stays where it is."""
+    from distributed import KilledWorker, wait
+
+    wait(future)
+    try:
+        return future.result() if future.status == "error" else future
+    except KilledWorker as error:
+        msg = f"--engine dask: workers died of {error.task}, most often for lack of memory"
+        raise InputError(f"{msg}; give each more, or start fewer --workers") from None

@@ -26,6 +26,7 @@ from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.clock import Clock
 from mlops_bikeshare.features.profiles import ProfileState
 from mlops_bikeshare.flows import features
+from mlops_bikeshare.flows.scaling import cluster
 from mlops_bikeshare.settings import Settings
 
 Days = tuple[date, ...]
@@ -93,8 +94,7 @@ def build(client: Any, where: Where, blocks: Sequence[Days]) -> Iterator[int]:
         sealed = submit(seal, where, made, sealed, priority=1 - 2 * place)
         done.append(sealed)
     del looked, known, made, sealed  # what nobody asks for any more, the cluster forgets
-    for future in done:
-        yield int(future.result())
+    yield from cluster.in_order(client, done)
 
 
 def known_before(where: Where, day: date) -> ProfileState:
