@@ -145,22 +145,31 @@ def train(
     peer: Annotated[
         str | None, typer.Option(help="xgboost: train it on the same rows and report it beside.")
     ] = None,
+    engine: OnEngine = Engine.LOCAL,
+    scheduler: Scheduler = None,
+    workers: Workers = None,
     json_: AsJson = False,
 ) -> None:
     """Train both targets, evaluate against persistence, and register a challenger.
 
-    Without ranges, the last sixth of the days tests, the sixth before it calibrates.
+    Without ranges, the last sixth of the days tests, the sixth before it calibrates. On Dask, trees
+    grow on rows that workers share; the trees are others, as good.
     """
     from mlops_bikeshare.flows import train as flow
+    from mlops_bikeshare.flows import train_on_dask
 
     parts = {
         "train": window(train_, "--train"),
         "calibrate": window(calibrate, "--calibrate"),
         "test": window(test, "--test"),
     }
+    there = cluster(engine, scheduler, workers)
     ws, where = opened(city, {"training.rounds": rounds, "training.peer": peer})
     split = flow.choose_split(ws, where, **parts)
-    trained = flow.train(ws, where, split, track=screen.track())
+    if there is None:
+        trained = flow.train(ws, where, split, track=screen.track())
+    else:
+        trained = train_on_dask.train(ws, where, split, **there, track=screen.track())
     screen.show(trained, flow.summary(trained), as_json=json_)
 
 

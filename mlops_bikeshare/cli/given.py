@@ -102,9 +102,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Folder = Annotated[Path | None, typer.Option("--recording", help="Folder of a recording.")]
 Range = Annotated[str | None, typer.Option(help="START..END, UTC, end exclusive.")]
 EndpointName = Annotated[str | None, typer.Option(help="Default: the city's staging.")]
-OnEngine = Annotated[
-    Engine, typer.Option("--engine", help="dask: by the workers of a cluster; the same results.")
-]
+OnEngine = Annotated[Engine, typer.Option("--engine", help="dask: by the workers of a cluster.")]
 Scheduler = Annotated[
     str | None, typer.Option(help="Of a Dask cluster, tcp://host:8786; default: one here.")
 ]

@@ -37,7 +37,7 @@ from mlops_bikeshare.registry import versions
 from mlops_bikeshare.registry.versions import ModelVersion
 from mlops_bikeshare.settings import Settings
 from mlops_bikeshare.training.candidate import train_candidate
-from mlops_bikeshare.training.fit import FitParams, Progress
+from mlops_bikeshare.training.fit import FitParams, Grow, Progress, fit_targets
 from mlops_bikeshare.training.split import Split
 from mlops_bikeshare.training.table import Plan
 
@@ -102,14 +102,22 @@ def train(
     label: str = "train",
     alias: str | None = versions.CHALLENGER,
     track: Track = silent,
+    grow: Grow = fit_targets,
 ) -> Trained:
     """Train both targets, log the run, register the version and give it `alias`, if any."""
     with outcome.posted(ws, city, "training"):
-        return _train(ws, city, split, label=label, alias=alias, track=track)
+        return _train(ws, city, split, label=label, alias=alias, track=track, grow=grow)
 
 
 def _train(
-    ws: Workspace, city: City, split: Split, *, label: str, alias: str | None, track: Track
+    ws: Workspace,
+    city: City,
+    split: Split,
+    *,
+    label: str,
+    alias: str | None,
+    track: Track,
+    grow: Grow,
 ) -> Trained:
     began = time.perf_counter()
     plan = plan_of(ws.settings)
@@ -118,7 +126,7 @@ def _train(
         table = training_table.load(ws, city, split, plan, track)
         with _growing(track) as progress:
             candidate = train_candidate(
-                table, split, plan=plan, by_range=BY_RANGE, progress=progress
+                table, split, plan=plan, by_range=BY_RANGE, progress=progress, grow=grow
             )
         version, told = registering.record(ws, city, split, plan, table, candidate)
         if alias is not None:

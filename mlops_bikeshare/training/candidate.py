@@ -33,7 +33,7 @@ from mlops_bikeshare.training.by_horizon import (
 )
 from mlops_bikeshare.training.calibrate import Calibration, calibrate
 from mlops_bikeshare.training.contributions import mean_contributions
-from mlops_bikeshare.training.fit import Progress, Rows, fit_targets
+from mlops_bikeshare.training.fit import Grow, Progress, Rows, fit_targets
 from mlops_bikeshare.training.peer import FittedPeer, fit_peer
 from mlops_bikeshare.training.reference import RECENT_DAYS, prediction_reference, reference
 from mlops_bikeshare.training.sample import Sample, sample_once
@@ -118,11 +118,13 @@ def train_candidate(
     plan: Plan,
     by_range: Collection[str] = (),
     progress: Progress | None = None,
+    grow: Grow = fit_targets,
 ) -> Candidate:
     """Fit on train, stop on its end, calibrate on the next slice, score on the last."""
     samples = _samples(table.station_ids, table.station, table.dt, split=split, plan=plan)
     # What was learned from is let go before the test, which is larger.
-    candidate = _learned(table, samples, plan=plan, by_range=by_range, progress=progress)
+    grown = partial(grow, progress=progress)
+    candidate = _learned(table, samples, plan=plan, by_range=by_range, grow=grown)
     if samples.test is None or samples.test_others is None:
         return candidate
     test = partial(tested, table, samples.test, samples.test_others, plan=plan)
@@ -137,7 +139,7 @@ def _learned(
     *,
     plan: Plan,
     by_range: Collection[str],
-    progress: Progress | None,
+    grow: Grow,
 ) -> Candidate:
     slices = {"fit": samples.fit, "early_stop": samples.early_stop, "calibrate": samples.calibrate}
     kept = {name: labelled(table, sample) for name, sample in slices.items()}
@@ -147,12 +149,11 @@ def _learned(
         twice(rows[name], promised(table, kept[name].rows)) for name in ("fit", "early_stop")
     )
     boosters = joined(
-        fit_targets(
+        grow(
             fit,
             stop,
             names=names,
             params=plan.params,
-            progress=progress,
             of_one_horizon=promises,
         )
     )

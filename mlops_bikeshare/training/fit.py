@@ -16,7 +16,7 @@ import logging
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,6 +91,23 @@ class FittedBooster:
         )
 
 
+class Grow(Protocol):
+    """Grows the trees of a candidate, wherever that is: `fit_targets`, or what does as it does."""
+
+    def __call__(
+        self,
+        train: Rows,
+        early_stop: Rows,
+        *,
+        names: Sequence[str],
+        params: FitParams,
+        progress: Progress | None = None,
+        of_one_horizon: Collection[str] = (),
+    ) -> dict[str, FittedBooster]:
+        """Trees of each label."""
+        ...
+
+
 def fit_targets(
     train: Rows,
     early_stop: Rows,
@@ -106,10 +123,8 @@ def fit_targets(
     """
     import lightgbm as lgb
 
-    _check(train, names=names, where="training", classes=2)
-    _check(early_stop, names=names, where="early-stopping", classes=1)
-    _warn_of_missing(train.matrix, names)
-    native = _native(params, rows=len(train.matrix))
+    check(train, early_stop, names=names)
+    native = native_of(params, rows=len(train.matrix))
     # not a parameter of the Dataset, which is why it may differ between labels
     without_horizon = {**native, "interaction_constraints": [list(range(len(names) - 1))]}
     blank = np.zeros(max(len(train.matrix), len(early_stop.matrix)), dtype=np.float32)
@@ -153,17 +168,23 @@ def _grow(
         valid_names=["early_stop"],
         callbacks=callbacks,
     )
+    curve = history["early_stop"]["binary_logloss"]
+    return fitted_of(booster, curve=curve, seconds=time.perf_counter() - began)
+
+
+def fitted_of(booster: Any, *, curve: Sequence[float], seconds: float) -> FittedBooster:
+    """LightGBM's booster, cut at its best iteration."""
     gain = booster.feature_importance("gain", iteration=booster.best_iteration)
     return FittedBooster(
         text=booster.model_to_string(num_iteration=booster.best_iteration),
         best_iteration=booster.best_iteration,
         importance=dict(zip(booster.feature_name(), gain.tolist(), strict=True)),
-        curve=tuple(map(float, history["early_stop"]["binary_logloss"])),
-        seconds=time.perf_counter() - began,
+        curve=tuple(map(float, curve)),
+        seconds=seconds,
     )
 
 
-def _native(params: FitParams, *, rows: int) -> dict[str, Any]:
+def native_of(params: FitParams, *, rows: int) -> dict[str, Any]:
     """LightGBM's own names."""
     return {
         "objective": "binary",
@@ -200,6 +221,13 @@ def _taught(dataset: Any, label: NDArray[np.float32]) -> Any:
 def _label(dataset: Any, label: NDArray[np.float32]) -> None:
     known = np.isfinite(label)
     dataset.construct().set_label(np.where(known, label, 0)).set_weight(known.astype(np.float32))
+
+
+def check(train: Rows, early_stop: Rows, *, names: Sequence[str]) -> None:
+    """InputError for rows that nothing can be learned from; a warning names missing features."""
+    _check(train, names=names, where="training", classes=2)
+    _check(early_stop, names=names, where="early-stopping", classes=1)
+    _warn_of_missing(train.matrix, names)
 
 
 def _check(rows: Rows, *, names: Sequence[str], where: str, classes: int) -> None:

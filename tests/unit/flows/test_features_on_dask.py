@@ -133,12 +133,17 @@ def test_without_dask_the_command_says_what_to_install(
 
 
 def test_the_page_shows_it(
-    tmp_path: Path, alone: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    alone: dict[str, bytes],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     pytest.importorskip("distributed", reason="Dask is not installed: `make dask`")
     ws, _ = workspace(tmp_path / "home")
     monkeypatch.setenv("BIKESHARE_HOME", str(ws.settings.root))
     monkeypatch.setenv("BIKESHARE_WORKSPACE", "demo")
     monkeypatch.setenv("BIKESHARE_DEFAULT_CITY", "demo")
+    monkeypatch.setenv("BIKESHARE_TRAINING__ROUNDS", "2")
     exec(shown("Dask"), {"__name__": "__main__"})  # noqa: S102 - the page is ours
     assert objects(ws) == alone
+    assert "demo: version 1 (" in capsys.readouterr().out
