@@ -71,11 +71,14 @@ def in_order(client: Any, futures: Sequence[Any]) -> Generator[Any]:
     A task whose worker died is done again by another. Closed early, tasks that did not begin never
     will.
     """
+    left = list(futures)
     try:
-        for future in futures:
-            yield settled(future).result()
+        while left:
+            yield settled(left[0]).result()
+            del left[0]
     finally:
-        client.cancel(futures)
+        if left and client.status == "running":
+            client.cancel(left)
 
 
 def settled(future: Any) -> Any:
