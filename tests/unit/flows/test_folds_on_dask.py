@@ -1,5 +1,6 @@
 """Folds beside each other on a cluster: the same figures, and a worker that dies costs nothing."""
 
+import json
 import os
 import shutil
 import signal
@@ -15,9 +16,10 @@ from mlops_bikeshare.cli import main
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import InputError, SourceError
 from mlops_bikeshare.domain.windows import Window
-from mlops_bikeshare.flows import backtest_on_dask, features, ingest, tune_on_dask
+from mlops_bikeshare.flows import backtest_on_dask, features, ingest
 from mlops_bikeshare.flows.backtest import backtest
 from mlops_bikeshare.flows.scaling import cluster
+from mlops_bikeshare.flows.train import plan_of
 from mlops_bikeshare.flows.tune import tune
 from mlops_bikeshare.settings import load
 from mlops_bikeshare.sources.recorded import open_recording
@@ -78,14 +80,26 @@ def told(report: dict[str, Any]) -> dict[str, Any]:
     return {n: v for n, v in report.items() if not n.endswith(("_seconds", "_rss_mb"))}
 
 
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "bikeshare.toml").write_text(TOML)
+    monkeypatch.setenv("BIKESHARE_HOME", str(tmp_path))
+    return tmp_path
+
+
 def test_folds_beside_each_other_give_the_report_of_one_after_the_other(
-    folder: Path, scheduler: str
+    folder: Path, scheduler: str, home: Path
 ) -> None:
-    recording = open_recording(folder)
-    alone = backtest(recording, CITY, SPLIT, **ASKED)
-    beside = backtest_on_dask.backtest(recording, CITY, SPLIT, scheduler=scheduler, **ASKED)
+    settings = load(home, {}, {})
+    city, plan = settings.city("small"), plan_of(settings)
+    alone = backtest(open_recording(folder), city, SPLIT, **{**ASKED, "plan": plan})
+    ranges = [f"--{n}={getattr(SPLIT, n)}" for n in ("train", "calibrate", "test")]
+    given = ["--recording", str(folder), "--city", "small", "--folds", "2", "--cadence", "30"]
+    there = ["--engine", "dask", "--scheduler", scheduler, "--report", str(home / "report.json")]
+    assert main(["backtest", *given, *ranges, *there]) == 0
+    beside = json.loads((home / "report.json").read_text())
     assert len(beside["folds"]) == 2
-    assert told(beside) == told(alone)
+    assert told(beside) == told(json.loads(json.dumps(alone)))
     assert beside["train_seconds"] > 0
 
 
@@ -99,23 +113,21 @@ def test_what_a_worker_cannot_read_is_told_in_its_words(
         backtest_on_dask.backtest(recording, CITY, SPLIT, scheduler=scheduler, **ASKED)
 
 
-def test_the_same_candidates_are_tried_and_pruned(
-    folder: Path, scheduler: str, tmp_path: Path
-) -> None:
-    (tmp_path / "bikeshare.toml").write_text(TOML)
-    ws = open_workspace(load(tmp_path, {}, {}), simulated=True)
+def test_the_same_candidates_are_tried_and_pruned(folder: Path, scheduler: str, home: Path) -> None:
+    ws = open_workspace(load(home, {}, {}), simulated=True)
     city = ws.settings.city(None)
     ingest.import_recording(ws, city, folder)
     features.build(ws, city)
     asked: dict[str, Any] = {"window": window("2025-06-03..2025-06-08"), "trials": 7, "folds": 2}
     alone = tune(ws, city, **asked)
     tried = trials(ws)
-    shutil.move(ws.path / "tune.journal", tmp_path / "tune.journal")
-    beside = tune_on_dask.tune(ws, city, scheduler=scheduler, **asked)
-    assert trials(ws) == tried
     assert {state for *_, state in tried} == {"COMPLETE", "PRUNED"}
-    assert (beside.best, beside.pruned) == (alone.best, alone.pruned)
-    assert tune(ws, city, **asked) == beside  # it is the study that either engine goes on with
+    shutil.move(ws.path / "tune.journal", home / "tune.journal")
+    given = ["--window", str(asked["window"]), "--trials", "7", "--folds", "2"]
+    assert main(["tune", *given, "--engine", "dask", "--scheduler", scheduler]) == 0
+    assert trials(ws) == tried
+    again = tune(ws, city, **asked)  # it is the study that either engine goes on with
+    assert (again.best, again.pruned) == (alone.best, alone.pruned)
 
 
 def trials(ws: Workspace) -> list[tuple[Any, ...]]:
