@@ -111,7 +111,7 @@ class PackageGroup:
     def _package(self, arn: str) -> Package:
         told = self.client.describe_model_package(ModelPackageName=arn)
         facts = told.get("CustomerMetadataProperties", {})
-        return Package(arn=arn, status=told["ModelApprovalStatus"], facts=facts)
+        return Package(arn=arn, status=told.get("ModelApprovalStatus", ""), facts=facts)
 
     def _open(self) -> None:
         """Create the group; one that is there by now, as after an answer that was lost, will do."""

@@ -66,9 +66,9 @@ def deploy(
     with execute.alone(ws):
         plan = _resumed(ws, city, name, found) or _plan(ws, city, name, found, initial=initial)
         execute.execute(ws, plan, steps.actions(ws, city, plan))
+    notify.tell(ws, city)
     if plan.target["initial"]:
         sync.after(ws, city, f"the first champion, version {found.version},")
-    notify.tell(ws, city)
     return Deployed(
         city=city.name,
         endpoint=name,

@@ -100,10 +100,10 @@ def rollback(
 
 
 def _told_everybody(ws: Workspace, city: City, found: Moved | Holding) -> None:
-    """SageMaker's registry, once production moved; then whoever is notified."""
+    """Whoever is notified; then SageMaker's registry, once production moved."""
+    notify.tell(ws, city)
     if isinstance(found, Moved):
         sync.after(ws, city, f"the {found.kind} to version {found.to_version}")
-    notify.tell(ws, city)
 
 
 def _back(

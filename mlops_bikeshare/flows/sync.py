@@ -70,10 +70,10 @@ def after(ws: Workspace, city: City, what: str, *, approvals: bool = True) -> No
 
     What could not be done is told with the command that does it later.
     """
-    from mlflow.exceptions import MlflowException
-
     if ws.settings.package_group(city.name) is None:
         return
+    from mlflow.exceptions import MlflowException
+
     mend = f"`bikeshare registry sync --city {city.name}` brings it up to date"
     try:
         done = sync(ws, city, approvals=approvals)

@@ -27,7 +27,7 @@ from mlops_bikeshare.domain.packages import (
 from mlops_bikeshare.registry.versions import CHAMPION, ModelVersion
 
 LONGEST_WHY = 1024
-_CAME = ("promotion", "rollback", "deploy")
+_CAME = ("promotion", "rollback")
 _JUDGED = ("gate", "rolled_back", "promotion", "rollback")
 
 
@@ -54,7 +54,9 @@ def standing(version: ModelVersion) -> Standing:
     """The approval that a version's alias, and the newest decision on it, ask for."""
     tags = version.tags
     if CHAMPION in version.aliases:
-        return _standing(APPROVED, "champion", tags, _newest(tags, _CAME))
+        # A deploy says so of the first champion; of a later one it speaks of staging.
+        came = _newest(tags, _CAME) or _newest(tags, ("deploy",))
+        return _standing(APPROVED, "champion", tags, came)
     last = _newest(tags, _JUDGED)
     if last is None:
         verdict = tags.get("retrain_verdict")
@@ -63,10 +65,10 @@ def standing(version: ModelVersion) -> Standing:
             return _standing(REJECTED, f"a retraining rejected it: {reasons}", tags, None)
         return _standing(PENDING, "no gate has judged it yet", tags, None)
     if last == "rolled_back":
-        return _standing(REJECTED, "rolled back", tags, last)
+        return _standing(REJECTED, "", tags, last)
     if last == "gate":
         verdict = tags.get("gate_verdict", "unknown")
-        return _standing(REJECTED if verdict == "fail" else PENDING, "gate", tags, last)
+        return _standing(REJECTED if verdict == "fail" else PENDING, "", tags, last)
     return _standing(PENDING, "in production before", tags, last)
 
 
@@ -125,7 +127,8 @@ def _newest(tags: Mapping[str, str], words: Sequence[str]) -> str | None:
 
 def _standing(status: Status, head: str, tags: Mapping[str, str], word: str | None) -> Standing:
     """With who decided it, when and why, on one line."""
+    said = [head] if head else []
     if word is not None:
         by, at, why = (tags.get(f"{word}_{key}", "unknown") for key in ("by", "at", "why"))
-        head = f"{head}: {word} by {by} at {at}: {why}"
-    return Standing(status, " ".join(head.split())[:LONGEST_WHY])
+        said.append(f"{word.replace('_', ' ')} by {by} at {at}: {why}")
+    return Standing(status, " ".join(", ".join(said).split())[:LONGEST_WHY])

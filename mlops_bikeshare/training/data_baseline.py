@@ -1,6 +1,6 @@
 """What the training's features looked like, as Model Monitor's two files of data quality.
 
-Input    rows: float32 (rows, features), NaN where missing; the features' names.
+Input    rows: float32 (rows, features), NaN where missing; the features' names; which rows count.
 Output   documents of `statistics.json` and `constraints.json`. A feature without any value has
          counts and no more: its type is Unknown and nothing is asked of it.
 Raises   GridError where names and columns differ in number.
@@ -22,12 +22,16 @@ COMPARED = 0.1  # distance of two distributions from which Model Monitor calls i
 Document = dict[str, Any]
 
 
-def statistics(rows: NDArray[np.float32], names: Sequence[str]) -> Document:
+def statistics(
+    rows: NDArray[np.float32], names: Sequence[str], *, among: NDArray[np.bool_]
+) -> Document:
     """Counts, moments and the distribution of every feature."""
-    if rows.shape != (len(rows), len(names)):
-        raise GridError(f"{len(names)} names for rows of shape {rows.shape}")
-    features = [_feature(name, rows[:, i]) for i, name in enumerate(names)]
-    return {"version": 0.0, "dataset": {"item_count": len(rows)}, "features": features}
+    if rows.shape != (len(among), len(names)):
+        raise GridError(f"{len(names)} names and {len(among)} rows to choose from {rows.shape}")
+    # One column at a time: the rows of a large city are not held twice.
+    features = [_feature(name, rows[among, i]) for i, name in enumerate(names)]
+    count = int(np.count_nonzero(among))
+    return {"version": 0.0, "dataset": {"item_count": count}, "features": features}
 
 
 def constraints(told: Mapping[str, Any]) -> Document:

@@ -35,6 +35,8 @@ def statistics(y: Array, p: Array, *, threshold: float | None, seed: int) -> Doc
     y, p = y[known].astype(np.bool_), p[known]
     if not y.size:
         return None
+    order = np.argsort(p)
+    y, p = y[order], p[order]
     figures = _figures(y, p, threshold)
     spread = _spread(y, p, threshold, seed=seed)
     metrics: Document = {
@@ -92,14 +94,16 @@ def _share(part: float, rest: float) -> float | None:
 
 
 def _auc(y: Array, p: Array) -> float | None:
-    """Area under the receiver's curve: how often a row that is out ranks above one that is not."""
-    from scipy.stats import rankdata
-
+    """How often a row that is out ranks above one that is not, equals half; p rises."""
     out = int(y.sum())
     pairs = out * (y.size - out)
     if not pairs:
         return None
-    return float((rankdata(p)[y].sum() - out * (out + 1) / 2) / pairs)
+    last = np.append(np.flatnonzero(np.diff(p)), p.size - 1)
+    upto_out = np.cumsum(y, dtype=np.float64)[last]
+    upto_not = last + 1 - upto_out
+    outs, below = np.diff(upto_out, prepend=0), np.concatenate([[0], upto_not[:-1]])
+    return float(np.sum(outs * (below + np.diff(upto_not, prepend=0) / 2)) / pairs)
 
 
 def _spread(y: Array, p: Array, threshold: float | None, *, seed: int) -> dict[str, float]:
@@ -127,7 +131,7 @@ def _curves(y: Array, p: Array) -> Document:
     if not 0 < y.sum() < y.size:
         return {}
     recall, precision, thresholds = pr_curve(y.astype(np.float64), p)
-    flagged = y.size - np.searchsorted(np.sort(p), thresholds, side="left")
+    flagged = y.size - np.searchsorted(p, thresholds, side="left")
     rising = (flagged - recall * y.sum()) / (y.size - y.sum())
     shown = np.unique(np.linspace(0, recall.size - 1, CURVE_POINTS).round().astype(np.intp))
     return {

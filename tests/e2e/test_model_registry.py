@@ -204,7 +204,7 @@ def test_the_status_follows_promotion_and_rollback_with_who_and_why(
     assert synced() == (
         ["PendingManualApproval → Approved"],
         "Approved",
-        "champion: promotion by ann at 2025-06-07T00:00:00+00:00: gate passed",
+        "champion, promotion by ann at 2025-06-07T00:00:00+00:00: gate passed",
     )
     assert synced()[0] == []
 
@@ -213,7 +213,7 @@ def test_the_status_follows_promotion_and_rollback_with_who_and_why(
     assert synced() == (
         ["Approved → Rejected"],
         "Rejected",
-        "rolled back: rolled_back by ann at 2025-06-08T00:00:00+00:00: warnings late",
+        "rolled back by ann at 2025-06-08T00:00:00+00:00: warnings late",
     )
 
 
@@ -233,7 +233,7 @@ def test_what_the_page_shows_mends_both_registries_and_prints_it(
     (package,) = stands.packages.packages.values()
     version = package["CustomerMetadataProperties"]["mlflow_version"]
     assert f"{GROUP}: 1 changed" in printed
-    assert f"version {version}: registered → Rejected (rolled back:" in printed
+    assert f"version {version}: registered → Rejected (rolled back by ann" in printed
     assert f"{registered['ModelPackageArn']} Rejected" in printed
 
 

@@ -35,8 +35,8 @@ def log(ws: Workspace, table: TrainingTable, split: Split, candidate: Candidate)
 def documents(ws: Workspace, table: TrainingTable, split: Split, candidate: Candidate) -> Documents:
     """Path below `baselines/` → document."""
     slices = split.masks(table.dt)
-    rows = table.features[slices.fit | slices.early_stop]
-    told = data_baseline.statistics(rows, table.names)
+    learned = slices.fit | slices.early_stop
+    told = data_baseline.statistics(table.features, table.names, among=learned)
     found = _pair(DATA, told, data_baseline.constraints(told))
     for target, held in candidate.held.items():
         tested = quality_baseline.statistics(

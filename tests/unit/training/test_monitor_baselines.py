@@ -15,10 +15,11 @@ from mlops_bikeshare.training import data_baseline, quality_baseline
 NAN = np.nan
 ROWS = np.array([[1, 0.5, NAN], [2, -1.5, NAN], [2, NAN, NAN], [9, 4, NAN]], dtype=np.float32)
 NAMES = ("bikes", "flow", "wind")
+ALL = np.ones(4, dtype=np.bool_)
 
 
 def test_types_counts_and_moments_are_those_of_the_rows() -> None:
-    told = data_baseline.statistics(ROWS, NAMES)
+    told = data_baseline.statistics(ROWS, NAMES, among=ALL)
     bikes, flow, wind = told["features"]
 
     assert told["dataset"] == {"item_count": 4}
@@ -34,8 +35,16 @@ def test_types_counts_and_moments_are_those_of_the_rows() -> None:
     assert bikes["numerical_statistics"]["std_dev"] == pytest.approx(np.std([1, 2, 2, 9]))
 
 
+def test_rows_that_are_not_among_those_asked_for_count_for_nothing() -> None:
+    some = np.array([True, False, False, True])
+    told = data_baseline.statistics(ROWS, NAMES, among=some)
+
+    assert told == data_baseline.statistics(ROWS[some], NAMES, among=ALL[:2])
+    assert told["dataset"] == {"item_count": 2}
+
+
 def test_a_feature_without_a_value_has_counts_and_is_asked_nothing() -> None:
-    told = data_baseline.statistics(ROWS, NAMES)
+    told = data_baseline.statistics(ROWS, NAMES, among=ALL)
     wind = told["features"][2]["numerical_statistics"]
     asked = data_baseline.constraints(told)["features"]
 
@@ -47,7 +56,7 @@ def test_a_feature_without_a_value_has_counts_and_is_asked_nothing() -> None:
 
 def test_rows_of_other_columns_are_refused() -> None:
     with pytest.raises(GridError, match="2 names"):
-        data_baseline.statistics(ROWS, NAMES[:2])
+        data_baseline.statistics(ROWS, NAMES[:2], among=ALL)
 
 
 @given(
@@ -59,7 +68,7 @@ def test_rows_of_other_columns_are_refused() -> None:
     )
 )
 def test_buckets_and_sketch_stand_for_every_row_once_and_ranks_hold(column: np.ndarray) -> None:
-    told = data_baseline.statistics(column[:, None], ("x",))
+    told = data_baseline.statistics(column[:, None], ("x",), among=np.isfinite(column))
     kll = told["features"][0]["numerical_statistics"]["distribution"]["kll"]
 
     assert sum(bucket["count"] for bucket in kll["buckets"]) == column.size
@@ -75,7 +84,7 @@ def test_buckets_and_sketch_stand_for_every_row_once_and_ranks_hold(column: np.n
 
 def answers(rows: int) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(1)
-    p = rng.random(rows)
+    p = rng.random(rows).round(2)  # ties
     y = (rng.random(rows) < p).astype(np.float32)
     y[::7] = NAN
     return y, p
