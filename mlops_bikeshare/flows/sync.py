@@ -60,7 +60,7 @@ def sync(ws: Workspace, city: City, *, approvals: bool = True) -> Synced:
             continue
         try:
             made.append(_made(ws, city, group, change, found, approvals=approvals))
-        except BikeshareError as error:
+        except _failures() as error:
             failed[change.version] = str(error)
     return Synced(group=name, changes=tuple(made), failed=failed)
 
@@ -72,12 +72,10 @@ def after(ws: Workspace, city: City, what: str, *, approvals: bool = True) -> No
     """
     if ws.settings.package_group(city.name) is None:
         return
-    from mlflow.exceptions import MlflowException
-
     mend = f"`bikeshare registry sync --city {city.name}` brings it up to date"
     try:
         done = sync(ws, city, approvals=approvals)
-    except (BikeshareError, MlflowException, OSError) as error:
+    except _failures() as error:
         log.warning("%s stands, but SageMaker's registry was not told: %s; %s", what, error, mend)
         return
     for version, why in done.failed.items():
@@ -114,6 +112,14 @@ def _made(
         with ws.clients.spoken(about):
             group.set_status(arn, change.status, why=change.why)
     return change
+
+
+def _failures() -> tuple[type[Exception], ...]:
+    """What SageMaker, MLflow's store, its files on S3 or this disk raise when they cannot."""
+    from botocore.exceptions import BotoCoreError, ClientError
+    from mlflow.exceptions import MlflowException
+
+    return BikeshareError, MlflowException, ClientError, BotoCoreError, OSError
 
 
 def _line(change: Change) -> str:

@@ -3,6 +3,7 @@
 Input    the versions of a model with their aliases and tags; the packages of its group, oldest
          first; the workspace whose packages these are.
 Output   Standing: the approval status of one version, and why. Changes, in the order to make them.
+Raises   InputError for a tag that should say when something was decided and does not.
 
 MLflow is the truth. Only the champion is Approved, so that whoever deploys the newest approved
 package deploys what production serves; what was rolled back, or failed a gate or a retraining's
@@ -12,7 +13,6 @@ version, digest and workspace. One without that is somebody else's and is left a
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 from mlops_bikeshare.domain.packages import (
     APPROVED,
@@ -24,6 +24,7 @@ from mlops_bikeshare.domain.packages import (
     Package,
     Status,
 )
+from mlops_bikeshare.domain.windows import parse_time
 from mlops_bikeshare.registry.versions import CHAMPION, ModelVersion
 
 LONGEST_WHY = 1024
@@ -122,7 +123,9 @@ def _order(change: Change) -> int:
 def _newest(tags: Mapping[str, str], words: Sequence[str]) -> str | None:
     """The word whose decision is the newest that tags tell of."""
     told = [word for word in words if f"{word}_at" in tags]
-    return max(told, key=lambda word: datetime.fromisoformat(tags[f"{word}_at"]), default=None)
+    return max(
+        told, key=lambda word: parse_time(tags[f"{word}_at"], key=f"tag {word}_at"), default=None
+    )
 
 
 def _standing(status: Status, head: str, tags: Mapping[str, str], word: str | None) -> Standing:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mlops_bikeshare.domain.errors import InputError
 from mlops_bikeshare.domain.packages import APPROVED, PENDING, REJECTED, Package
 from mlops_bikeshare.registry.packages import LONGEST_WHY, Change, plan, standing
 from mlops_bikeshare.registry.versions import ModelVersion
@@ -67,6 +68,11 @@ def test_alias_and_newest_decision_say_the_status_and_who_decided_it_why(
 
     assert found.status == status
     assert said in found.why
+
+
+def test_a_decision_whose_time_nobody_can_read_is_an_error_that_names_its_tag() -> None:
+    with pytest.raises(InputError, match="tag promotion_at"):
+        standing(version("1", "champion", **PROMOTED | {"promotion_at": "yesterday"}))
 
 
 def test_a_long_reason_of_several_lines_is_one_line_that_sagemaker_takes() -> None:
