@@ -2,8 +2,8 @@
 
 Requests and answers are validated against botocore's model. As AWS does, CreateModelPackage with a
 ClientToken that it knows answers with the package of then, an update leaves alone what it is not
-told, and packages come in pages. `closed`: everything is denied. `lost`: so many next writes are
-done, and answered by nobody.
+told, and packages come in pages. `closed`: everything is denied. `stuck`: packages that cannot be
+updated. `lost`: so many next writes are done, and answered by nobody.
 """
 
 from collections.abc import Iterable
@@ -31,6 +31,7 @@ class ModelRegistry:
     tokens: dict[str, str] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     closed: bool = False
+    stuck: set[str] = field(default_factory=set)
     lost: int = 0
 
     def beside(self, others: Application) -> Application:
@@ -93,6 +94,8 @@ class ModelRegistry:
         return {"ModelPackageName": "of-a-group", **self._known(asked["ModelPackageName"])}
 
     def update_model_package(self, asked: dict[str, Any]) -> dict[str, Any]:
+        if asked["ModelPackageArn"] in self.stuck:
+            raise RefusedError("The package is in use.", kind="ConflictException")
         self._known(asked["ModelPackageArn"]).update(asked)
         return {"ModelPackageArn": asked["ModelPackageArn"]}
 

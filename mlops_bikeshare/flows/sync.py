@@ -10,13 +10,14 @@ MLflow decides, SageMaker is told: after a training, a first deploy, a promotion
 """
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.cloud.model_packages import PackageGroup
 from mlops_bikeshare.domain.city import City
-from mlops_bikeshare.domain.errors import BikeshareError, SettingsError
-from mlops_bikeshare.domain.packages import PENDING
+from mlops_bikeshare.domain.errors import BikeshareError, CloudError, SettingsError
+from mlops_bikeshare.domain.packages import APPROVED, PENDING
 from mlops_bikeshare.flows import tracking
 from mlops_bikeshare.flows.process.logged import Told, logged
 from mlops_bikeshare.flows.runs import packaged
@@ -54,11 +55,13 @@ def sync(ws: Workspace, city: City, *, approvals: bool = True) -> Synced:
         known = group.packages()
     found = {version.version: version for version in versions.versions(city.registered_model)}
     wanted = packages.plan(list(found.values()), known, workspace=ws.settings.workspace)
-    made, failed = [], {}
+    made: list[Change] = []
+    failed: dict[str, str] = {}
     for change in wanted:
         if change.arn is not None and not approvals:
             continue
         try:
+            _check_alone(change, [c for c in wanted if c.version in failed])
             made.append(_made(ws, city, group, change, found, approvals=approvals))
         except _failures() as error:
             failed[change.version] = str(error)
@@ -112,6 +115,14 @@ def _made(
         with ws.clients.spoken(about):
             group.set_status(arn, change.status, why=change.why)
     return change
+
+
+def _check_alone(change: Change, failed: Sequence[Change]) -> None:
+    """CloudError where another package is still approved that should not be."""
+    others = [other.version for other in failed if other.was == APPROVED]
+    if change.status == APPROVED and others:
+        msg = f"it is not approved while the package of version {others[0]} still is"
+        raise CloudError(f"{msg}; see why that could not be withdrawn")
 
 
 def _failures() -> tuple[type[Exception], ...]:

@@ -254,3 +254,30 @@ def test_a_file_that_changed_is_told_and_costs_no_other_version(
     (why,) = json.loads(capsys.readouterr().out)["failed"].values()
     assert f"{version.name}/{made.version} was registered with digest another" in why
     assert stands.packages.packages == before
+
+
+def test_no_package_is_approved_while_another_cannot_be_withdrawn(
+    stands: Account, version: ModelVersion, calls: Working
+) -> None:
+    (mine,) = stands.packages.packages.values()
+    facts = mine["CustomerMetadataProperties"] | {"mlflow_version": "9"}
+    arn = mine["ModelPackageArn"].rpartition("/")[0] + "/9"
+    theirs = mine | {"ModelPackageArn": arn, "ModelApprovalStatus": "Approved"}
+    stands.packages.packages[arn] = theirs | {"CustomerMetadataProperties": facts}
+    decided(version, "promotion", at="2025-06-09T00:00:00+00:00", why="gate passed")
+    versions.move_alias(version.name, versions.CHAMPION, version.version, expected=None)
+
+    def synced() -> sync.Synced:
+        with calls.doing("deployer"):
+            ws = opened()
+            return sync.sync(ws, ws.settings.city("demo"))
+
+    stands.packages.stuck = {arn}
+    half = synced()
+    assert "The package is in use" in half.failed["9"]
+    assert "not approved while the package of version 9 still is" in half.failed[version.version]
+    assert mine["ModelApprovalStatus"] == "Rejected"
+    stands.packages.stuck.clear()
+    assert {change.version for change in synced().changes} == {"9", version.version}
+    assert mine["ModelApprovalStatus"] == "Approved"
+    assert stands.packages.packages[arn]["ModelApprovalStatus"] == "Rejected"
