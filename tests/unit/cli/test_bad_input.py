@@ -65,6 +65,12 @@ def test_the_local_profile_is_told_that_it_needs_no_catalogue(bikeshare: Bikesha
     assert "--profile aws" in said
 
 
+def test_a_registry_that_is_not_used_names_its_setting(bikeshare: Bikeshare) -> None:
+    said = one_line(bikeshare("registry", "sync", BIKESHARE_REGISTRY__SAGEMAKER="yes"))
+
+    assert 'it needs profile aws and registry.sagemaker = "yes"' in said
+
+
 def test_a_missing_recording_is_named_with_what_it_should_hold(
     bikeshare: Bikeshare, home: Path
 ) -> None:
