@@ -29,7 +29,7 @@ from mlops_bikeshare.registry.versions import CHAMPION, ModelVersion
 
 LONGEST_WHY = 1024
 _CAME = ("promotion", "rollback")
-_JUDGED = ("gate", "rolled_back", "promotion", "rollback")
+_JUDGED = ("gate", "promotion", "rollback", "rolled_back")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,11 +121,13 @@ def _order(change: Change) -> int:
 
 
 def _newest(tags: Mapping[str, str], words: Sequence[str]) -> str | None:
-    """The word whose decision is the newest that tags tell of."""
-    told = [word for word in words if f"{word}_at" in tags]
-    return max(
-        told, key=lambda word: parse_time(tags[f"{word}_at"], key=f"tag {word}_at"), default=None
-    )
+    """The word whose decision is the newest that tags tell of; at one moment, the last named."""
+    told = [
+        (parse_time(tags[f"{word}_at"], key=f"tag {word}_at"), i)
+        for i, word in enumerate(words)
+        if f"{word}_at" in tags
+    ]
+    return words[max(told)[1]] if told else None
 
 
 def _standing(status: Status, head: str, tags: Mapping[str, str], word: str | None) -> Standing:

@@ -57,6 +57,12 @@ BACK = decided("rolled_back", 6, "dockout came too late")
         (("champion",), PROMOTED | BACK | decided("rollback", 7), APPROVED, "rollback by ann"),
         ((), BACK | decided("gate", 8, verdict="pass"), PENDING, "gate"),
         ((), decided("gate", 8, verdict="unknown"), PENDING, "gate"),
+        (
+            (),
+            decided("gate", 5, verdict="pass") | PROMOTED | decided("rolled_back", 5),
+            REJECTED,
+            "",
+        ),
         ((), {"retrain_verdict": "REJECT", "retrain_reasons": "[]"}, REJECTED, "a retraining"),
         ((), {"retrain_verdict": "SKIP"}, PENDING, "no gate"),
     ],
