@@ -18,7 +18,7 @@ unexport PYTHONDONTWRITEBYTECODE
 	ingest features train deploy replay infer monitor gate promote rollback watch retrain drill history staging \
 	status doctor explain tune dashboard mlflow-ui docs docs-simulator backtest cold-start verify-features \
 	replay-feed try live import-recording compact catalog moves moves-backtest feedback what-if \
-	api alarms notify exporter schedule poll check-ops aws cost iam-calls
+	api alarms notify exporter schedule poll check-ops aws cost iam-calls registry
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -71,11 +71,15 @@ $(AIRFLOW)/.installed: requirements-airflow.lock
 demo: setup ## the whole lifecycle on a simulated city, with a report
 	@$(BIN)/bikeshare demo $(city) $(ARGS)
 
+BY_FILE := --dist loadfile --no-loadscope-reorder
+
+# Three for two cores: each waits a quarter of its time, for what it started and for the disk. What
+# the long tests measure would not be the same beside two others.
 test: setup ## the tests, under ten minutes
-	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not long" --durations=25 $(ARGS)
+	@$(BIN)/pytest -n 3 $(BY_FILE) -m "not long" --durations=25 $(ARGS)
 
 test-all: setup ## every test, the long ones too
-	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(BIN)/pytest -n 2 $(BY_FILE) $(ARGS)
 
 check: setup ## format, lint, types, layers
 	@$(BIN)/ruff format --check .
@@ -216,6 +220,9 @@ notify: setup ## try every channel of notifications: make notify ARGS=test
 exporter: setup ## show the metric store to Prometheus, until Ctrl-C
 	@$(BIN)/bikeshare exporter $(ARGS)
 
+registry: setup ## let SageMaker's Model Registry say what MLflow's says: make registry ARGS="sync --city boston"
+	@$(BIN)/bikeshare --profile aws registry $(ARGS)
+
 schedule: setup ## what cron or systemd should run: make schedule ARGS=cron
 	@$(BIN)/bikeshare schedule $(ARGS)
 
@@ -253,7 +260,7 @@ $(CHECKERS)/.installed: ops/checkers/requirements.txt ops/checkers/simulator
 iam-calls: setup ## record anew which calls of AWS each job makes, into ops/iam/calls.json (minutes)
 	@rm -f var/calls.json; mkdir -p var
 	@BIKESHARE_RECORD_CALLS=$(CURDIR)/var/calls.json $(BIN)/pytest -q -n0 tests/e2e/test_aws_jobs.py \
-	  tests/e2e/test_aws_day.py tests/e2e/test_sagemaker_jobs.py
+	  tests/e2e/test_aws_day.py tests/e2e/test_sagemaker_jobs.py tests/e2e/test_model_registry.py
 	@mv var/calls.json ops/iam/calls.json && git diff --stat -- ops/iam/calls.json
 
 staging: setup ## stop, start or downsize staging: make staging ARGS="stop --city boston"

@@ -94,6 +94,11 @@ def _nothing(_: Mapping[str, Any], __: bytes) -> Iterator[Need]:
 
 
 def _sagemaker(environ: Mapping[str, Any], body: bytes) -> Iterator[Need]:
+    of_packages = "ModelPackage" in environ.get("HTTP_X_AMZ_TARGET", "")
+    yield from (_packages if of_packages else _endpoints_and_jobs)(environ, body)
+
+
+def _endpoints_and_jobs(environ: Mapping[str, Any], body: bytes) -> Iterator[Need]:
     invoked = re.fullmatch(r"/endpoints/([^/]+)/invocations", environ["PATH_INFO"])
     if invoked:
         yield Need("sagemaker:InvokeEndpoint", _arn("sagemaker", f"endpoint/{invoked[1]}"))
@@ -112,6 +117,20 @@ def _sagemaker(environ: Mapping[str, Any], body: bytes) -> Iterator[Need]:
     for role in (asked.get("ExecutionRoleArn"), asked.get("RoleArn")):
         if role:
             yield Need("iam:PassRole", role, {"iam:PassedToService": "sagemaker.amazonaws.com"})
+
+
+def _packages(environ: Mapping[str, Any], body: bytes) -> Iterator[Need]:
+    """Of a package, or of a group; what is made or listed in a group is a question of both."""
+    operation, asked = _target(environ), json.loads(body)
+    package = asked.get("ModelPackageArn") or asked.get("ModelPackageName")
+    places = [package] if package else []
+    if not package:
+        group = asked["ModelPackageGroupName"]
+        places = [_arn("sagemaker", f"model-package-group/{group}")]
+        if not operation.endswith("Group"):
+            places.append(_arn("sagemaker", f"model-package/{group}/1"))
+    for place in places:
+        yield Need(f"sagemaker:{operation}", place)
 
 
 def _cloudwatch(environ: Mapping[str, Any], body: bytes) -> Iterator[Need]:

@@ -1,9 +1,10 @@
 """A whole account on loopback: what profile aws speaks to, at addresses from the environment.
 
 S3, SNS and Glue are moto's application; CloudWatch and Athena are our own servers; SageMaker is the
-endpoint host in a process of its own, whose metrics go to CloudWatch as SageMaker's do. Archives of
-models lie in the host's S3: requests for that bucket are passed on to it. Before each of them
-stands IAM with the roles of ops/cloudformation (`roles`); Athena reads in the name of who asks.
+endpoint host in a process of its own, whose metrics go to CloudWatch as SageMaker's do, with a
+Model Registry of ours beside it. Archives of models lie in the host's S3: requests for that bucket
+are passed on to it. Before each of them stands IAM with the roles of ops/cloudformation (`roles`);
+Athena reads in the name of who asks.
 """
 
 import logging
@@ -27,6 +28,7 @@ from tests.asked_permissions import ACCOUNT, ENVIRONMENT, REGION, signed
 from tests.aws_wire import Wire, aws_on_the_wire
 from tests.contract.athena_wire import Athena
 from tests.contract.cloudwatch_wire import CloudWatch
+from tests.model_registry_wire import ModelRegistry
 from tests.recorded_calls import IN_ANOTHERS_NAME, RECORD, Recorder, recording
 from tests.roles import TESTS, WORKSPACE, Roles
 from tests.wire import Application, Environ, served
@@ -57,6 +59,7 @@ class Account:
     cloudwatch: CloudWatch
     athena: Athena
     sagemaker: str
+    packages: ModelRegistry
     roles: Roles
     clients: dict[str, Any] = field(default_factory=dict)
 
@@ -108,9 +111,12 @@ def account(folder: Path, *, now: datetime, monkeypatch: pytest.MonkeyPatch) -> 
         cloudwatch.url = until_the_end.enter_context(served(roles.guard(cloudwatch.application)))
 
         passed_on = until_the_end.enter_context(_host(folder / "host", metrics=own))
-        sagemaker = until_the_end.enter_context(served(roles.guard(passed_on)))
+        packages = ModelRegistry()
+        all_of_it = roles.guard(packages.beside(passed_on))
+        sagemaker = until_the_end.enter_context(served(all_of_it))
         wire.application = roles.guard(_models_elsewhere(wire.application, passed_on))
-        found = Account(wire, cloudwatch, athena, sagemaker, roles, {"s3": s3, "sns": sns})
+        clients = {"s3": s3, "sns": sns}
+        found = Account(wire, cloudwatch, athena, sagemaker, packages, roles, clients)
         for name, value in found.environment.items():
             monkeypatch.setenv(name, value)
         yield found

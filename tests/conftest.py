@@ -22,12 +22,14 @@ LONGEST = (
     "test_boston",
     "test_release_faults",
     "test_drill",
-    "test_mlflow_ui",
     "test_pages",
-    "test_city_map",
-    "test_sagemaker_wire",
-    "test_live_boston",
     "test_retrain",
+    "test_mlflow_ui",
+    "test_sagemaker_wire",
+    "test_batch_faults",
+    "test_aws_jobs",
+    "test_city_map",
+    "test_live_boston",
 )
 
 

@@ -16,6 +16,8 @@ from weakref import WeakSet
 
 import pytest
 
+from mlops_bikeshare.flows.runs.packaged import ARCHIVES
+
 ROOT = Path(__file__).resolve().parents[1]
 FILE = ROOT / "ops" / "iam" / "calls.json"
 RECORD = "BIKESHARE_RECORD_CALLS"
@@ -41,6 +43,12 @@ _KINDS = {
     "ModelName": "model",
     "ProcessingJobName": "processing-job",
     "TrainingJobName": "training-job",
+}
+# What is made or listed in a group is a question of both.
+_GROUP = "model-package-group"
+_PACKAGES = {
+    **dict.fromkeys(("CreateModelPackage", "ListModelPackages"), (_GROUP, "model-package")),
+    **dict.fromkeys(("CreateModelPackageGroup", "DescribeModelPackageGroup"), (_GROUP,)),
 }
 _BUCKETS = {"lake": "<bucket>", "models": "<models>"}
 _LAKE = "arn:aws:s3:::<bucket>/<workspace>"
@@ -178,7 +186,8 @@ def _of_s3(operation: str, params: Mapping[str, Any]) -> str:
     if operation.startswith("List") or "Key" not in params:
         return f"arn:aws:s3:::{bucket}"
     if bucket == "<models>":
-        return f"arn:aws:s3:::{bucket}/*"
+        kept = f"{ARCHIVES}/" if params["Key"].startswith(f"{ARCHIVES}/") else ""
+        return f"arn:aws:s3:::{bucket}/{kept}*"
     _, folder, *rest = params["Key"].split("/")
     if folder == "state" and len(rest) == 1:  # a document of one name
         return f"arn:aws:s3:::{bucket}/<workspace>/state/{rest[0]}"
@@ -190,12 +199,7 @@ def _of_s3(operation: str, params: Mapping[str, Any]) -> str:
 def _of_others(service: str, operation: str, params: Mapping[str, Any]) -> set[str]:
     place = f"arn:aws:{service}:<region>:<account>"
     if service == "sagemaker":
-        named = {kind for key, kind in _KINDS.items() if key in params}
-        if operation == "CreateEndpointConfig":
-            named = {"endpoint-config"}
-        if "ResourceArn" in params:
-            named = {params["ResourceArn"].split(":")[5].partition("/")[0]}
-        return {f"{place}:{kind}/bikeshare-*" for kind in named} or {"*"}
+        return _of_sagemaker(operation, params)
     if service == "sns":
         return {f"{place}:bikeshare-<environment>-*"}
     if service == "athena":
@@ -206,6 +210,19 @@ def _of_others(service: str, operation: str, params: Mapping[str, Any]) -> set[s
     if operation in _ALARMS:
         return {f"{place}:alarm:bikeshare-*"}
     return {"*"}
+
+
+def _of_sagemaker(operation: str, params: Mapping[str, Any]) -> set[str]:
+    place = "arn:aws:sagemaker:<region>:<account>"
+    if "ModelPackage" in operation:
+        kinds = _PACKAGES.get(operation, ("model-package",))
+        return {f"{place}:{kind}/bikeshare-*" for kind in kinds}
+    named = {kind for key, kind in _KINDS.items() if key in params}
+    if operation == "CreateEndpointConfig":
+        named = {"endpoint-config"}
+    if "ResourceArn" in params:
+        named = {params["ResourceArn"].split(":")[5].partition("/")[0]}
+    return {f"{place}:{kind}/bikeshare-*" for kind in named} or {"*"}
 
 
 def rare() -> Calls:

@@ -5,7 +5,7 @@ Output   `GROUPS`: name → its commands, in the order of `bikeshare --help`.
 
 import typer
 
-from mlops_bikeshare.cli import alarming, cloud, data, hosting, operation
+from mlops_bikeshare.cli import alarming, cloud, data, hosting, operation, registering
 from mlops_bikeshare.cli.given import examples
 
 _APPLY = "bikeshare --profile aws catalog apply"
@@ -75,6 +75,16 @@ _schedule.command("airflow", epilog=examples("bikeshare schedule airflow --into 
     alarming.schedule_airflow
 )
 
+_SYNC = "bikeshare --profile aws registry sync"
+_registry = typer.Typer(
+    help="SageMaker's Model Registry beside MLflow's.",
+    epilog=examples(_SYNC),
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+_registry.callback()(lambda: None)
+_registry.command("sync", epilog=examples(_SYNC, f"{_SYNC} --city boston --json"))(registering.sync)
+
 _DEPLOY = "bikeshare aws deploy --env dev"
 _aws = typer.Typer(
     help="An environment in an account of AWS: its stacks of CloudFormation.",
@@ -96,5 +106,6 @@ GROUPS = {
     "alarms": _alarms,
     "notify": _notify,
     "schedule": _schedule,
+    "registry": _registry,
     "aws": _aws,
 }

@@ -85,6 +85,18 @@ def environment(settings: Settings) -> dict[str, str]:
         "BIKESHARE_LAKE__WORKGROUP": settings.lake.workgroup,
         "BIKESHARE_STATE_DIR": "/tmp/bikeshare",  # noqa: S108 - the container's own disk
         **({"BIKESHARE_ARTIFACTS_URI": settings.artifacts_uri} if settings.artifacts_uri else {}),
+        **(_registry(settings) if settings.registry.sagemaker == "yes" else {}),
+    }
+
+
+def _registry(settings: Settings) -> dict[str, str]:
+    """What a training needs that registers its version in SageMaker too."""
+    return {
+        "BIKESHARE_REGISTRY__SAGEMAKER": settings.registry.sagemaker,
+        "BIKESHARE_REGISTRY__PACKAGE_GROUP_PREFIX": settings.registry.package_group_prefix,
+        "BIKESHARE_SERVING__BUCKET": settings.serving.bucket,
+        "BIKESHARE_SERVING__IMAGE_URL": settings.serving.image_url,
+        "BIKESHARE_SERVING__INSTANCE_TYPE": settings.serving.instance_type,
     }
 
 

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mlops_bikeshare.cloud.job_requests import Job, Request, environment, request
+from mlops_bikeshare.cloud.model_packages import inference
 from mlops_bikeshare.domain.errors import SettingsError
 from mlops_bikeshare.settings import Settings
 
@@ -23,7 +24,6 @@ SCHEMA = "2020-12-01"
 _CITY = {"Get": "Parameters.City"}
 _ARCHIVE = {"Get": "Steps.Train.ModelArtifacts.S3ModelArtifacts"}
 _FOLDER = "/opt/ml/processing"
-_CONTENT = "application/vnd.apache.parquet"
 
 
 def definition(settings: Settings, city: str) -> dict[str, Any]:
@@ -122,18 +122,13 @@ def _condition(settings: Settings) -> dict[str, Any]:
 
 
 def _register(settings: Settings) -> dict[str, Any]:
-    group = {"Std:Join": {"On": "-", "Values": ["bikeshare", _CITY]}}
+    group = {"Std:Join": {"On": "-", "Values": [settings.registry.package_group_prefix, _CITY]}}
     return {
         "Name": "Register",
         "Type": "RegisterModel",
         "Arguments": {
             "ModelPackageGroupName": group,
             "ModelApprovalStatus": "PendingManualApproval",
-            "InferenceSpecification": {
-                "Containers": [{"Image": settings.serving.image_url, "ModelDataUrl": _ARCHIVE}],
-                "SupportedContentTypes": [_CONTENT],
-                "SupportedResponseMIMETypes": ["application/json"],
-                "SupportedRealtimeInferenceInstanceTypes": [settings.serving.instance_type],
-            },
+            "InferenceSpecification": inference(settings.serving, _ARCHIVE),
         },
     }

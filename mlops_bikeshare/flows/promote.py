@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import EndpointError, Refused
-from mlops_bikeshare.flows import notify, records, tracking
+from mlops_bikeshare.flows import notify, records, sync, tracking
 from mlops_bikeshare.flows.process.logged import Told, logged
 from mlops_bikeshare.flows.releasing import execute, expected, incident, planned, steps
 from mlops_bikeshare.flows.releasing.expected import ANYTHING, Expected
@@ -69,7 +69,7 @@ def promote(ws: Workspace, city: City, *, approved: Expected = ANYTHING) -> Move
     moved = _promoted(ws, city, approved, canary=False)
     if isinstance(moved, Holding):
         raise Refused(f"{moved.waits_for}; `bikeshare promote --canary` goes on with it")
-    notify.tell(ws, city)
+    _told_everybody(ws, city, moved)
     return moved
 
 
@@ -77,7 +77,7 @@ def promote(ws: Workspace, city: City, *, approved: Expected = ANYTHING) -> Move
 def canary(ws: Workspace, city: City, *, approved: Expected = ANYTHING) -> Moved | Holding:
     """Begin a canary of the gated challenger, or take it as far as it has proven itself."""
     found = _promoted(ws, city, approved, canary=True)
-    notify.tell(ws, city)
+    _told_everybody(ws, city, found)
     return found
 
 
@@ -95,8 +95,15 @@ def rollback(
     A promotion that has not landed yet is taken back instead.
     """
     moved = _back(ws, city, reason=reason, to=to, trigger=trigger)
-    notify.tell(ws, city)
+    _told_everybody(ws, city, moved)
     return moved
+
+
+def _told_everybody(ws: Workspace, city: City, found: Moved | Holding) -> None:
+    """Whoever is notified; then SageMaker's registry, once production moved."""
+    notify.tell(ws, city)
+    if isinstance(found, Moved):
+        sync.after(ws, city, f"the {found.kind} to version {found.to_version}")
 
 
 def _back(

@@ -28,7 +28,7 @@ from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import BikeshareError, InputError
 from mlops_bikeshare.domain.targets import PROMISE_MIN, TARGETS
 from mlops_bikeshare.domain.windows import Window
-from mlops_bikeshare.flows import deploy, features, records, tracking
+from mlops_bikeshare.flows import deploy, features, records, sync, tracking
 from mlops_bikeshare.flows.judging import judged
 from mlops_bikeshare.flows.process.logged import Told, logged
 from mlops_bikeshare.flows.process.progress import Track, silent
@@ -88,7 +88,9 @@ def retrain(
             return _recorded(ws, looked)
         judged.check_label(ws, city, standing.version, city.label, whose="a new version would be")
         done = _done(ws, city, looked, standing, freeze=freeze, track=track)
-        return _acted(ws, city, done, force=force)
+        acted = _acted(ws, city, done, force=force)
+        sync.after(ws, city, f"the verdict on version {done.version}")
+        return acted
 
 
 def _looked(ws: Workspace, city: City) -> tuple[ModelVersion, Retrained]:

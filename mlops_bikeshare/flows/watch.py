@@ -17,7 +17,7 @@ from datetime import datetime
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import BikeshareError, Refused
-from mlops_bikeshare.flows import notify, promote, records
+from mlops_bikeshare.flows import notify, promote, records, sync
 from mlops_bikeshare.flows.process.logged import Told, logged
 from mlops_bikeshare.flows.promote import Holding, Moved
 from mlops_bikeshare.flows.releasing import alarms, vitals
@@ -53,11 +53,13 @@ def watch(ws: Workspace, city: City) -> Watched:
     triggers: tuple[str, ...] = ()
     stuck: str | None = None
     moved = promote.finish_rollback(ws, city)
-    if moved is None and promote.in_canary(ws, city):
+    if moved is not None:
+        sync.after(ws, city, f"the rollback to version {moved.to_version}")
+    elif promote.in_canary(ws, city):
         found = promote.canary(ws, city)
         holding = found if isinstance(found, Holding) else None
         moved = found if isinstance(found, Moved) else None
-    elif moved is None:
+    else:
         triggers = _triggers(ws, city)
         if triggers:
             moved, stuck = _rolled_back(ws, city, triggers)

@@ -10,7 +10,7 @@ from mlops_bikeshare.settings.operating import (
     ScheduleSettings,
 )
 from mlops_bikeshare.settings.reading import find_root, keys, load
-from mlops_bikeshare.settings.serving import ServingSettings
+from mlops_bikeshare.settings.serving import RegistrySettings, ServingSettings
 from mlops_bikeshare.settings.training import RetrainSettings, TrainingSettings
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "MonitoringSettings",
     "NotifySettings",
     "Profile",
+    "RegistrySettings",
     "RetrainSettings",
     "ScheduleSettings",
     "ServingSettings",

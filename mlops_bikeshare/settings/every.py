@@ -22,7 +22,7 @@ from mlops_bikeshare.settings.operating import (
     NotifySettings,
     ScheduleSettings,
 )
-from mlops_bikeshare.settings.serving import JobsSettings, ServingSettings
+from mlops_bikeshare.settings.serving import JobsSettings, RegistrySettings, ServingSettings
 from mlops_bikeshare.settings.training import RetrainSettings, TrainingSettings
 
 FILE = "bikeshare.toml"
@@ -70,6 +70,7 @@ class Settings:
     ] = None
     serving: ServingSettings = ServingSettings()
     jobs: JobsSettings = JobsSettings()
+    registry: RegistrySettings = RegistrySettings()
     lake: LakeSettings = LakeSettings()
     ingest: IngestSettings = IngestSettings()
     weather: WeatherSettings = WeatherSettings()
@@ -124,6 +125,12 @@ class Settings:
         """Name of an endpoint: the default city owns the short names."""
         owner = "" if city == self.default_city else f"{city}-"
         return f"bikeshare-{owner}{stage}"
+
+    def package_group(self, city: str) -> str | None:
+        """Name of a city's model package group; None where SageMaker's registry is not used."""
+        if self.profile != "aws" or self.registry.sagemaker == "no":
+            return None
+        return f"{self.registry.package_group_prefix}-{city}"
 
     def with_workspace(self, workspace: str, *, default_city: str | None = None) -> Self:
         """The same settings in another workspace."""

@@ -1,9 +1,9 @@
-"""Settings of what runs on SageMaker: endpoints, and jobs."""
+"""Settings of what runs on SageMaker: endpoints, jobs, its model registry."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from mlops_bikeshare.domain.bounds import Between
+from mlops_bikeshare.domain.bounds import Between, Spelt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,3 +53,19 @@ class JobsSettings:
     timeout_s: Annotated[int, "seconds after which SageMaker stops a job", Between(60, 432_000)] = (
         14_400
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegistrySettings:
+    """SageMaker's Model Registry beside MLflow's, which stays the one that decides."""
+
+    sagemaker: Annotated[
+        Literal["no", "yes"],
+        "yes: every version is a model package of SageMaker too (profile aws), with baselines of "
+        "its training data and its own test",
+    ] = "no"
+    package_group_prefix: Annotated[
+        str,
+        "model package groups are called PREFIX-CITY; the roles' rights end at bikeshare-*",
+        Spelt(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?", "of up to 40 letters, digits and hyphens"),
+    ] = "bikeshare"

@@ -54,6 +54,7 @@ def stands(home: Path) -> Iterator[Account]:
         patch.setenv("BIKESHARE_HOME", str(home))
         patch.setenv("BIKESHARE_DEFAULT_CITY", "demo")
         patch.setenv("BIKESHARE_NOTIFY__SNS_TOPIC", TOPIC)
+        patch.setenv("BIKESHARE_REGISTRY__SAGEMAKER", "yes")
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{home / 'mlflow.db'}")
         yield found
 
@@ -95,6 +96,14 @@ def lived(ws: Workspace, home: Path, feed: Recording, calls: Working) -> int:
     return lost
 
 
+def approvals(there: Account) -> dict[str, str]:
+    """Version → what SageMaker's registry says of it, by the facts of its package."""
+    return {
+        told["CustomerMetadataProperties"]["mlflow_version"]: told["ModelApprovalStatus"]
+        for told in there.packages.packages.values()
+    }
+
+
 def requests_of_the_day(calls: Working) -> str:
     """A line for each job: how often it asked for what."""
     asked = calls.roles.asked
@@ -106,7 +115,7 @@ def requests_of_the_day(calls: Working) -> str:
 
 @pytest.mark.long
 def test_a_day_of_jobs_earns_a_pass_which_is_promoted_and_rolled_back(
-    home: Path, calls: Working
+    home: Path, stands: Account, calls: Working
 ) -> None:
     ws = opened(home / "first")
     city = ws.settings.city("demo")
@@ -123,6 +132,9 @@ def test_a_day_of_jobs_earns_a_pass_which_is_promoted_and_rolled_back(
         challenger = training.train(runner, city, training.by_shares(history))
         deploy.deploy(runner, city, version=champion.version, initial=True)
         deploy.deploy(runner, city, version=challenger.version)
+    assert approvals(stands) == {"1": "Approved", "2": "PendingManualApproval"}
+    for package in stands.packages.packages.values():
+        assert set(package["ModelMetrics"]) == {"ModelDataQuality", "ModelQuality"}
 
     assert lived(ws, home, feed, calls) == 0
     print(requests_of_the_day(calls))  # noqa: T201 - ops/prices.toml says what they come to
@@ -138,8 +150,10 @@ def test_a_day_of_jobs_earns_a_pass_which_is_promoted_and_rolled_back(
         runner = opened(home / "runner")
         assert gate.gate(runner, city).verdict == "pass"
         promote.promote(runner, city)
+        assert approvals(stands) == {"1": "PendingManualApproval", "2": "Approved"}
         assert watch.watch(runner, city).moved is None
         promote.rollback(opened(home / "person"), city, reason="test")
+    assert approvals(stands) == {"1": "Approved", "2": "Rejected"}
     with calls.doing("dashboard"):
         chosen = {**os.environ, "BIKESHARE_CITY": city.name}
         choice = choosing.choose(home, chosen, workspace=None)

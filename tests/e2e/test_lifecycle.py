@@ -71,18 +71,29 @@ def city(home: Home) -> City:
     return load(home.path, {"BIKESHARE_HOME": str(home.path)}, {}).city("demo")
 
 
-@pytest.fixture
-def ws(home: Home, demo: Ended) -> Workspace:
-    assert demo.code == 0, demo.err
-    settings = load(home.path, {"BIKESHARE_HOME": str(home.path)}, {"serving.port": 0})
+def opened(home: Path) -> Workspace:
+    settings = load(home, {"BIKESHARE_HOME": str(home)}, {"serving.port": 0})
     return open_workspace(settings.with_workspace("demo", default_city="demo"))
 
 
 @pytest.fixture
-def hosted(ws: Workspace) -> Iterator[Workspace]:
-    with serve.hosting(ws):
-        tracking.connect(ws)
-        yield ws
+def ws(home: Home, demo: Ended) -> Workspace:
+    assert demo.code == 0, demo.err
+    return opened(home.path)
+
+
+@pytest.fixture(scope="module")
+def restarted(home: Home, demo: Ended) -> Iterator[None]:
+    """A host over what the demo's left; the tests before the first that asks for it have none."""
+    assert demo.code == 0, demo.err
+    with serve.hosting(opened(home.path)):
+        yield
+
+
+@pytest.fixture
+def hosted(restarted: None, ws: Workspace) -> Workspace:  # noqa: ARG001 - it runs
+    tracking.connect(ws)
+    return ws
 
 
 def heartbeats(ws: Workspace) -> float:
@@ -128,32 +139,6 @@ def test_the_page_needs_nothing_outside_itself(home: Home, demo: Ended) -> None:
     assert re.findall(r"""src=["']?(?!data:)[^"'>\s]+""", page) == []
     assert re.findall(r"""href=["']?(?:[a-z]+:|/)[^"'>\s]+""", page) == []
     assert "<link" not in page
-
-
-def test_every_metric_of_a_dashboard_is_shown_and_the_host_shows_the_store(
-    hosted: Workspace, city: City
-) -> None:
-    with outcome.posted(hosted, city, "training"), outcome.posted(hosted, city, "retrain"):
-        pass
-    of = {"City": city.name}
-    hosted.metrics.put([point("NotificationFailures", 1, at=hosted.now, dimensions=of)])
-    later = Workspace(hosted.settings, SimulatedClock(hosted.now + timedelta(minutes=10)))
-    host = launch.running(hosted.path)
-    assert host is not None
-    answer = httpx.get(f"{host.url}/metrics", trust_env=False).raise_for_status().text
-    shown = set(re.findall(r"^# TYPE (\S+)", answer, flags=re.MULTILINE))
-    shown |= {sample.name for sample in exporter.samples(later)}
-    boards = (ROOT / "ops" / "grafana" / "dashboards").glob("*.json")
-    asked = {
-        name
-        for board in boards
-        for panel in json.loads(board.read_text())["panels"]
-        for target in panel["targets"]
-        for name in re.findall(r"bikeshare_\w+", target["expr"])
-    }
-
-    assert asked - shown == set()
-    assert {"bikeshare_invocations_total", "bikeshare_endpoint_info"} <= shown
 
 
 def test_on_a_good_day_no_alarm_wakes_anyone(ws: Workspace) -> None:
@@ -240,15 +225,14 @@ def test_a_metric_that_is_missing_late_or_double_keeps_a_good_version_from_produ
 ) -> None:
     assert ws.now
     copy = shutil.copytree(home.path, tmp_path / "home")
-    settings = load(copy, {"BIKESHARE_HOME": str(copy)}, {"serving.port": 0})
-    ws = open_workspace(settings.with_workspace("demo", default_city="demo"))
+    ws = opened(copy)
     with serve.hosting(ws), sqlite3.connect(ws.path / "metrics.db") as db:
         good = db.execute(f"SELECT * FROM datum WHERE {OF_STAGING}").fetchall()
         for fault in METRIC_FAULTS.values():
             assert db.execute(fault).rowcount
             db.commit()
 
-            report = gate.gate(ws, city)
+            report = gate.judge(ws, city)  # the verdict alone: the demo's gate drew its pictures
 
             assert report.verdict != "pass"
             assert {"PR-AUC-24h"} <= {c.name for c in report.failed}
@@ -259,7 +243,7 @@ def test_a_metric_that_is_missing_late_or_double_keeps_a_good_version_from_produ
             db.executemany("INSERT INTO datum VALUES (?, ?, ?)", good)
             db.commit()
         assert endpoints.describe(ws.clients, "bikeshare-prod").leading.version == "1"
-        assert gate.gate(ws, city).verdict == "pass"
+        assert gate.judge(ws, city).verdict == "pass"
 
 
 def test_what_the_audit_says_of_a_version_is_in_its_tags(ws: Workspace, city: City) -> None:
@@ -299,6 +283,45 @@ def test_an_altered_audit_is_found(ws: Workspace) -> None:
             records.audited(ws)
     finally:
         path.write_text(text)
+
+
+def test_a_gate_report_reads_back_as_it_was_kept(ws: Workspace) -> None:
+    kept = sorted((ws.path / "gate").glob("*.json"))
+    first = json.loads(kept[0].read_text())
+
+    assert first["verdict"] == "pass"
+    assert records.newest_gate(ws, "bikeshare-staging") is not None
+
+
+def test_a_restarted_host_serves_the_same_versions(hosted: Workspace, city: City) -> None:
+    assert gate.evidence(hosted, city, "bikeshare-staging").model_version == "2"
+    assert gate.evidence(hosted, city, "bikeshare-prod").model_version == "1"
+
+
+def test_every_metric_of_a_dashboard_is_shown_and_the_host_shows_the_store(
+    hosted: Workspace, city: City
+) -> None:
+    with outcome.posted(hosted, city, "training"), outcome.posted(hosted, city, "retrain"):
+        pass
+    of = {"City": city.name}
+    hosted.metrics.put([point("NotificationFailures", 1, at=hosted.now, dimensions=of)])
+    later = Workspace(hosted.settings, SimulatedClock(hosted.now + timedelta(minutes=10)))
+    host = launch.running(hosted.path)
+    assert host is not None
+    answer = httpx.get(f"{host.url}/metrics", trust_env=False).raise_for_status().text
+    shown = set(re.findall(r"^# TYPE (\S+)", answer, flags=re.MULTILINE))
+    shown |= {sample.name for sample in exporter.samples(later)}
+    boards = (ROOT / "ops" / "grafana" / "dashboards").glob("*.json")
+    asked = {
+        name
+        for board in boards
+        for panel in json.loads(board.read_text())["panels"]
+        for target in panel["targets"]
+        for name in re.findall(r"bikeshare_\w+", target["expr"])
+    }
+
+    assert asked - shown == set()
+    assert {"bikeshare_invocations_total", "bikeshare_endpoint_info"} <= shown
 
 
 def test_a_batch_that_is_there_is_not_asked_for_again(hosted: Workspace, city: City) -> None:
@@ -345,11 +368,6 @@ def test_production_is_not_split_behind_the_back_of_its_releases(
     assert len(records.audited(hosted)) == told
 
 
-def test_a_restarted_host_serves_the_same_versions(hosted: Workspace, city: City) -> None:
-    assert gate.evidence(hosted, city, "bikeshare-staging").model_version == "2"
-    assert gate.evidence(hosted, city, "bikeshare-prod").model_version == "1"
-
-
 def test_a_promotion_without_a_fresh_pass_is_refused(hosted: Workspace, city: City) -> None:
     hosted.advance(hosted.now + timedelta(hours=2))
 
@@ -366,7 +384,7 @@ def test_a_gate_without_fresh_evidence_is_unknown_never_a_pass(
 ) -> None:
     hosted.advance(hosted.now + timedelta(hours=26))
 
-    report = gate.gate(hosted, city)
+    report = gate.judge(hosted, city)
 
     assert report.verdict != "pass"
     assert {"PR-AUC-24h", "PSI", "PredictionHeartbeat"} <= {c.name for c in report.failed}
@@ -375,11 +393,3 @@ def test_a_gate_without_fresh_evidence_is_unknown_never_a_pass(
 def test_nothing_to_roll_back_to_is_refused(hosted: Workspace, city: City) -> None:
     with pytest.raises(Refused, match="no earlier version to go back to"):
         promote.rollback(hosted, city, reason="test")
-
-
-def test_a_gate_report_reads_back_as_it_was_kept(ws: Workspace) -> None:
-    kept = sorted((ws.path / "gate").glob("*.json"))
-    first = json.loads(kept[0].read_text())
-
-    assert first["verdict"] == "pass"
-    assert records.newest_gate(ws, "bikeshare-staging") is not None

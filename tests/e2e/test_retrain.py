@@ -11,7 +11,7 @@ from mlops_bikeshare.domain.errors import EndpointError, InputError
 from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.flows import deploy, features, ingest, records, serve
 from mlops_bikeshare.flows.retrain import retrain, summary
-from mlops_bikeshare.flows.runs import champion
+from mlops_bikeshare.flows.runs import champion, training_run
 from mlops_bikeshare.flows.train import Trained, train
 from mlops_bikeshare.monitoring.metrics import MODEL, point
 from mlops_bikeshare.registry import versions
@@ -42,6 +42,12 @@ SPLIT = Split(
     Window.parse("2025-06-05..2025-06-06", key="calibrate"),
     Window.parse("2025-06-06..2025-06-08", key="test"),
 )
+
+
+@pytest.fixture(autouse=True)
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A quarter of a retraining; test_pictures.py draws some, and every demo all of them."""
+    monkeypatch.setattr(training_run, "png", lambda *_: b"")
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,13 @@ from mlops_bikeshare.domain.targets import HORIZONS_MIN, TARGETS
 from mlops_bikeshare.features.definition import FEATURE_NAMES, feature_digest
 from mlops_bikeshare.flows import tracking
 from mlops_bikeshare.flows.features import OFFLINE, station_list
-from mlops_bikeshare.flows.runs import evidence, model_card, training_run, training_table
+from mlops_bikeshare.flows.runs import (
+    baselines,
+    evidence,
+    model_card,
+    training_run,
+    training_table,
+)
 from mlops_bikeshare.registry import versions
 from mlops_bikeshare.registry.artefact import LABEL, TargetFiles, write_artifacts
 from mlops_bikeshare.registry.card import CARD
@@ -65,6 +71,8 @@ def record(
     told = evidence.evidence(ws, city, split, candidate, plan)
     training_run.log(candidate, run_id=run_id, told=told)
     training_run.log_input(city, window, facts["data_digest"])
+    if ws.settings.package_group(city.name) is not None:
+        baselines.log(ws, table, split, candidate)
     card = model_card.card_text(city, split, candidate, facts=facts, evidence=told)
     with tempfile.TemporaryDirectory(prefix="bikeshare-") as scratch:
         trained_on = {**candidate.reference, "stations": _places(ws, city, table)}

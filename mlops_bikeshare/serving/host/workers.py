@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from mlops_bikeshare.domain.errors import ModelError
-from mlops_bikeshare.serving.host.frames import Message, Messages, pack
+from mlops_bikeshare.serving.host.connection import Messages
+from mlops_bikeshare.serving.host.frames import Message, pack
 
 _LOG = logging.getLogger(__name__)
 MODULE = "mlops_bikeshare.serving.host.worker"

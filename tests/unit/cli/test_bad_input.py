@@ -32,18 +32,16 @@ def test_an_unknown_city_is_named_with_the_known_ones_and_leaves_no_workspace(
     assert not (home / "var").exists()
 
 
-def test_an_unknown_key_is_named_with_its_file(bikeshare: Bikeshare, home: Path) -> None:
+def test_an_unknown_key_is_named_with_its_file(inside: Bikeshare, home: Path) -> None:
     with (home / "bikeshare.toml").open("a") as file:
         file.write("\n[alarms]\nloud = true\n")
 
-    assert "alarms.loud: unknown key (bikeshare.toml)" in one_line(bikeshare("status"))
+    assert "alarms.loud: unknown key (bikeshare.toml)" in one_line(inside("status"))
 
 
 @pytest.mark.parametrize("workspace", ["../../evil", ""])
-def test_a_workspace_cannot_lie_outside_var(
-    bikeshare: Bikeshare, home: Path, workspace: str
-) -> None:
-    said = one_line(bikeshare("--workspace", workspace, "serve", "--background"))
+def test_a_workspace_cannot_lie_outside_var(inside: Bikeshare, home: Path, workspace: str) -> None:
+    said = one_line(inside("--workspace", workspace, "serve", "--background"))
 
     assert (
         f"workspace: expected text of lower-case letters, digits and hyphens, got {workspace!r}"
@@ -52,23 +50,29 @@ def test_a_workspace_cannot_lie_outside_var(
     assert not (home / "var").exists()
 
 
-def test_a_port_in_the_environment_is_checked_like_the_flag(bikeshare: Bikeshare) -> None:
-    said = one_line(bikeshare("serve", BIKESHARE_SERVING__PORT="99999"))
+def test_a_port_in_the_environment_is_checked_like_the_flag(inside: Bikeshare) -> None:
+    said = one_line(inside("serve", BIKESHARE_SERVING__PORT="99999"))
 
     assert "serving.port: expected a whole number from 0 to 65535, got '99999' (environment" in said
 
 
-def test_the_local_profile_is_told_that_it_needs_no_catalogue(bikeshare: Bikeshare) -> None:
-    said = one_line(bikeshare("catalog", "apply"))
+def test_the_local_profile_is_told_that_it_needs_no_catalogue(inside: Bikeshare) -> None:
+    said = one_line(inside("catalog", "apply"))
 
     assert "DuckDB reads the lake without a catalogue" in said
     assert "--profile aws" in said
 
 
+def test_a_registry_that_is_not_used_names_its_setting(bikeshare: Bikeshare) -> None:
+    said = one_line(bikeshare("registry", "sync", BIKESHARE_REGISTRY__SAGEMAKER="yes"))
+
+    assert 'it needs profile aws and registry.sagemaker = "yes"' in said
+
+
 def test_a_missing_recording_is_named_with_what_it_should_hold(
-    bikeshare: Bikeshare, home: Path
+    inside: Bikeshare, home: Path
 ) -> None:
-    said = one_line(bikeshare("ingest", "--recording", str(home / "none")))
+    said = one_line(inside("ingest", "--recording", str(home / "none")))
 
     assert f"no recording at {home / 'none'}: station_status.parquet is missing" in said
 
@@ -81,7 +85,7 @@ def test_a_missing_recording_is_named_with_what_it_should_hold(
     ],
 )
 def test_a_malformed_recording_is_named_with_its_columns(
-    bikeshare: Bikeshare, home: Path, frame: pd.DataFrame | None, complaint: str
+    inside: Bikeshare, home: Path, frame: pd.DataFrame | None, complaint: str
 ) -> None:
     path = home / "station_status.parquet"
     if frame is None:
@@ -89,7 +93,7 @@ def test_a_malformed_recording_is_named_with_its_columns(
     else:
         frame.to_parquet(path)
 
-    said = one_line(bikeshare("ingest", "--recording", str(home)))
+    said = one_line(inside("ingest", "--recording", str(home)))
 
     assert str(path) in said
     assert complaint in said
@@ -187,8 +191,8 @@ def test_ctrl_c_ends_a_demo_in_one_line_and_the_next_one_starts_anew(
 
 
 def test_a_gate_names_a_window_that_is_no_hours_and_a_waiver_without_an_end(
-    bikeshare: Bikeshare,
+    inside: Bikeshare,
 ) -> None:
-    assert "--window: expected hours such as 24h" in one_line(bikeshare("gate", "--window", "2d"))
-    said = one_line(bikeshare("gate", "--waive", "PSI", "--reason", "a marathon"))
+    assert "--window: expected hours such as 24h" in one_line(inside("gate", "--window", "2d"))
+    said = one_line(inside("gate", "--waive", "PSI", "--reason", "a marathon"))
     assert "--until: expected a UTC date or time" in said

@@ -42,11 +42,9 @@ def test_status_of_nothing_says_so_says_what_to_type_and_makes_nothing(
     assert not (home / "var").exists()
 
 
-def test_status_of_an_empty_workspace_is_honest_in_json_too(
-    bikeshare: Bikeshare, home: Path
-) -> None:
+def test_status_of_an_empty_workspace_is_honest_in_json_too(inside: Bikeshare, home: Path) -> None:
     made(home, "main")
-    seen = json.loads(bikeshare("status", "--json").stdout)
+    seen = json.loads(inside("status", "--json").stdout)
 
     assert (seen["exists"], seen["clock"], seen["now"]) == (
         True,

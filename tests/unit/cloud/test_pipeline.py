@@ -80,3 +80,14 @@ def test_what_jobs_need_and_is_not_set_is_named(key: str) -> None:
     known = {name: value for name, value in SET.items() if name != key}
     with pytest.raises(SettingsError, match=f"{key} is not set"):
         pipeline.definition(load(ROOT, {}, known), "boston")
+
+
+def test_a_training_in_a_job_registers_where_and_what_its_starter_would() -> None:
+    told = settings(**{"registry.sagemaker": "yes", "registry.package_group_prefix": "bikeshare-b"})
+    steps = pipeline.definition(told, "boston")["Steps"]
+    variables = steps[1]["Arguments"]["Environment"]
+    (register,) = steps[-1]["Arguments"]["IfSteps"]
+
+    assert load(ROOT, variables, {}).package_group("paris") == "bikeshare-b-paris"
+    assert load(ROOT, variables, {}).serving == told.serving
+    assert resolved(register["Arguments"]["ModelPackageGroupName"]) == "bikeshare-b-paris"
