@@ -1,10 +1,14 @@
 """Trees that grow on rows which two workers share, and what becomes of them when one dies."""
 
+import ctypes
 import logging
 import os
+import re
 import signal
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import wait
+from dataclasses import replace
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -21,7 +25,7 @@ from mlops_bikeshare.evaluation.resampled import blocks, draws, interval, resamp
 from mlops_bikeshare.flows import features, ingest, train_on_dask
 from mlops_bikeshare.flows.process.progress import silent
 from mlops_bikeshare.flows.runs import training_table
-from mlops_bikeshare.flows.scaling import cluster, shared_trees
+from mlops_bikeshare.flows.scaling import cluster, companions, shared_trees
 from mlops_bikeshare.flows.train import plan_of
 from mlops_bikeshare.settings import load
 from mlops_bikeshare.sources.simulator.simulate import simulate
@@ -72,6 +76,12 @@ GIVEN: dict[str, Any] = {
     "params": FitParams(rounds=25, leaves=7, threads=1),
     "of_one_horizon": ["all"],
 }
+
+
+def network(text: str) -> list[str]:
+    """What a model says of the machines that grew it."""
+    about = r"\[(?:machines|num_machines|local_listen_port|time_out|machine_list_filename): .*"
+    return re.findall(about, text)
 
 
 def onset_pr_auc(of: Candidate, target: str) -> tuple[float, tuple[float, float]]:
@@ -136,6 +146,10 @@ def test_trees_stop_where_the_early_stopping_rows_say(client: Any) -> None:
         assert loss == pytest.approx(min(alone[label].curve), rel=0.1)
         assert [at for at in seen if at[0] == label][-1] == (label, len(fitted.curve), 25)
     assert shared["all"].importance[HORIZON_FEATURE] == 0
+    for label, fitted in shared.items():
+        assert network(fitted.text) == network(alone[label].text)
+        for worker in client.scheduler_info()["workers"].values():
+            assert worker["host"] not in fitted.text
     assert all(client.run(lambda: os.path.sameopenfile(1, 2)).values())  # stdout is for results
 
 
@@ -146,30 +160,114 @@ def test_rows_of_one_class_are_refused_before_they_travel(client: Any) -> None:
         shared_trees.grow(client, **{**GIVEN, "train": never})
 
 
+def test_a_label_that_one_worker_would_know_nothing_of_is_dealt_out_anew(client: Any) -> None:
+    given = GIVEN["train"]
+    known = np.full(len(given.matrix), np.nan, np.float32)
+    known[::2] = given.labels["all"][::2]
+    one_sided = Rows(matrix=given.matrix, labels={"all": known})
+    fitted = shared_trees.grow(client, **{**GIVEN, "train": one_sided})
+    assert fitted["all"].curve[-1] < fitted["all"].curve[0]
+
+
+def test_fewer_known_rows_than_workers_are_refused() -> None:
+    few = np.full(3000, np.nan, np.float32)
+    few[:2] = 0, 1
+    train = Rows(matrix=GIVEN["train"].matrix, labels={"all": few})
+    with pytest.raises(InputError, match="known of 2 training rows, for 3 workers"):
+        shared_trees._check_known(train, ["all"], workers=3)
+
+
+def test_a_second_training_waits_for_the_first(
+    client: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    order: list[str] = []
+
+    def second() -> None:
+        with companions.alone(client):
+            order.append("second")
+
+    waits = threading.Thread(target=second)
+    with companions.alone(client):
+        waits.start()
+        while "this one waits for it" not in caplog.text:
+            wait([], timeout=0)
+        order.append("first")
+    waits.join()
+    assert order == ["first", "second"]
+
+
+class _Meddled:
+    """Trees of `label` grow for ever, until every worker grows them and `meddle` was called."""
+
+    def __init__(self, client: Any, label: str, meddle: Callable[[], None]) -> None:
+        self.client, self.label, self.meddle = client, label, meddle
+        self.grown = shared_trees._grown
+        self.begun: list[str] = []
+        self.done = False
+
+    def grow(self, given: Any, train: Rows, stop: Rows, label: str, **told: Any) -> Any:
+        self.begun.append(label)
+        if label == self.label and not self.done:
+            endless = replace(GIVEN["params"], rounds=10**6, early_stopping=10**6)
+            told["params"] = endless
+        return self.grown(given, train, stop, label, **told)
+
+    def wait(self, fitting: list[Any], timeout: float) -> Any:
+        if self.label in self.begun and not self.done:
+            at = self.client.run(growing).values()
+            if all(thread is not None for thread in at):
+                self.done = True
+                self.meddle()
+        return wait(fitting, timeout=timeout)
+
+
+def growing(dask_worker: Any) -> int | None:
+    """The thread in which trees grow on a worker."""
+    threads = dask_worker.active_threads.items()
+    return next((id_ for id_, key in threads if str(key).startswith("_train_part")), None)
+
+
+def runs_out_of_memory(dask_worker: Any) -> None:
+    """As it is when numpy or LightGBM asks for more than there is."""
+    thread = growing(dask_worker)
+    raised = ctypes.py_object(MemoryError)
+    assert ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread or 0), raised) == 1
+
+
+def meddled(
+    monkeypatch: pytest.MonkeyPatch, client: Any, label: str, meddle: Callable[[], None]
+) -> _Meddled:
+    """What is patched for it."""
+    made = _Meddled(client, label, meddle)
+    monkeypatch.setattr(shared_trees, "_grown", made.grow)
+    monkeypatch.setattr(companions, "wait", made.wait)
+    monkeypatch.setattr(companions, "WATCHED_S", 0.1)
+    return made
+
+
 def test_a_label_whose_worker_dies_is_grown_again_and_no_other(
     client: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    begun: list[str] = []
-    killed: list[int] = []
-    grown = shared_trees._grown
-
-    def watched(given: Any, train: Rows, stop: Rows, label: str, **told: Any) -> Any:
-        begun.append(label)
-        return grown(given, train, stop, label, **told)
-
-    def kills(fitting: list[Any], timeout: float) -> Any:
-        if "some" in begun and not killed:
-            killed.extend(client.run(os.getpid).values())
-            os.kill(killed[0], signal.SIGKILL)
-        return wait(fitting, timeout=timeout)
-
-    monkeypatch.setattr(shared_trees, "_grown", watched)
-    monkeypatch.setattr(shared_trees, "wait", kills)
-    monkeypatch.setattr(shared_trees, "WATCHED_S", 0.3)
-    with caplog.at_level(logging.WARNING, logger=shared_trees.__name__):
+    pids = list(client.run(os.getpid).values())
+    made = meddled(monkeypatch, client, "some", lambda: os.kill(pids[0], signal.SIGKILL))
+    with caplog.at_level(logging.WARNING, logger=companions.__name__):
         fitted = shared_trees.grow(client, **GIVEN)
     assert fitted.keys() == {"all", "some"}
-    assert begun[0] == "all"
-    assert set(begun[1:]) == {"some"}
-    assert len(begun) > 2
+    assert made.begun == ["all", "some", "some"]
     assert "a worker died while trees grew" in caplog.text
+
+
+def test_workers_are_free_again_after_one_ran_out_of_memory(
+    client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = client.run(os.getpid)
+
+    def meddle() -> None:
+        client.run(runs_out_of_memory, workers=[min(before)])
+
+    meddled(monkeypatch, client, "all", meddle)
+    with pytest.raises(InputError, match=r"trees for all failed .*memory.*fewer workers"):
+        shared_trees.grow(client, **GIVEN)
+    client.wait_for_workers(len(before))
+    assert not set(before.values()) & set(client.run(os.getpid).values())
+    assert shared_trees.grow(client, **GIVEN).keys() == {"all", "some"}
