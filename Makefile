@@ -49,7 +49,7 @@ lock: ## compile requirements.lock, and those with Dask and of Airflow, from wha
 	$(LOCKED) pyproject.toml --extra dask -c requirements.lock -o requirements-dask.lock
 	$(LOCKED) ops/airflow/requirements.in -o requirements-airflow.lock
 
-dask: setup ## add Dask to .venv, for bikeshare features --engine dask (uv if there, else pip)
+dask: setup ## add Dask to .venv, for --engine dask of features, backtest, tune and train (uv if there, else pip)
 	@if command -v uv >/dev/null; then \
 	  uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements-dask.lock ; \
 	else \

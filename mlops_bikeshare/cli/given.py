@@ -72,7 +72,7 @@ def cluster(engine: Engine, scheduler: str | None, workers: int | None) -> dict[
     told = {name: value for name, value in asked.items() if value is not None}
     if engine is Engine.LOCAL and told:
         raise InputError(
-            f"--{min(told)} is of a Dask cluster; give --engine dask as well, or not it"
+            f"--{min(told)} is of a Dask cluster; add --engine dask, or leave --{min(told)} out"
         )
     if len(told) > 1:
         raise InputError("--workers are started here, --scheduler has its own; give one of the two")

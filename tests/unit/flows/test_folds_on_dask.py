@@ -165,7 +165,7 @@ def test_a_task_that_kills_its_workers_is_an_error_that_says_what_to_do(
     ("options", "words"),
     [
         (["--scheduler", "tcp://127.0.0.1:1"], "--scheduler is of a Dask cluster"),
-        (["--workers", "3"], "--workers is of a Dask cluster"),
+        (["--workers", "3"], "add --engine dask, or leave --workers out"),
         (
             ["--engine", "dask", "--workers", "3", "--scheduler", "tcp://127.0.0.1:1"],
             "give one of the two",
