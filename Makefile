@@ -73,10 +73,8 @@ demo: setup ## the whole lifecycle on a simulated city, with a report
 
 BY_FILE := --dist loadfile --no-loadscope-reorder
 
-# Three for two cores: each waits a quarter of its time, for what it started and for the disk. What
-# the long tests measure would not be the same beside two others.
-test: setup ## the tests, under ten minutes
-	@$(BIN)/pytest -n 3 $(BY_FILE) -m "not long" --durations=25 $(ARGS)
+test: setup ## the tests, but for the long ones
+	@$(BIN)/pytest -n 2 $(BY_FILE) -m "not long" --durations=25 $(ARGS)
 
 test-all: setup ## every test, the long ones too
 	@$(BIN)/pytest -n 2 $(BY_FILE) $(ARGS)

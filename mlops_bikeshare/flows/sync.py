@@ -3,29 +3,35 @@
 Input    a workspace with `registry.sagemaker` on, a city; `approvals` False registers what is not
          registered and moves no status, which is all that a training may.
 Output   Synced: what was changed, and what could not be. Done again, it changes nothing.
-Raises   SettingsError where the setting is off, EndpointError when SageMaker does not answer.
+Raises   SettingsError where the setting is off, EndpointError when SageMaker does not answer,
+         LakeError while another process of the workspace moves statuses.
 
 MLflow decides, SageMaker is told: after a training, a first deploy, a promotion, a rollback
 (`after`, which fails none of them), and by `bikeshare registry sync`, which mends what was missed.
+Aliases may move while archives are on their way: whether a version still is the champion is asked
+again before it is approved.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.cloud.model_packages import PackageGroup
 from mlops_bikeshare.domain.city import City
-from mlops_bikeshare.domain.errors import BikeshareError, CloudError, SettingsError
+from mlops_bikeshare.domain.errors import BikeshareError, CloudError, LakeError, SettingsError
 from mlops_bikeshare.domain.packages import APPROVED, PENDING
 from mlops_bikeshare.flows import tracking
+from mlops_bikeshare.flows.process import remembered
 from mlops_bikeshare.flows.process.logged import Told, logged
 from mlops_bikeshare.flows.runs import packaged
 from mlops_bikeshare.registry import packages, versions
 from mlops_bikeshare.registry.packages import Change
-from mlops_bikeshare.registry.versions import ModelVersion
+from mlops_bikeshare.registry.versions import CHAMPION, ModelVersion
 
 log = logging.getLogger(__name__)
+LOCK = "model-registry.lock"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,22 +56,41 @@ def sync(ws: Workspace, city: City, *, approvals: bool = True) -> Synced:
         msg = "SageMaker's registry is not used: it needs profile aws and registry.sagemaker"
         raise SettingsError(f'{msg} = "yes"; see docs/integrations.md')
     tracking.connect(ws)
+    if not approvals:
+        return _synced(ws, city, name, approvals=False)
+    with _alone(ws):
+        return _synced(ws, city, name, approvals=True)
+
+
+@contextmanager
+def _alone(ws: Workspace) -> Iterator[None]:
+    """Statuses are moved by one process at a time: two would each go by what it saw first."""
+    with remembered.waited_for(ws, LOCK) as free:
+        if not free:
+            msg = "another process is bringing SageMaker's registry up to date"
+            raise LakeError(f"{msg}; run `bikeshare registry sync` once it is done")
+        yield
+
+
+def _synced(ws: Workspace, city: City, name: str, *, approvals: bool) -> Synced:
     with ws.clients.spoken(f"model package group {name}"):
         group = PackageGroup(ws.clients.sagemaker, name)
         known = group.packages()
     found = {version.version: version for version in versions.versions(city.registered_model)}
-    wanted = packages.plan(list(found.values()), known, workspace=ws.settings.workspace)
     made: list[Change] = []
-    failed: dict[str, str] = {}
-    for change in wanted:
+    failed: list[Change] = []
+    told: dict[str, str] = {}
+    for change in packages.plan(list(found.values()), known, workspace=ws.settings.workspace):
         if change.arn is not None and not approvals:
             continue
         try:
-            _check_alone(change, [c for c in wanted if c.version in failed])
+            _check_alone(change, failed)
             made.append(_made(ws, city, group, change, found, approvals=approvals))
-        except _failures() as error:
-            failed[change.version] = str(error)
-    return Synced(group=name, changes=tuple(made), failed=failed)
+        except Exception as error:  # one package's trouble is no other's
+            failed.append(change)
+            _trace(error)
+            told[change.version] = "; ".join(filter(None, (told.get(change.version), str(error))))
+    return Synced(group=name, changes=tuple(made), failed=told)
 
 
 def after(ws: Workspace, city: City, what: str, *, approvals: bool = True) -> None:
@@ -78,7 +103,8 @@ def after(ws: Workspace, city: City, what: str, *, approvals: bool = True) -> No
     mend = f"`bikeshare registry sync --city {city.name}` brings it up to date"
     try:
         done = sync(ws, city, approvals=approvals)
-    except _failures() as error:
+    except Exception as error:  # what stands must not look as if it did not
+        _trace(error)
         log.warning("%s stands, but SageMaker's registry was not told: %s; %s", what, error, mend)
         return
     for version, why in done.failed.items():
@@ -112,6 +138,7 @@ def _made(
     if not approvals:
         return replace(change, status=PENDING)
     if change.status != (change.was or PENDING):
+        _check_still(change, city)
         with ws.clients.spoken(about):
             group.set_status(arn, change.status, why=change.why)
     return change
@@ -125,12 +152,23 @@ def _check_alone(change: Change, failed: Sequence[Change]) -> None:
         raise CloudError(f"{msg}; see why that could not be withdrawn")
 
 
-def _failures() -> tuple[type[Exception], ...]:
-    """What SageMaker, MLflow's store, its files on S3 or this disk raise when they cannot."""
+def _check_still(change: Change, city: City) -> None:
+    """CloudError where what would be approved is no longer the champion."""
+    if change.status != APPROVED:
+        return
+    if CHAMPION not in versions.find(city.registered_model, change.version).aliases:
+        msg = "it is not approved, since another version became champion meanwhile"
+        raise CloudError(f"{msg}; run `bikeshare registry sync --city {city.name}`")
+
+
+def _trace(error: Exception) -> None:
+    """What nobody expected is worth its traceback; SageMaker, MLflow and disks fail as they do."""
     from botocore.exceptions import BotoCoreError, ClientError
     from mlflow.exceptions import MlflowException
 
-    return BikeshareError, MlflowException, ClientError, BotoCoreError, OSError
+    expected = BikeshareError, MlflowException, ClientError, BotoCoreError, OSError
+    if not isinstance(error, expected):
+        log.error("SageMaker's registry: %s", type(error).__name__, exc_info=error)
 
 
 def _line(change: Change) -> str:

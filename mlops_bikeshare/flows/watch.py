@@ -52,19 +52,19 @@ def watch(ws: Workspace, city: City) -> Watched:
     holding: Holding | None = None
     triggers: tuple[str, ...] = ()
     stuck: str | None = None
-    moved = promote.finish_rollback(ws, city)
-    if moved is not None:
-        sync.after(ws, city, f"the rollback to version {moved.to_version}")
-    elif promote.in_canary(ws, city):
+    moved = finished = promote.finish_rollback(ws, city)
+    if finished is None and promote.in_canary(ws, city):
         found = promote.canary(ws, city)
         holding = found if isinstance(found, Holding) else None
         moved = found if isinstance(found, Moved) else None
-    else:
+    elif finished is None:
         triggers = _triggers(ws, city)
         if triggers:
             moved, stuck = _rolled_back(ws, city, triggers)
     if moved is not None:
         notify.tell(ws, city)
+    if finished is not None:
+        sync.after(ws, city, f"the rollback to version {finished.to_version}")
     if unseen is not None:
         raise unseen
     return Watched(

@@ -3,17 +3,18 @@
 Input    the versions of a model with their aliases and tags; the packages of its group, oldest
          first; the workspace whose packages these are.
 Output   Standing: the approval status of one version, and why. Changes, in the order to make them.
-Raises   InputError for a tag that should say when something was decided and does not.
 
 MLflow is the truth. Only the champion is Approved, so that whoever deploys the newest approved
 package deploys what production serves; what was rolled back, or failed a gate or a retraining's
-evaluation since, is Rejected; all others wait. A package is known by what it says of itself:
+evaluation since, is Rejected; all others wait, and so does one of which a tag that should say when
+something was decided does not. A package is known by what it says of itself:
 version, digest and workspace. One without that is somebody else's and is left alone.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from mlops_bikeshare.domain.errors import InputError
 from mlops_bikeshare.domain.packages import (
     APPROVED,
     DIGEST,
@@ -53,6 +54,13 @@ class Change:
 
 def standing(version: ModelVersion) -> Standing:
     """The approval that a version's alias, and the newest decision on it, ask for."""
+    try:
+        return _decided(version)
+    except InputError as error:
+        return _standing(PENDING, f"what was decided of it is not known: {error}", {}, None)
+
+
+def _decided(version: ModelVersion) -> Standing:
     tags = version.tags
     if CHAMPION in version.aliases:
         # A deploy says so of the first champion; of a later one it speaks of staging.
@@ -114,7 +122,7 @@ def _change(version: str, package: Package | None, wanted: Standing) -> Change:
 
 
 def _order(change: Change) -> int:
-    """Never two approved packages, whatever interrupts."""
+    """Nothing new is approved while what was is not withdrawn, whatever interrupts."""
     if change.was == APPROVED:
         return 0
     return 2 if change.status == APPROVED else 1

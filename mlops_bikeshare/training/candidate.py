@@ -111,6 +111,14 @@ def needed(
     return mask
 
 
+def grown_on(table: TrainingTable, split: Split, *, plan: Plan) -> NDArray[np.bool_]:
+    """Which rows of a training's table trees grew on: a sample of all days alike."""
+    samples = _samples(table.station_ids, table.station, table.dt, split=split, plan=plan)
+    mask = np.zeros(len(table.dt), dtype=np.bool_)
+    mask[samples.fit.rows] = True
+    return mask
+
+
 def train_candidate(
     table: TrainingTable,
     split: Split,

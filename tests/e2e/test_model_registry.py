@@ -15,7 +15,7 @@ from mlops_bikeshare.cli import main
 from mlops_bikeshare.flows import sync, tracking
 from mlops_bikeshare.flows.releasing import tagged
 from mlops_bikeshare.flows.runs import baselines, training_run
-from mlops_bikeshare.registry import versions
+from mlops_bikeshare.registry import packages, versions
 from mlops_bikeshare.registry.artefact import artefact_digest
 from mlops_bikeshare.registry.register import register
 from mlops_bikeshare.registry.versions import ModelVersion
@@ -33,6 +33,7 @@ from tests.unit.training.test_candidate import SPLIT, table
 
 NOW = datetime(2025, 6, 7, tzinfo=UTC)
 GROUP = "bikeshare-demo"
+PLAN = Plan(params=FitParams(rounds=5, threads=1))
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +63,7 @@ def opened() -> Workspace:
 
 @pytest.fixture(scope="module")
 def candidate() -> Candidate:
-    return train_candidate(table(), SPLIT, plan=Plan(params=FitParams(rounds=5, threads=1)))
+    return train_candidate(table(), SPLIT, plan=PLAN)
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +72,7 @@ def version(home: Path, candidate: Candidate, calls: Working) -> ModelVersion:  
     ws = opened()
     city = ws.settings.city("demo")
     with tracking.run(ws, city, "small", {"kind": "training"}):
-        baselines.log(ws, table(), SPLIT, candidate)
+        baselines.log(ws, table(), SPLIT, PLAN, candidate)
         tags = {versions.CITY_TAG: city.name, **training_run.test_tags(candidate)}
         files = artifacts(home, seed=1)
         return register(files, name=city.registered_model, tags=tags, probe=rows())
@@ -173,8 +174,7 @@ def test_its_baselines_are_the_runs_and_lie_where_and_as_the_package_says(
     assert [f["name"] for f in data["Statistics"]["features"]] == ["bikes", "flow", "hour"]
     types = [f["inferred_type"] for f in data["Constraints"]["features"]]
     assert types == ["Integral", "Fractional", "Fractional"]
-    learned = SPLIT.masks(table().dt)
-    count = int((learned.fit | learned.early_stop).sum())
+    count = int(SPLIT.masks(table().dt).fit.sum())
     assert data["Statistics"]["dataset"]["item_count"] == count
     target = registered["CustomerMetadataProperties"]["model_quality_target"]
     scores = {q.target: q.model for q in candidate.quality if q.horizon_min == 30}
@@ -281,3 +281,43 @@ def test_no_package_is_approved_while_another_cannot_be_withdrawn(
     assert {change.version for change in synced().changes} == {"9", version.version}
     assert mine["ModelApprovalStatus"] == "Approved"
     assert stands.packages.packages[arn]["ModelApprovalStatus"] == "Rejected"
+
+
+def test_what_is_no_longer_champion_when_its_turn_comes_is_not_approved(
+    stands: Account, version: ModelVersion, calls: Working, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = next(iter(stands.packages.packages.values()))
+    mine["ModelApprovalStatus"] = "PendingManualApproval"
+    planned = packages.plan
+
+    def and_then_a_rollback(*asked: Any, **more: Any) -> list[packages.Change]:
+        changes = planned(*asked, **more)
+        versions.move_alias(version.name, versions.CHAMPION, None, expected=version.version)
+        return changes
+
+    monkeypatch.setattr(packages, "plan", and_then_a_rollback)
+    with calls.doing("deployer"):
+        ws = opened()
+        done = sync.sync(ws, ws.settings.city("demo"))
+
+    assert "another version became champion meanwhile" in done.failed[version.version]
+    assert mine["ModelApprovalStatus"] == "PendingManualApproval"
+
+
+def test_whatever_goes_wrong_a_move_that_stands_is_not_failed(
+    stands: Account,  # noqa: ARG001
+    version: ModelVersion,
+    calls: Working,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def broken(*_: Any, **__: Any) -> list[packages.Change]:
+        raise KeyError("ModelPackageArn")
+
+    monkeypatch.setattr(packages, "plan", broken)
+    with calls.doing("deployer"):
+        ws = opened()
+        sync.after(ws, ws.settings.city("demo"), f"the rollback to version {version.version}")
+
+    assert f"the rollback to version {version.version} stands" in caplog.text
+    assert "KeyError" in caplog.text

@@ -1,9 +1,10 @@
 """Baselines of a training for Model Monitor: files of its MLflow run, later beside the archive.
 
-Input    the table, split and candidate of a training.
+Input    the table, split, plan and candidate of a training.
 Output   `baselines/data_quality/` and `baselines/model_quality/<target>/` in the run, each with
-         statistics.json and constraints.json: the features of the days that it learned from, and
-         its own test at the promised horizon. Without a test there is no model quality.
+         statistics.json and constraints.json: the features of the rows that its trees grew on, a
+         sample of all its days alike, and its own test at the promised horizon. Without a test
+         there is no model quality.
 Raises   what MLflow raises when its store does not answer.
 """
 
@@ -14,9 +15,9 @@ from typing import Any
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.registry.versions import ModelVersion
 from mlops_bikeshare.training import data_baseline, quality_baseline
-from mlops_bikeshare.training.candidate import Candidate
+from mlops_bikeshare.training.candidate import Candidate, grown_on
 from mlops_bikeshare.training.split import Split
-from mlops_bikeshare.training.table import TrainingTable
+from mlops_bikeshare.training.table import Plan, TrainingTable
 
 FOLDER = "baselines"
 DATA, MODEL = "data_quality", "model_quality"
@@ -24,19 +25,22 @@ STATISTICS, CONSTRAINTS = "statistics.json", "constraints.json"
 Documents = dict[str, dict[str, Any]]
 
 
-def log(ws: Workspace, table: TrainingTable, split: Split, candidate: Candidate) -> None:
+def log(
+    ws: Workspace, table: TrainingTable, split: Split, plan: Plan, candidate: Candidate
+) -> None:
     """Put both baselines into the active run."""
     import mlflow
 
-    for name, document in documents(ws, table, split, candidate).items():
+    for name, document in documents(ws, table, split, plan, candidate).items():
         mlflow.log_text(json.dumps(document, allow_nan=False), f"{FOLDER}/{name}")
 
 
-def documents(ws: Workspace, table: TrainingTable, split: Split, candidate: Candidate) -> Documents:
+def documents(
+    ws: Workspace, table: TrainingTable, split: Split, plan: Plan, candidate: Candidate
+) -> Documents:
     """Path below `baselines/` → document."""
-    slices = split.masks(table.dt)
-    learned = slices.fit | slices.early_stop
-    told = data_baseline.statistics(table.features, table.names, among=learned)
+    among = grown_on(table, split, plan=plan)
+    told = data_baseline.statistics(table.features, table.names, among=among)
     found = _pair(DATA, told, data_baseline.constraints(told))
     for target, held in candidate.held.items():
         tested = quality_baseline.statistics(

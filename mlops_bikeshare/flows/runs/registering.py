@@ -72,7 +72,7 @@ def record(
     training_run.log(candidate, run_id=run_id, told=told)
     training_run.log_input(city, window, facts["data_digest"])
     if ws.settings.package_group(city.name) is not None:
-        baselines.log(ws, table, split, candidate)
+        baselines.log(ws, table, split, plan, candidate)
     card = model_card.card_text(city, split, candidate, facts=facts, evidence=told)
     with tempfile.TemporaryDirectory(prefix="bikeshare-") as scratch:
         trained_on = {**candidate.reference, "stations": _places(ws, city, table)}

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops_bikeshare.domain.errors import InputError
 from mlops_bikeshare.domain.packages import APPROVED, PENDING, REJECTED, Package
 from mlops_bikeshare.registry.packages import LONGEST_WHY, Change, plan, standing
 from mlops_bikeshare.registry.versions import ModelVersion
@@ -76,9 +75,13 @@ def test_alias_and_newest_decision_say_the_status_and_who_decided_it_why(
     assert said in found.why
 
 
-def test_a_decision_whose_time_nobody_can_read_is_an_error_that_names_its_tag() -> None:
-    with pytest.raises(InputError, match="tag promotion_at"):
-        standing(version("1", "champion", **PROMOTED | {"promotion_at": "yesterday"}))
+def test_a_decision_whose_time_nobody_can_read_approves_nothing_and_holds_up_no_other() -> None:
+    odd = version("2", "champion", **PROMOTED | {"promotion_at": "yesterday"})
+    found = [package("1", APPROVED), package("2", APPROVED)]
+    changes = plan([version("1", **BACK), odd], found, workspace=MINE)
+
+    assert [(c.version, c.status) for c in changes] == [("1", REJECTED), ("2", PENDING)]
+    assert "tag promotion_at" in changes[1].why
 
 
 def test_a_long_reason_of_several_lines_is_one_line_that_sagemaker_takes() -> None:
