@@ -189,8 +189,8 @@ def test_a_second_training_waits_for_the_first(
     waits = threading.Thread(target=second)
     with companions.alone(client):
         waits.start()
-        while "this one waits for it" not in caplog.text:
-            wait([], timeout=0)
+        while waits.is_alive() and "this one waits for it" not in caplog.text:
+            waits.join(0.05)
         order.append("first")
     waits.join()
     assert order == ["first", "second"]
