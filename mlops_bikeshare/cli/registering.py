@@ -11,7 +11,7 @@ def sync(city: CityName = None, json_: AsJson = False) -> None:
 
     MLflow decides. Fails where something could not be changed; run it again.
     """
-    from mlops_bikeshare.flows import sync as flow
+    from mlops_bikeshare.flows import model_packages as flow
 
     ws, where = opened(city)
     done = flow.sync(ws, where)

@@ -17,7 +17,7 @@ from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import ModelError, Refused
 from mlops_bikeshare.domain.targets import TARGETS
-from mlops_bikeshare.flows import notify, records, sync, tracking
+from mlops_bikeshare.flows import model_packages, notify, records, tracking
 from mlops_bikeshare.flows.features import other_features
 from mlops_bikeshare.flows.process.logged import Told, logged
 from mlops_bikeshare.flows.releasing import execute, steps
@@ -68,7 +68,7 @@ def deploy(
         execute.execute(ws, plan, steps.actions(ws, city, plan))
     notify.tell(ws, city)
     if plan.target["initial"]:
-        sync.after(ws, city, f"the first champion, version {found.version},")
+        model_packages.after(ws, city, f"the first champion, version {found.version},")
     return Deployed(
         city=city.name,
         endpoint=name,

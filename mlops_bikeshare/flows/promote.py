@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import EndpointError, Refused
-from mlops_bikeshare.flows import notify, records, sync, tracking
+from mlops_bikeshare.flows import model_packages, notify, records, tracking
 from mlops_bikeshare.flows.process.logged import Told, logged
 from mlops_bikeshare.flows.releasing import execute, expected, incident, planned, steps
 from mlops_bikeshare.flows.releasing.expected import ANYTHING, Expected
@@ -103,7 +103,7 @@ def _told_everybody(ws: Workspace, city: City, found: Moved | Holding) -> None:
     """Whoever is notified; then SageMaker's registry, once production moved."""
     notify.tell(ws, city)
     if isinstance(found, Moved):
-        sync.after(ws, city, f"the {found.kind} to version {found.to_version}")
+        model_packages.after(ws, city, f"the {found.kind} to version {found.to_version}")
 
 
 def _back(

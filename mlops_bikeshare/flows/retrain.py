@@ -28,7 +28,7 @@ from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import BikeshareError, InputError
 from mlops_bikeshare.domain.targets import PROMISE_MIN, TARGETS
 from mlops_bikeshare.domain.windows import Window
-from mlops_bikeshare.flows import deploy, features, records, sync, tracking
+from mlops_bikeshare.flows import deploy, features, model_packages, records, tracking
 from mlops_bikeshare.flows.judging import judged
 from mlops_bikeshare.flows.process.logged import Told, logged
 from mlops_bikeshare.flows.process.progress import Track, silent
@@ -89,7 +89,7 @@ def retrain(
         judged.check_label(ws, city, standing.version, city.label, whose="a new version would be")
         done = _done(ws, city, looked, standing, freeze=freeze, track=track)
         acted = _acted(ws, city, done, force=force)
-        sync.after(ws, city, f"the verdict on version {done.version}")
+        model_packages.after(ws, city, f"the verdict on version {done.version}")
         return acted
 
 

@@ -21,7 +21,7 @@ from mlops_bikeshare.domain.targets import PROMISE_MIN
 from mlops_bikeshare.domain.windows import Window
 from mlops_bikeshare.domain.wording import figure
 from mlops_bikeshare.features.definition import BY_RANGE
-from mlops_bikeshare.flows import sync, tracking
+from mlops_bikeshare.flows import model_packages, tracking
 from mlops_bikeshare.flows.features import OFFLINE
 from mlops_bikeshare.flows.judging.sliced import headline
 from mlops_bikeshare.flows.process.logged import Told, logged
@@ -131,7 +131,7 @@ def _train(
         version, told = registering.record(ws, city, split, plan, table, candidate)
         if alias is not None:
             name_version(version, alias)
-        sync.after(ws, city, f"version {version.version}", approvals=False)
+        model_packages.after(ws, city, f"version {version.version}", approvals=False)
         return Trained(
             city=city.name,
             version=version.version,

@@ -17,7 +17,7 @@ from datetime import datetime
 from mlops_bikeshare.backends import Workspace
 from mlops_bikeshare.domain.city import City
 from mlops_bikeshare.domain.errors import BikeshareError, Refused
-from mlops_bikeshare.flows import notify, promote, records, sync
+from mlops_bikeshare.flows import model_packages, notify, promote, records
 from mlops_bikeshare.flows.process.logged import Told, logged
 from mlops_bikeshare.flows.promote import Holding, Moved
 from mlops_bikeshare.flows.releasing import alarms, vitals
@@ -64,7 +64,7 @@ def watch(ws: Workspace, city: City) -> Watched:
     if moved is not None:
         notify.tell(ws, city)
     if finished is not None:
-        sync.after(ws, city, f"the rollback to version {finished.to_version}")
+        model_packages.after(ws, city, f"the rollback to version {finished.to_version}")
     if unseen is not None:
         raise unseen
     return Watched(

@@ -12,7 +12,7 @@ import pytest
 
 from mlops_bikeshare.backends import Workspace, open_workspace
 from mlops_bikeshare.cli import main
-from mlops_bikeshare.flows import sync, tracking
+from mlops_bikeshare.flows import model_packages, tracking
 from mlops_bikeshare.flows.releasing import tagged
 from mlops_bikeshare.flows.runs import baselines, training_run
 from mlops_bikeshare.registry import packages, versions
@@ -84,8 +84,8 @@ def registered(stands: Account, version: ModelVersion, calls: Working) -> dict[s
     stands.packages.lost = 2  # the group's, then the package's
     with calls.doing("sagemaker_jobs"):
         ws = opened()
-        done = sync.sync(ws, ws.settings.city("demo"), approvals=False)
-        again = sync.sync(ws, ws.settings.city("demo"), approvals=False)
+        done = model_packages.sync(ws, ws.settings.city("demo"), approvals=False)
+        again = model_packages.sync(ws, ws.settings.city("demo"), approvals=False)
     assert again.changes == ()
     assert done.failed == {}
     assert [change.version for change in done.changes] == [version.version]
@@ -117,7 +117,9 @@ def test_a_registry_that_refuses_costs_nothing_that_stands_and_the_command_is_na
     stands.packages.closed = True
     with calls.doing("sagemaker_jobs"):
         ws = opened()
-        sync.after(ws, ws.settings.city("demo"), f"version {version.version}", approvals=False)
+        model_packages.after(
+            ws, ws.settings.city("demo"), f"version {version.version}", approvals=False
+        )
     stands.packages.closed = False
 
     assert f"version {version.version} stands, but SageMaker's registry was not told" in caplog.text
@@ -194,7 +196,7 @@ def test_the_status_follows_promotion_and_rollback_with_who_and_why(
     def synced() -> tuple[list[str], str, str]:
         with calls.doing("deployer"):
             ws = opened()
-            done = sync.sync(ws, ws.settings.city("demo"))
+            done = model_packages.sync(ws, ws.settings.city("demo"))
         (package,) = stands.packages.packages.values()
         moved = [f"{change.was} → {change.status}" for change in done.changes]
         return moved, package["ModelApprovalStatus"], package["ApprovalDescription"]
@@ -267,10 +269,10 @@ def test_no_package_is_approved_while_another_cannot_be_withdrawn(
     decided(version, "promotion", at="2025-06-09T00:00:00+00:00", why="gate passed")
     versions.move_alias(version.name, versions.CHAMPION, version.version, expected=None)
 
-    def synced() -> sync.Synced:
+    def synced() -> model_packages.Synced:
         with calls.doing("deployer"):
             ws = opened()
-            return sync.sync(ws, ws.settings.city("demo"))
+            return model_packages.sync(ws, ws.settings.city("demo"))
 
     stands.packages.stuck = {arn}
     half = synced()
@@ -298,7 +300,7 @@ def test_what_is_no_longer_champion_when_its_turn_comes_is_not_approved(
     monkeypatch.setattr(packages, "plan", and_then_a_rollback)
     with calls.doing("deployer"):
         ws = opened()
-        done = sync.sync(ws, ws.settings.city("demo"))
+        done = model_packages.sync(ws, ws.settings.city("demo"))
 
     assert "another version became champion meanwhile" in done.failed[version.version]
     assert mine["ModelApprovalStatus"] == "PendingManualApproval"
@@ -317,7 +319,9 @@ def test_whatever_goes_wrong_a_move_that_stands_is_not_failed(
     monkeypatch.setattr(packages, "plan", broken)
     with calls.doing("deployer"):
         ws = opened()
-        sync.after(ws, ws.settings.city("demo"), f"the rollback to version {version.version}")
+        model_packages.after(
+            ws, ws.settings.city("demo"), f"the rollback to version {version.version}"
+        )
 
     assert f"the rollback to version {version.version} stands" in caplog.text
     assert "KeyError" in caplog.text
