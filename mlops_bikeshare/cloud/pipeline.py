@@ -18,6 +18,7 @@ from typing import Any
 from mlops_bikeshare.cloud.job_requests import Job, Request, environment, request
 from mlops_bikeshare.cloud.model_packages import inference
 from mlops_bikeshare.domain.errors import SettingsError
+from mlops_bikeshare.domain.packages import PENDING
 from mlops_bikeshare.settings import Settings
 
 SCHEMA = "2020-12-01"
@@ -128,7 +129,7 @@ def _register(settings: Settings) -> dict[str, Any]:
         "Type": "RegisterModel",
         "Arguments": {
             "ModelPackageGroupName": group,
-            "ModelApprovalStatus": "PendingManualApproval",
+            "ModelApprovalStatus": PENDING,
             "InferenceSpecification": inference(settings.serving, _ARCHIVE),
         },
     }

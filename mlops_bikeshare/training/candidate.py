@@ -103,19 +103,19 @@ def needed(
 ) -> NDArray[np.bool_]:
     """Which rows `train_candidate` will use, so that only their features need to be read."""
     samples = _samples(station_ids, station, dt, split=split, plan=plan)
-    mask = np.zeros(len(dt), dtype=np.bool_)
-    mask[samples.learned] = True
-    mask[samples.recent.rows] = True
-    if samples.test is not None:
-        mask[samples.test] = True
-    return mask
+    test = [] if samples.test is None else [samples.test]
+    return _mask(len(dt), samples.learned, samples.recent.rows, *test)
 
 
 def grown_on(table: TrainingTable, split: Split, *, plan: Plan) -> NDArray[np.bool_]:
     """Which rows of a training's table trees grew on: a sample of all days alike."""
     samples = _samples(table.station_ids, table.station, table.dt, split=split, plan=plan)
-    mask = np.zeros(len(table.dt), dtype=np.bool_)
-    mask[samples.fit.rows] = True
+    return _mask(len(table.dt), samples.fit.rows)
+
+
+def _mask(count: int, *rows: NDArray[np.intp]) -> NDArray[np.bool_]:
+    mask = np.zeros(count, dtype=np.bool_)
+    mask[np.concatenate(rows)] = True
     return mask
 
 
